@@ -1,0 +1,29 @@
+# What the project stands on. Each is a Debian package; when one is missing the message says how to get it.
+
+macro(mega_need what found package)
+    if(NOT ${found})
+        message(FATAL_ERROR "${what} was not found. On Debian: apt-get install ${package} (script/setup installs everything)")
+    endif()
+endmacro()
+
+find_package(OpenMP QUIET COMPONENTS C)
+mega_need("OpenMP" OpenMP_C_FOUND "gcc (or libomp-dev for clang)")
+
+find_package(dnnl QUIET CONFIG)
+mega_need("oneDNN (libdnnl, 2.x or 3.x)" dnnl_FOUND libdnnl-dev)
+
+find_package(PkgConfig QUIET)
+mega_need("pkg-config" PKG_CONFIG_FOUND pkg-config)
+
+pkg_check_modules(JANSSON QUIET IMPORTED_TARGET jansson>=2.14)
+mega_need("jansson (JSON)" JANSSON_FOUND libjansson-dev)
+
+pkg_check_modules(YAML QUIET IMPORTED_TARGET yaml-0.1>=0.2)
+mega_need("libyaml" YAML_FOUND libyaml-dev)
+
+find_package(ZLIB QUIET)
+mega_need("zlib" ZLIB_FOUND zlib1g-dev)
+
+find_package(Threads REQUIRED)
+
+set(MEGA_LIBRARIES OpenMP::OpenMP_C DNNL::dnnl PkgConfig::JANSSON PkgConfig::YAML ZLIB::ZLIB Threads::Threads m)

@@ -1,0 +1,29 @@
+# The CPU kernels: one source, compiled once for each instruction set, chosen at run time by feature bits.
+# Each file of src/kernel/cpu/isa/ is compiled with MEGA_ISA naming its set; files beside it are compiled once.
+
+file(GLOB MEGA_CPU CONFIGURE_DEPENDS src/kernel/cpu/*.c)
+file(GLOB MEGA_CPU_ISA CONFIGURE_DEPENDS src/kernel/cpu/isa/*.c)
+target_sources(megac PRIVATE ${MEGA_CPU})
+
+set(MEGA_ISA_FLAGS_base "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
+    set(MEGA_ISAS base avx2 avx512)
+    set(MEGA_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
+    set(MEGA_ISA_FLAGS_avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
+else()
+    set(MEGA_ISAS base)
+endif()
+
+foreach(isa ${MEGA_ISAS})
+    if(MEGA_CPU_ISA)
+        add_library(mega_kernels_${isa} OBJECT ${MEGA_CPU_ISA})
+        target_include_directories(mega_kernels_${isa} PRIVATE src include)
+        target_link_libraries(mega_kernels_${isa} PRIVATE mega_flags ${MEGA_LIBRARIES})
+        # contraction is wanted here: kernels are held to the reference by tolerance, not by bits
+        target_compile_options(mega_kernels_${isa} PRIVATE -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math
+            ${MEGA_ISA_FLAGS_${isa}})
+        target_compile_definitions(mega_kernels_${isa} PRIVATE MEGA_ISA=${isa} MEGA_ISA_${isa}=1)
+        target_sources(megac PRIVATE $<TARGET_OBJECTS:mega_kernels_${isa}>)
+    endif()
+endforeach()
+string(REPLACE ";" "," MEGA_ISA_LIST "${MEGA_ISAS}")

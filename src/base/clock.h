@@ -1,0 +1,8 @@
+/* Time for measuring and for stamping. */
+#ifndef MEGA_BASE_CLOCK_H
+#define MEGA_BASE_CLOCK_H
+
+double mega_clock_s(void); /* monotonic, seconds */
+double mega_date_s(void);  /* seconds since 1970 */
+
+#endif

@@ -1,0 +1,33 @@
+/* Parallel work: lanes cut by shape, threads take lanes.
+ *
+ * mega_lanes is the only parallel region of the library. The number of lanes comes from shapes,
+ * never from the number of threads, so that every sum has one order and results do not depend
+ * on how many threads ran them. */
+#ifndef MEGA_BASE_WORK_H
+#define MEGA_BASE_WORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+
+struct mega_work {
+    int threads;
+    struct mega_arena *scratch; /* one a thread */
+};
+
+mega_status mega_work_init(struct mega_work *w, int threads); /* 0: as OpenMP would choose */
+void mega_work_done(struct mega_work *w);
+
+/* Calls lane(arg, i, scratch) for i = 0 ... n-1; lanes may run at the same time and in any
+ * order. `scratch` is the running thread's arena, empty at the start of each lane. `cost` is a
+ * rough count of the scalar operations of all lanes together: small work stays on the calling
+ * thread. A library called in a lane runs on one thread. */
+void mega_lanes(struct mega_work *w, int64_t n, double cost,
+    void (*lane)(void *arg, int64_t i, struct mega_arena *scratch), void *arg);
+
+/* Memory of the calling thread, outside lanes, until the next mega_lanes ends; NULL if there is
+ * none. */
+void *mega_scratch(struct mega_work *w, size_t bytes);
+
+#endif
