@@ -1,0 +1,167 @@
+/* The ops' contracts: attributes, and the order of inputs and outputs. The mathematics stands
+ * in each op's own file. */
+#ifndef MEGA_OP_CONTRACTS_H
+#define MEGA_OP_CONTRACTS_H
+
+#include "op/op.h"
+
+/* Pointwise functions, in the order of the choice list below (gelu: exact erf form; gelu_tanh:
+ * the tanh form). */
+enum mega_act {
+    MEGA_ACT_LINEAR,
+    MEGA_ACT_RELU,
+    MEGA_ACT_GELU,
+    MEGA_ACT_GELU_TANH,
+    MEGA_ACT_SILU,
+    MEGA_ACT_SIGMOID
+};
+#define MEGA_ACT_CHOICES "linear|relu|gelu|gelu_tanh|silu|sigmoid"
+
+/* Inverted dropout. An element's draw depends on (seed, step, site, number of its row in the
+ * update, place, channel) alone. */
+enum mega_dropout_kind {
+    MEGA_DROPOUT_ELEMENTS, /* every element for itself */
+    MEGA_DROPOUT_FEATURES  /* one draw for (row, channel), shared over time */
+};
+
+/* activation: x -> y, same shape */
+struct mega_attr_activation {
+    enum mega_act act;
+};
+
+/* add: a, b -> y, same shape */
+
+/* attention: exact single-head attention inside windows.
+ * in: q [B,T,Z], k [B,T,Z], v [B,T,E], bias [2n-1] (optional, F32; entry n-1+j-i for query i
+ * and key j of a window), past_k [B,P,Z], past_v [B,P,E] (optional: a stream's log; place p
+ * lies at p modulo P, places before rows->place are valid) out: o [B,T,E]; weights [B,K,W,W]
+ * only if attr.weights (K windows of at most W places; dense runs without a stream). */
+enum mega_attention_fn { MEGA_ATTENTION_SOFTMAX, MEGA_ATTENTION_LAPLACE, MEGA_ATTENTION_RELU2 };
+#define MEGA_ATTENTION_CHOICES "softmax|laplace|relu2"
+struct mega_attr_attention {
+    enum mega_attention_fn fn;
+    bool causal;
+    bool weights;
+    int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
+                       document */
+    double dropout; /* of the weights, after the function; only in TRAIN */
+};
+enum {
+    MEGA_ATTENTION_Q,
+    MEGA_ATTENTION_K,
+    MEGA_ATTENTION_V,
+    MEGA_ATTENTION_BIAS,
+    MEGA_ATTENTION_PAST_K,
+    MEGA_ATTENTION_PAST_V
+};
+
+/* batch_norm: x [B,T,D], weight [D]?, bias [D]?, running_mean [D], running_var [D] -> y, new
+ * running mean, new running var (the last two only in TRAIN). Statistics over all B*T places,
+ * padding included. */
+struct mega_attr_batch_norm {
+    double eps, momentum; /* running <- (1 - momentum) running + momentum batch */
+};
+enum {
+    MEGA_BATCH_NORM_X,
+    MEGA_BATCH_NORM_WEIGHT,
+    MEGA_BATCH_NORM_BIAS,
+    MEGA_BATCH_NORM_MEAN,
+    MEGA_BATCH_NORM_VAR
+};
+
+/* concat: a [.., n], b [.., m] -> [.., n+m] */
+
+/* cross_entropy: logits [B,V], target [B] I32 (negative: ignored) -> sum of -log
+ * softmax(logits)[target] over rows, [] F32 */
+enum { MEGA_CROSS_ENTROPY_LOGITS, MEGA_CROSS_ENTROPY_TARGET };
+
+/* dropout: x [B,T,D] or [B,D] -> y; identity outside TRAIN or for p = 0 */
+struct mega_attr_dropout {
+    double p;
+    enum mega_dropout_kind kind;
+};
+
+/* ema: multi-dimensional damped moving average, then silu(y + omega x).
+ * in: x [B,T,D], delta, alpha, beta [Q,N,1], gamma [Q,N], omega [D] (optional: without it the
+ * raw y comes out), h [B,D,N]? with Q = D one way, 2D both ways (rows D.. look back from the
+ * future) out: y [B,T,D]; state after the last place in use [B,D,N] F32, only if attr.state. */
+struct mega_attr_ema {
+    bool two_way;
+    bool state;
+    int64_t
+        truncation; /* kernel taps M; 0 or less: as long as the row. Ignored with a state. */
+};
+enum {
+    MEGA_EMA_X,
+    MEGA_EMA_DELTA,
+    MEGA_EMA_ALPHA,
+    MEGA_EMA_BETA,
+    MEGA_EMA_GAMMA,
+    MEGA_EMA_OMEGA,
+    MEGA_EMA_H
+};
+
+/* embedding: table [V,D], tokens [B,T] I32 -> [B,T,D]; the row of `pad` gets no gradient. A
+ * token outside 0 ... V-1 is an error that the caller has excluded. */
+struct mega_attr_embedding {
+    int64_t pad; /* -1: none */
+    double scale;
+};
+enum { MEGA_EMBEDDING_TABLE, MEGA_EMBEDDING_TOKENS };
+
+/* gate: x, g -> y = x * act(g), same shape (x and g may have different strides) */
+struct mega_attr_gate {
+    enum mega_act act;
+};
+enum { MEGA_GATE_X, MEGA_GATE_G };
+
+/* gated_residual: x, u, a, b [B,T,D] -> y = x + sigmoid(u) * (drop(act(a + b)) - x) */
+struct mega_attr_gated_residual {
+    enum mega_act act;
+    enum mega_dropout_kind kind;
+    double dropout;
+};
+enum {
+    MEGA_GATED_RESIDUAL_X,
+    MEGA_GATED_RESIDUAL_U,
+    MEGA_GATED_RESIDUAL_A,
+    MEGA_GATED_RESIDUAL_B
+};
+
+/* linear: x [..,K], w [N,K], b [N]? -> act(x w^T + b) [..,N] */
+struct mega_attr_linear {
+    enum mega_act act;
+};
+enum { MEGA_LINEAR_X, MEGA_LINEAR_W, MEGA_LINEAR_B };
+
+/* mask: x [B,T,D] -> y, zero at places that are not real */
+
+/* norm: x [..,D], weight ([D]; scale norm [1])?, bias [D]? -> y. One row at a time. */
+enum mega_norm_kind { MEGA_NORM_LAYER, MEGA_NORM_SCALE, MEGA_NORM_RMS };
+struct mega_attr_norm {
+    enum mega_norm_kind kind;
+    double eps;
+};
+enum { MEGA_NORM_X, MEGA_NORM_WEIGHT, MEGA_NORM_BIAS };
+
+/* number_embedding: x [B,T] F32, weight [D], bias [D] -> x weight + bias [B,T,D] */
+enum { MEGA_NUMBER_X, MEGA_NUMBER_WEIGHT, MEGA_NUMBER_BIAS };
+
+/* pool: x [B,T,D] -> [B,D]: mean over the places in use (padding inside counts as zero: mask
+ * first), or the first place */
+enum mega_pool_kind { MEGA_POOL_MEAN, MEGA_POOL_FIRST };
+struct mega_attr_pool {
+    enum mega_pool_kind kind;
+};
+
+/* query_key: z [B,T,Z], gamma [2,Z], beta [2,Z] -> q, k = silu(z) gamma[i] + beta[i], i = 0, 1
+ */
+enum { MEGA_QUERY_KEY_Z, MEGA_QUERY_KEY_GAMMA, MEGA_QUERY_KEY_BETA };
+
+/* rotary_bias: alpha, beta [1,Z] -> bias [2n-1] F32 */
+struct mega_attr_rotary_bias {
+    int64_t length; /* n: the longest window */
+};
+enum { MEGA_ROTARY_ALPHA, MEGA_ROTARY_BETA };
+
+#endif
