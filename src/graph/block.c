@@ -1,0 +1,195 @@
+/* Blocks: scopes of the step's memory.
+ *
+ * Without a tape all but the carry is dropped when a block ends; on the way back all but the
+ * carry's gradients. A block that recomputes runs once without a tape and again, with one, when
+ * the backward pass arrives. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "graph/run_state.h"
+
+enum { CARRY_MOST = 16 };
+
+/* the carry's places, so that all of them can be walked alike; the number of them */
+static int slots(struct mega_carry *c, mega_tensor **slot[CARRY_MOST])
+{
+    int n = 0;
+    slot[n++] = &c->x;
+    slot[n++] = &c->aux;
+    for (int i = 0; i < c->n_more && n < CARRY_MOST; i++) slot[n++] = &c->more[i];
+    return n;
+}
+
+/* moves one tensor made since the mark down to the arena's end, dense; rows move upwards in
+ * memory order, so none is overwritten before it was read */
+static mega_tensor *settle(mega_run *r, const mega_tensor *from)
+{
+    mega_tensor was = *from;
+    mega_tensor *t = mega_run_memory(r, sizeof *t);
+    if (!t) return NULL;
+    *t = mega_tensor_over(NULL, was.dtype, was.rank, was.dim);
+    t->device = was.device;
+    t->wants_grad = was.wants_grad;
+    if (!was.data) return t;
+    t->data = mega_run_memory(r, mega_size(t));
+    if (t->data) mega_tensor_copy(t, &was);
+    return t->data ? t : NULL;
+}
+
+/* drops everything since the mark but the carry */
+static void keep_carry(mega_run *r, size_t mark, struct mega_carry *c)
+{
+    mega_tensor **slot[CARRY_MOST];
+    int n = slots(c, slot);
+    char *floor = r->values.base + mark;
+    mega_arena_release(&r->values, mark);
+    /* lowest first: a tensor's new place never lies above its old one */
+    for (;;) {
+        mega_tensor **lowest = NULL;
+        for (int i = 0; i < n; i++)
+            if (*slot[i] && (char *)*slot[i] >= floor && (!lowest || *slot[i] < *lowest))
+                lowest = slot[i];
+        if (!lowest || r->status) return;
+        mega_tensor *was = *lowest, *now = settle(r, was);
+        for (int i = 0; i < n; i++)
+            if (*slot[i] == was) *slot[i] = now;
+        floor = r->values.base + r->values.used;
+        if (!now) return;
+    }
+}
+
+struct place {
+    char path[256];
+    uint64_t hash;
+};
+
+static struct place enter(mega_run *r, const struct mega_block *b)
+{
+    struct place before = { .hash = r->path_hash };
+    memcpy(before.path, r->path, sizeof before.path);
+    snprintf(r->path, sizeof r->path, "%s", b->path);
+    r->path_hash = mega_hash_join(mega_hash_text(b->path), (uint64_t)b->repeat);
+    return before;
+}
+
+static void leave(mega_run *r, const struct place *before)
+{
+    memcpy(r->path, before->path, sizeof r->path);
+    r->path_hash = before->hash;
+}
+
+void run_record_block(mega_run *r, enum record_kind kind, struct block_record *b)
+{
+    struct record *rec = mega_run_memory(r, sizeof *rec);
+    if (!rec) return;
+    *rec = (struct record){ .before = r->last, .kind = kind, .block = b };
+    r->last = rec;
+}
+
+/* a copy of the carry that stays as it is while the block changes the original */
+static struct mega_carry copy_carry(mega_run *r, const struct mega_carry *c)
+{
+    struct mega_carry copy = *c;
+    if (c->n_more) {
+        copy.more = mega_run_memory(r, (size_t)c->n_more * sizeof *c->more);
+        if (copy.more) memcpy(copy.more, c->more, (size_t)c->n_more * sizeof *c->more);
+    }
+    return copy;
+}
+
+static struct block_record *new_block_record(mega_run *r, const struct mega_block *b,
+    const struct mega_carry *in, const struct mega_rows *rows)
+{
+    struct block_record *rec = mega_run_memory(r, sizeof *rec);
+    if (rec) *rec = (struct block_record){ .block = *b, .in = copy_carry(r, in), .rows = rows };
+    return rec;
+}
+
+static void run_without_tape(
+    mega_run *r, const struct mega_block *b, struct mega_carry *c, const struct mega_rows *rows)
+{
+    size_t mark = mega_arena_mark(&r->values);
+    bool recording = r->recording;
+    r->recording = false;
+    b->fn(r, b->self, c, rows);
+    r->recording = recording;
+    if (!r->status) keep_carry(r, mark, c);
+}
+
+void mega_run_block(
+    mega_run *r, const struct mega_block *b, struct mega_carry *c, const struct mega_rows *rows)
+{
+    if (r->status) return;
+    struct place before = enter(r, b);
+    if (!r->recording) {
+        run_without_tape(r, b, c, rows);
+    } else {
+        struct block_record *rec = new_block_record(r, b, c, rows);
+        if (rec && b->recompute) {
+            run_without_tape(r, b, c, rows);
+            rec->out = copy_carry(r, c);
+            /* parameters inside may want gradients even where the carry does not */
+            mega_tensor **slot[CARRY_MOST];
+            for (int i = 0, n = slots(c, slot); i < n; i++)
+                if (*slot[i]) (*slot[i])->wants_grad = true;
+            run_record_block(r, RECORD_RECOMPUTE, rec);
+        } else if (rec) {
+            run_record_block(r, RECORD_BLOCK_BEGIN, rec);
+            b->fn(r, b->self, c, rows);
+            rec->out = copy_carry(r, c);
+            run_record_block(r, RECORD_BLOCK_END, rec);
+        }
+    }
+    leave(r, &before);
+}
+
+/* ---- the way back ---- */
+
+/* the gradients of what entered must outlive the block: make them before its scope opens */
+static void open_gradients(mega_run *r, struct block_record *b)
+{
+    mega_tensor **slot[CARRY_MOST];
+    for (int i = 0, n = slots(&b->in, slot); i < n; i++)
+        if (*slot[i] && (*slot[i])->wants_grad && !run_gradient(r, *slot[i])) return;
+    b->mark = mega_arena_mark(&r->gradients);
+}
+
+static void recompute(mega_run *r, struct block_record *b)
+{
+    struct place before = enter(r, &b->block);
+    size_t mark = mega_arena_mark(&r->values);
+    struct record *last = r->last;
+    bool replaying = r->replaying;
+    open_gradients(r, b);
+
+    r->last = NULL;
+    r->recording = r->replaying = true;
+    struct mega_carry again = copy_carry(r, &b->in);
+    b->block.fn(r, b->block.self, &again, b->rows);
+    r->recording = false;
+    r->replaying = replaying;
+
+    /* what arrived at the kept outputs arrives at the new ones */
+    mega_tensor **old[CARRY_MOST], **new[CARRY_MOST];
+    int n = slots(&b->out, old);
+    slots(&again, new);
+    for (int i = 0; i < n && !r->status; i++)
+        if (*old[i] && *new[i] && *new[i] != *old[i]) (*new[i])->grad = (*old[i])->grad;
+    run_walk_back(r, NULL);
+
+    r->last = last;
+    mega_arena_release(&r->values, mark);
+    mega_arena_release(&r->gradients, b->mark);
+    leave(r, &before);
+}
+
+void block_backward(mega_run *r, struct record *rec)
+{
+    switch (rec->kind) {
+    case RECORD_BLOCK_END: open_gradients(r, rec->block); break;
+    case RECORD_BLOCK_BEGIN: mega_arena_release(&r->gradients, rec->block->mark); break;
+    case RECORD_RECOMPUTE: recompute(r, rec->block); break;
+    case RECORD_OP: break;
+    }
+}

@@ -1,0 +1,94 @@
+/* The ops' short names: layers, mixers and models read as the mathematics over these. */
+#ifndef MEGA_GRAPH_OPS_H
+#define MEGA_GRAPH_OPS_H
+
+#include <string.h>
+
+#include "graph/run.h"
+#include "op/contracts.h"
+
+extern const struct mega_op mega_op_activation, mega_op_add, mega_op_attention,
+    mega_op_batch_norm, mega_op_concat, mega_op_cross_entropy, mega_op_dropout, mega_op_ema,
+    mega_op_embedding, mega_op_gate, mega_op_gated_residual, mega_op_linear, mega_op_mask,
+    mega_op_norm, mega_op_number_embedding, mega_op_pool, mega_op_query_key,
+    mega_op_rotary_bias;
+
+static inline mega_tensor *columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
+{
+    return mega_run_columns(r, x, from, n);
+}
+
+static inline mega_tensor *activation(mega_run *r, mega_tensor *x, enum mega_act act)
+{
+    struct mega_attr_activation a = { act };
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_activation, .in = { x }, .attr = &a }, NULL);
+}
+
+static inline mega_tensor *add(mega_run *r, mega_tensor *a, mega_tensor *b)
+{
+    return mega_run_call(r, &(struct mega_call){ .op = &mega_op_add, .in = { a, b } }, NULL);
+}
+
+static inline mega_tensor *concat(mega_run *r, mega_tensor *a, mega_tensor *b)
+{
+    return mega_run_call(r, &(struct mega_call){ .op = &mega_op_concat, .in = { a, b } }, NULL);
+}
+
+static inline mega_tensor *cross_entropy(mega_run *r, mega_tensor *logits, mega_tensor *target)
+{
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_cross_entropy, .in = { logits, target } }, NULL);
+}
+
+static inline mega_tensor *embedding(
+    mega_run *r, mega_tensor *table, mega_tensor *tokens, int64_t pad, double scale)
+{
+    struct mega_attr_embedding a;
+    memset(&a, 0, sizeof a);
+    a.pad = pad;
+    a.scale = scale;
+    return mega_run_call(r,
+        &(struct mega_call){ .op = &mega_op_embedding, .in = { table, tokens }, .attr = &a },
+        NULL);
+}
+
+static inline mega_tensor *gate(mega_run *r, mega_tensor *x, mega_tensor *g, enum mega_act act)
+{
+    struct mega_attr_gate a = { act };
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_gate, .in = { x, g }, .attr = &a }, NULL);
+}
+
+static inline mega_tensor *linear(
+    mega_run *r, mega_tensor *x, mega_tensor *w, mega_tensor *b, enum mega_act act)
+{
+    struct mega_attr_linear a = { act };
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_linear, .in = { x, w, b }, .attr = &a }, NULL);
+}
+
+static inline mega_tensor *mask(mega_run *r, mega_tensor *x, const struct mega_rows *rows)
+{
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_mask, .in = { x }, .rows = rows }, NULL);
+}
+
+static inline mega_tensor *number_embedding(
+    mega_run *r, mega_tensor *x, mega_tensor *weight, mega_tensor *bias)
+{
+    return mega_run_call(r,
+        &(struct mega_call){ .op = &mega_op_number_embedding, .in = { x, weight, bias } },
+        NULL);
+}
+
+static inline mega_tensor *pool(
+    mega_run *r, mega_tensor *x, const struct mega_rows *rows, enum mega_pool_kind kind)
+{
+    struct mega_attr_pool a = { kind };
+    return mega_run_call(r,
+        &(struct mega_call){ .op = &mega_op_pool, .in = { x }, .rows = rows, .attr = &a },
+        NULL);
+}
+
+#endif

@@ -1,0 +1,355 @@
+#include "graph/run.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "graph/run_state.h"
+
+#define STEP_RESERVE ((size_t)1 << 42)
+
+mega_status mega_run_new(mega_run **out, mega_context *c)
+{
+    *out = NULL;
+    mega_run *r = calloc(1, sizeof *r);
+    struct memo_entry *memo = calloc(MEMO_SIZE, sizeof *memo);
+    if (!r || !memo) {
+        free(r);
+        free(memo);
+        return mega_fail(MEGA_NO_MEMORY, "no memory for a run");
+    }
+    r->context = c;
+    r->memo = memo;
+    mega_status status = mega_arena_init(&r->values, STEP_RESERVE);
+    if (!status) status = mega_arena_init(&r->gradients, STEP_RESERVE);
+    if (status) {
+        mega_run_free(r);
+        return status;
+    }
+    *out = r;
+    return MEGA_OK;
+}
+
+static void forget_memo(mega_run *r)
+{
+    for (int i = 0; i < MEMO_SIZE; i++)
+        if (r->memo[i].prepared && r->memo[i].kernel->forget)
+            r->memo[i].kernel->forget(r->memo[i].prepared);
+    memset(r->memo, 0, MEMO_SIZE * sizeof *r->memo);
+    r->memo_used = 0;
+}
+
+void mega_run_free(mega_run *r)
+{
+    if (!r) return;
+    forget_memo(r);
+    free(r->memo);
+    mega_arena_done(&r->values);
+    mega_arena_done(&r->gradients);
+    free(r);
+}
+
+mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
+{
+    if (r->memo_used > MEMO_SIZE / 4 * 3) forget_memo(r);
+    mega_arena_release(&r->values, 0);
+    mega_arena_release(&r->gradients, 0);
+    r->args = *args;
+    r->status = MEGA_OK;
+    r->message[0] = 0;
+    r->last = NULL;
+    r->recording = args->mode & MEGA_RUN_GRAD;
+    r->replaying = false;
+    r->path[0] = 0;
+    r->path_hash = 0;
+    r->has_rows = false;
+    run_drop_cells(r);
+    return MEGA_OK;
+}
+
+mega_status mega_run_end(mega_run *r)
+{
+    if (r->status) {
+        run_drop_cells(r);
+        return mega_fail(r->status, "%s", r->message);
+    }
+    mega_run_turn(r);
+    return r->status ? mega_fail(r->status, "%s", r->message) : MEGA_OK;
+}
+
+mega_status mega_run_status(const mega_run *r)
+{
+    return r->status;
+}
+
+void mega_run_fail(mega_run *r, mega_status status)
+{
+    if (r->status) return;
+    r->status = status;
+    snprintf(r->message, sizeof r->message, "%s%s%s", r->path, r->path[0] ? ": " : "",
+        mega_message());
+}
+
+unsigned mega_run_mode(const mega_run *r)
+{
+    return r->args.mode;
+}
+
+size_t mega_run_peak(const mega_run *r)
+{
+    return r->values.peak + r->gradients.peak;
+}
+
+void *mega_run_memory(mega_run *r, size_t bytes)
+{
+    if (r->status) return NULL;
+    void *p = mega_arena_get(&r->values, bytes);
+    if (!p)
+        mega_run_fail(
+            r, mega_fail(MEGA_NO_MEMORY, "no memory for %zu bytes of activations", bytes));
+    return p;
+}
+
+/* a tensor as described, with memory unless the run is dry */
+static mega_tensor *make(mega_run *r, const mega_tensor *description)
+{
+    mega_tensor *t = mega_run_memory(r, sizeof *t);
+    if (!t) return NULL;
+    *t = *description;
+    if (!t->device) t->device = &mega_cpu;
+    if (r->args.mode & MEGA_RUN_DRY) return t;
+    t->data = mega_run_memory(r, mega_size(t));
+    return t->data ? t : NULL;
+}
+
+mega_tensor *mega_run_tensor(mega_run *r, mega_dtype dtype, int rank, const int64_t dim[])
+{
+    mega_tensor t = mega_tensor_over(NULL, dtype, rank, dim);
+    return make(r, &t);
+}
+
+mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
+{
+    if (r->status) return NULL;
+    mega_tensor *t = mega_run_memory(r, sizeof *t);
+    if (!t) return NULL;
+    *t = *x;
+    t->dim[t->rank - 1] = n;
+    t->base = x->base ? x->base : x;
+    t->offset = x->offset + from;
+    t->grad = NULL;
+    t->param = NULL;
+    if (x->data) t->data = (char *)x->data + (size_t)from * mega_dtype_size(x->dtype);
+    return t;
+}
+
+/* ---- calling an op ---- */
+
+static uint64_t hash_tensor(uint64_t h, const mega_tensor *t)
+{
+    if (!t) return mega_hash_join(h, 1);
+    h = mega_hash_join(h, (uint64_t)t->dtype << 8 | (uint64_t)t->rank);
+    for (int i = 0; i < t->rank; i++) h = mega_hash_join(h, (uint64_t)t->dim[i]);
+    return mega_hash_join(h, (uint64_t)t->stride);
+}
+
+static uint64_t memo_key(const struct mega_call *c)
+{
+    uint64_t h = mega_hash_join((uint64_t)(uintptr_t)c->op, c->mode);
+    if (c->op->attr_size) h = mega_hash_join(h, mega_hash(c->attr, c->op->attr_size));
+    for (int i = 0; i < c->op->n_in; i++) h = hash_tensor(h, c->in[i]);
+    const struct mega_rows *rows = c->rows;
+    if (rows) {
+        int has = (rows->len != NULL) + 2 * (rows->real != NULL) + 4 * (rows->doc != NULL) +
+                  8 * (rows->place != NULL);
+        h = mega_hash_join(h, (uint64_t)has);
+    }
+    return h ? h : 1;
+}
+
+static void log_choice(mega_run *r, const struct mega_call *c, const struct mega_text *refusals)
+{
+    char shape[96];
+    mega_log_line(&r->context->log, MEGA_LOG_DISPATCH, "%s %s: %s%s%s", c->op->name,
+        mega_tensor_print(c->in[0], shape), c->kernel ? c->kernel->name : "its chain",
+        refusals->size ? "; refused: " : "", refusals->size ? refusals->data : "");
+}
+
+/* sets c->kernel and c->prepared, from the memo where these shapes have been seen */
+static void choose_kernel(mega_run *r, struct mega_call *c)
+{
+    uint64_t key = memo_key(c);
+    struct memo_entry *e = &r->memo[key % MEMO_SIZE];
+    while (e->key && e->key != key) e = e + 1 < r->memo + MEMO_SIZE ? e + 1 : r->memo;
+    if (!e->key) {
+        struct mega_text refusals = { 0 };
+        bool log = r->context->log_dispatch;
+        c->kernel = mega_kernel_choose(c, &r->context->limits, log ? &refusals : NULL);
+        if (log) log_choice(r, c, &refusals);
+        mega_text_done(&refusals);
+        /* prepared only where it can be kept: a full memo asks again */
+        if (r->memo_used + 1 >= MEMO_SIZE) return;
+        r->memo_used++;
+        *e = (struct memo_entry){ .key = key, .kernel = c->kernel };
+        if (c->kernel && c->kernel->prepare) e->prepared = c->kernel->prepare(c);
+    }
+    c->kernel = e->kernel;
+    c->prepared = e->prepared;
+}
+
+static bool check_inputs(mega_run *r, const struct mega_call *c)
+{
+    for (int i = 0; i < c->op->n_in; i++)
+        if (!c->in[i] && !(c->op->optional >> i & 1)) {
+            mega_run_fail(
+                r, mega_fail(MEGA_INTERNAL, "%s: input %d is missing", c->op->name, i));
+            return false;
+        }
+    return true;
+}
+
+static bool make_outputs(mega_run *r, struct mega_call *c)
+{
+    mega_tensor out[MEGA_OUT];
+    for (int i = 0; i < MEGA_OUT; i++) out[i] = mega_absent();
+    mega_status status = c->op->shape(c, out);
+    if (status) {
+        mega_run_fail(r, status);
+        return false;
+    }
+    for (int i = 0; i < MEGA_OUT; i++)
+        if (out[i].rank >= 0 && !(c->out[i] = make(r, &out[i]))) return false;
+    return true;
+}
+
+static bool wants_gradient(const struct mega_call *c)
+{
+    for (int i = 0; i < c->op->n_in; i++)
+        if (c->in[i] && c->in[i]->wants_grad) return true;
+    return false;
+}
+
+static bool make_saved(mega_run *r, struct mega_call *c)
+{
+    if (!(c->mode & MEGA_RUN_GRAD) || !c->kernel->keep) return true;
+    mega_tensor saved[MEGA_SAVED];
+    for (int i = 0; i < MEGA_SAVED; i++) saved[i] = mega_absent();
+    c->kernel->keep(c, saved);
+    for (int i = 0; i < MEGA_SAVED; i++)
+        if (saved[i].rank >= 0 && !(c->saved[i] = make(r, &saved[i]))) return false;
+    return true;
+}
+
+static void record(mega_run *r, const struct mega_call *c)
+{
+    struct record *rec = mega_run_memory(r, sizeof *rec);
+    if (!rec) return;
+    *rec = (struct record){ .before = r->last, .kind = RECORD_OP, .call = *c };
+    r->last = rec;
+    for (int i = 0; i < MEGA_OUT; i++)
+        if (c->out[i]) c->out[i]->wants_grad = true;
+}
+
+/* names the first result that is not finite */
+static void check_finite(mega_run *r, const struct mega_call *c, const char *site)
+{
+    for (int i = 0; i < MEGA_OUT; i++) {
+        const mega_tensor *t = c->out[i];
+        if (!t || t->dtype == MEGA_I32 || t->dtype == MEGA_I64) continue;
+        for (int64_t row = 0, n = mega_height(t); row < n; row++)
+            for (int64_t j = 0; j < mega_width(t); j++)
+                if (!isfinite(mega_get(t, row, j))) {
+                    char shape[96];
+                    mega_run_fail(
+                        r, mega_fail(MEGA_NOT_FINITE,
+                               "%s%s%s: output %d %s holds %g at row %lld, column %lld",
+                               c->op->name, site ? " " : "", site ? site : "", i,
+                               mega_tensor_print(t, shape), mega_get(t, row, j), (long long)row,
+                               (long long)j));
+                    return;
+                }
+    }
+}
+
+/* everything up to the choice of a kernel */
+static bool prepare_call(mega_run *r, struct mega_call *c, const char *site)
+{
+    if (r->status || !check_inputs(r, c)) return false;
+    c->dtype = r->args.dtype;
+    c->mode = r->args.mode & (MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_PLAIN);
+    if (!r->recording || !wants_gradient(c)) c->mode &= ~(unsigned)MEGA_RUN_GRAD;
+    c->now = r->args.now;
+    c->site = mega_hash_join(r->path_hash, site ? mega_hash_text(site) : 0);
+    c->work = &r->context->work;
+    if (c->op->attr_size) {
+        void *attr = mega_run_memory(r, c->op->attr_size);
+        if (!attr) return false;
+        c->attr = memcpy(attr, c->attr, c->op->attr_size);
+    }
+    return make_outputs(r, c);
+}
+
+static void compute(mega_run *r, struct mega_call *c, const char *site)
+{
+    if (!make_saved(r, c)) return;
+    if (!(r->args.mode & MEGA_RUN_DRY)) {
+        mega_arena_release(&c->work->scratch[c->work->threads], 0);
+        c->kernel->forward(c);
+        if (r->args.mode & MEGA_RUN_CHECK) check_finite(r, c, site);
+    }
+    if (c->mode & MEGA_RUN_GRAD) record(r, c);
+}
+
+mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site)
+{
+    if (!prepare_call(r, c, site)) return NULL;
+    choose_kernel(r, c);
+    compute(r, c, site);
+    return r->status ? NULL : c->out[0];
+}
+
+bool mega_run_region(mega_run *r, struct mega_call *c, const char *site)
+{
+    if (r->status || (r->args.mode & MEGA_RUN_PLAIN) || r->args.dtype != MEGA_F32) return false;
+    size_t mark = mega_arena_mark(&r->values);
+    if (!prepare_call(r, c, site)) return false;
+    choose_kernel(r, c);
+    if (!c->kernel) {
+        mega_arena_release(&r->values, mark);
+        return false;
+    }
+    compute(r, c, site);
+    return !r->status;
+}
+
+/* ---- looking inside ---- */
+
+mega_status mega_run_read(mega_run *r, const mega_tensor *t, void *out)
+{
+    if (r->status) return mega_fail(r->status, "%s", r->message);
+    mega_tensor dense = mega_tensor_over(out, t->dtype, t->rank, t->dim);
+    mega_tensor_copy(&dense, t);
+    return MEGA_OK;
+}
+
+bool mega_run_wants(const mega_run *r, const char *what)
+{
+    const char *at = r->args.wants && !r->replaying ? strstr(r->args.wants, what) : NULL;
+    size_t n = strlen(what);
+    return at && (at == r->args.wants || at[-1] == ',') && (at[n] == 0 || at[n] == ',');
+}
+
+void mega_run_tap(mega_run *r, const char *what, const mega_tensor *t)
+{
+    if (t && !r->status && !r->replaying && r->args.tap)
+        r->args.tap(r->args.tap_arg, r->path, what, t);
+}
+
+void mega_run_walk(mega_run *r, void (*visit)(void *, const struct mega_call *), void *arg)
+{
+    for (struct record *rec = r->last; rec; rec = rec->before)
+        if (rec->kind == RECORD_OP) visit(arg, &rec->call);
+}

@@ -1,0 +1,127 @@
+/* A run: one pass over a model.
+ *
+ * It owns where memory comes from, what is wanted, and what failed first. Ops are computed when
+ * they are called; under MEGA_RUN_GRAD each leaves a record, and backward walks the records in
+ * reverse. Errors are sticky: from the first on, every op returns NULL at once, and
+ * mega_run_end tells. Several runs, each on its thread, may share a model whose parameters
+ * stand still. */
+#ifndef MEGA_GRAPH_RUN_H
+#define MEGA_GRAPH_RUN_H
+
+#include "graph/context.h"
+#include "graph/param.h"
+#include "op/op.h"
+
+typedef struct mega_run mega_run;
+typedef struct mega_stream mega_stream;
+
+/* Gets side outputs (attention maps) as they are made: `path` names the block. The tensor lives
+ * only during the call. */
+typedef void mega_tap_fn(void *arg, const char *path, const char *what, const mega_tensor *t);
+
+struct mega_run_args {
+    unsigned mode;    /* MEGA_RUN_... bits */
+    mega_dtype dtype; /* of activations: MEGA_F32 (0), MEGA_F64 */
+    struct mega_now now;
+    mega_stream *stream; /* NULL: states start fresh and are dropped at the end */
+    const char *wants;   /* side outputs for `tap`: "weights,..." */
+    mega_tap_fn *tap;
+    void *tap_arg;
+};
+
+mega_status mega_run_new(mega_run **out, mega_context *c);
+void mega_run_free(mega_run *r);
+
+mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args);
+mega_status mega_run_end(
+    mega_run *r); /* the first error, if any; else new cell values become current */
+
+/* The first error so far; 0 is healthy. mega_run_fail records one from outside an op (the
+ * message is already set). */
+mega_status mega_run_status(const mega_run *r);
+void mega_run_fail(mega_run *r, mega_status status);
+
+unsigned mega_run_mode(const mega_run *r);
+
+/* A tensor of the step, not zeroed; lives until the next begin, or the end of the block without
+ * a tape. */
+mega_tensor *mega_run_tensor(mega_run *r, mega_dtype t, int rank, const int64_t dim[]);
+void *mega_run_memory(mega_run *r, size_t bytes);
+
+/* Columns from ... from+n-1 of x: a view, also of its gradient. */
+mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n);
+
+/* Computes an op: fills the outputs of `c` and returns out[0]; NULL after an error. `site`
+ * names the place of use below the present block (for random numbers); NULL: none is needed. */
+mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site);
+
+/* The same for a region: false in a healthy run means that nobody accepts: go on with the
+ * chain. */
+bool mega_run_region(mega_run *r, struct mega_call *c, const char *site);
+
+/* Where gradients start: d(total) / d(t) = each, for every element; or a whole cotangent of t's
+ * shape. */
+void mega_run_seed(mega_run *r, mega_tensor *t, double each);
+void mega_run_seed_with(mega_run *r, mega_tensor *t, const mega_tensor *cotangent);
+void mega_run_backward(mega_run *r); /* adds to the parameters' gradients */
+
+/* Copies a tensor's (or its gradient's) values out, dense, in its own type. */
+mega_status mega_run_read(mega_run *r, const mega_tensor *t, void *out);
+
+/* Side outputs: ask before paying, then hand over. */
+bool mega_run_wants(const mega_run *r, const char *what);
+void mega_run_tap(mega_run *r, const char *what, const mega_tensor *t);
+
+/* Calls `visit` for every op on the tape, the last one first. */
+void mega_run_walk(mega_run *r, void (*visit)(void *arg, const struct mega_call *c), void *arg);
+
+/* Bytes in use and at most so far: values and gradients of the step. */
+size_t mega_run_peak(const mega_run *r);
+
+/* ---- rows and states ---- */
+
+/* The rows of a pass, with the stream's places filled in; from then on the stream moves on by
+ * these rows at the end. */
+const struct mega_rows *mega_run_rows(mega_run *r, const struct mega_rows *rows);
+
+/* The cell's value of the last turn: MODEL its buffer; ROW [B, ...] and LOG [B, places, ...] of
+ * the stream, NULL without one. */
+mega_tensor *mega_cell_get(mega_run *r, struct mega_cell *c);
+void mega_cell_set(mega_run *r, struct mega_cell *c, const mega_tensor *next);
+void mega_run_turn(
+    mega_run *r); /* what was set becomes current for the next pass of this run */
+
+/* A stream: the states of `rows` rows of text on their way through a model. Pieces hold at most
+ * `piece` new places; `places` is the room of unlimited attention (0 where every window is a
+ * chunk). */
+mega_status mega_stream_new(
+    mega_stream **out, const struct mega_store *s, int64_t rows, int64_t piece, int64_t places);
+void mega_stream_free(mega_stream *s);
+void mega_stream_reset(mega_stream *s);
+size_t mega_stream_size(const mega_stream *s);           /* bytes of all states */
+const int32_t *mega_stream_places(const mega_stream *s); /* [rows] places so far */
+const mega_tensor *mega_stream_value(const mega_stream *s, const struct mega_cell *c);
+int64_t mega_stream_room(const mega_stream *s); /* places of unlimited attention */
+
+/* ---- blocks ---- */
+
+/* All that passes from block to block. */
+struct mega_carry {
+    mega_tensor *x, *aux, **more;
+    int n_more;
+};
+typedef void mega_block_fn(
+    mega_run *r, const void *self, struct mega_carry *c, const struct mega_rows *rows);
+
+/* A scope of the step's memory, and the unit of recomputation. */
+struct mega_block {
+    const char *path; /* names its random sites and messages */
+    int repeat;       /* which execution of the same block this is */
+    bool recompute;   /* keep only the carry; run again in the backward pass */
+    mega_block_fn *fn;
+    const void *self;
+};
+void mega_run_block(mega_run *r, const struct mega_block *b, struct mega_carry *c,
+    const struct mega_rows *rows);
+
+#endif

@@ -1,0 +1,29 @@
+/* The normalised feed-forward block (Mega section 6). It owns its residual and its norm. */
+#ifndef MEGA_LAYER_FEED_FORWARD_H
+#define MEGA_LAYER_FEED_FORWARD_H
+
+#include "layer/dropout.h"
+#include "layer/norm.h"
+
+struct mega_feed_forward_options {
+    int64_t width, hidden; /* D, F */
+    int act, norm;         /* enum mega_act, mega_norm_type */
+    bool prenorm, affine, feature_dropout;
+    double dropout, hidden_dropout;
+};
+
+struct mega_feed_forward {
+    struct mega_feed_forward_options options;
+    struct mega_norm norm;
+    mega_tensor *up, *up_bias, *down, *down_bias; /* fc1 [F,D], fc2 [D,F] */
+    struct mega_dropout drop_hidden, drop_out;
+};
+
+void mega_feed_forward_build(mega_build *b, struct mega_feed_forward *f,
+    const struct mega_feed_forward_options *options);
+
+/* x [B, T, D] -> [B, T, D]. */
+mega_tensor *mega_feed_forward_run(mega_run *r, const struct mega_feed_forward *f,
+    mega_tensor *x, const struct mega_rows *rows);
+
+#endif

@@ -1,0 +1,31 @@
+/* Norms: every kind of the Mega specification (section 2.4), with or without affine parameters.
+ */
+#ifndef MEGA_LAYER_NORM_H
+#define MEGA_LAYER_NORM_H
+
+#include "graph/run.h"
+
+enum mega_norm_type {
+    MEGA_LAYERNORM,
+    MEGA_SCALENORM,
+    MEGA_RMSNORM,
+    MEGA_BATCHNORM,
+    MEGA_SYNCBATCHNORM
+};
+#define MEGA_NORM_CHOICES "layernorm|scalenorm|rmsnorm|batchnorm|syncbatchnorm"
+
+struct mega_norm {
+    enum mega_norm_type type;
+    mega_tensor *weight, *bias;                   /* NULL: not affine, or none of the kind */
+    struct mega_cell *running_mean, *running_var; /* batch norms */
+};
+
+/* Declares "norm.weight", ... below the present prefix (the official modules wrap each norm
+ * once). */
+void mega_norm_build(
+    mega_build *b, struct mega_norm *n, enum mega_norm_type type, int64_t width, bool affine);
+
+/* x [.., D] -> [.., D]. A batch norm in training moves its running statistics. */
+mega_tensor *mega_norm_run(mega_run *r, const struct mega_norm *n, mega_tensor *x);
+
+#endif
