@@ -3,6 +3,7 @@
 #ifndef MEGA_FORMAT_SAFETENSORS_H
 #define MEGA_FORMAT_SAFETENSORS_H
 
+#include "base/arena.h"
 #include "base/file.h"
 
 enum { MEGA_ST_RANK = 8 };

@@ -1,0 +1,216 @@
+#include "model/encoder.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "graph/ops.h"
+
+#define FIELD(member) offsetof(struct mega_encoder_options, member)
+
+const struct mega_option mega_encoder_options[] = {
+    { "mixer", MEGA_OPTION_CHOICE, FIELD(mixer), "mega", 0, 0, MEGA_MIXER_CHOICES, NULL,
+        "what moves information along the text", 0 },
+    { "layers", MEGA_OPTION_INT, FIELD(layers), "4", 1, 1000, NULL, "N",
+        "number of blocks (--encoder-layers)", 0 },
+    { "width", MEGA_OPTION_INT, FIELD(width), "128", 1, 1 << 20, NULL, "D",
+        "model width D (--encoder-embed-dim)", 0 },
+    { "ffn", MEGA_OPTION_INT, FIELD(ffn), "256", 0, 1 << 20, NULL, "F",
+        "feed-forward width F; 0: no feed-forward (--encoder-ffn-embed-dim)", 0 },
+    { "longest", MEGA_OPTION_INT, FIELD(longest), "1024", 1, 1 << 30, NULL, "T",
+        "longest text that the model is made for (--max-positions)", 0 },
+    { "activation", MEGA_OPTION_CHOICE, FIELD(act), "silu", 0, 0, MEGA_ACT_CHOICES, NULL,
+        "pointwise function (--activation-fn)", 0 },
+    { "norm", MEGA_OPTION_CHOICE, FIELD(norm), "layernorm", 0, 0, MEGA_NORM_CHOICES, NULL,
+        "kind of norm (--norm-type)", 0 },
+    { "prenorm", MEGA_OPTION_BOOL, FIELD(prenorm), "false", 0, 0, NULL, NULL,
+        "norm before each block and once at the end, instead of after each "
+        "(--encoder-normalize-before)",
+        0 },
+    { "embed_norm", MEGA_OPTION_BOOL, FIELD(embed_norm), "false", 0, 0, NULL, NULL,
+        "norm after the embedding; not with prenorm (--normalize-embedding)", 0 },
+    { "dropout", MEGA_OPTION_REAL, FIELD(dropout), "0", 0, 0.999, NULL, "P",
+        "dropout of embeddings, EMA, block and head outputs", 0 },
+    { "hidden_dropout", MEGA_OPTION_REAL, FIELD(hidden_dropout), "0", 0, 0.999, NULL, "P",
+        "dropout of values and of the feed-forward's inside (--act-dropout)", 0 },
+    { "feature_dropout", MEGA_OPTION_BOOL, FIELD(feature_dropout), "false", 0, 0, NULL, NULL,
+        "drop whole channels of a row instead of single elements (--feature-dropout)", 0 },
+    { "recompute", MEGA_OPTION_BOOL, FIELD(recompute), "false", 0, 0, NULL, NULL,
+        "keep only each block's input and compute it again in the backward pass: less memory, "
+        "a third more time",
+        0 },
+    { 0 },
+};
+
+static mega_status check(const struct mega_encoder_options *o, const void *mixer_options,
+    const struct mega_mixer_place *place)
+{
+    if (o->embed_norm && o->prenorm)
+        return mega_fail(MEGA_BAD_ARGUMENT, "embed_norm and prenorm are both true: a norm "
+                                            "after the embedding needs prenorm: false");
+    return mega_mixers[o->mixer]->check(mixer_options, place);
+}
+
+static void build_embedding(mega_build *b, struct mega_encoder *e)
+{
+    int64_t D = e->options.width;
+    size_t entered = mega_build_enter(b, "embed_tokens");
+    if (e->inputs.numbers) {
+        e->number_weight =
+            mega_param_add(b, "weight", (struct mega_init){ MEGA_INIT_NORMAL, 0, 1 }, 1, &D);
+        e->number_bias =
+            mega_param_add(b, "bias", (struct mega_init){ MEGA_INIT_NORMAL, 0, 0.1 }, 1, &D);
+    } else {
+        struct mega_init init = { MEGA_INIT_NORMAL, 0, 1 / sqrt((double)D) };
+        e->table =
+            mega_param_add(b, "embed.weight", init, 2, (int64_t[]){ e->inputs.vocabulary, D });
+    }
+    mega_build_leave(b, entered);
+}
+
+static void build_layer(mega_build *b, struct mega_encoder *e, struct mega_encoder_layer *layer,
+    int64_t i, const void *mixer_options, const struct mega_mixer_place *place)
+{
+    const struct mega_encoder_options *o = &e->options;
+    size_t entered = mega_build_enter(b, "layers.%lld", (long long)i);
+    snprintf(layer->path, sizeof layer->path, "layers.%lld", (long long)i);
+    layer->mixer = mega_mixers[o->mixer];
+    layer->self = layer->mixer->build(b, mixer_options, place);
+    layer->has_feed_forward = o->ffn > 0;
+    if (layer->has_feed_forward) {
+        size_t inner = mega_build_enter(b, "nffn");
+        mega_feed_forward_build(b, &layer->feed_forward,
+            &(struct mega_feed_forward_options){
+                .width = o->width,
+                .hidden = o->ffn,
+                .act = o->act,
+                .norm = o->norm,
+                .prenorm = o->prenorm,
+                .affine = true,
+                .feature_dropout = o->feature_dropout,
+                .dropout = o->dropout,
+                .hidden_dropout = o->hidden_dropout,
+            });
+        mega_build_leave(b, inner);
+    }
+    mega_build_leave(b, entered);
+}
+
+static void build_norm(
+    mega_build *b, struct mega_norm *n, const char *name, const struct mega_encoder_options *o)
+{
+    size_t entered = mega_build_enter(b, "%s", name);
+    mega_norm_build(b, n, (enum mega_norm_type)o->norm, o->width, true);
+    mega_build_leave(b, entered);
+}
+
+void mega_encoder_build(mega_build *b, struct mega_encoder *e,
+    const struct mega_encoder_options *o, const void *mixer_options,
+    const struct mega_inputs *inputs)
+{
+    *e = (struct mega_encoder){ .options = *o, .inputs = *inputs };
+    struct mega_mixer_place place = {
+        .width = o->width,
+        .longest = o->longest,
+        .act = o->act,
+        .norm = o->norm,
+        .prenorm = o->prenorm,
+        .feature_dropout = o->feature_dropout,
+        .dropout = o->dropout,
+        .hidden_dropout = o->hidden_dropout,
+    };
+    if (!b->status) b->status = check(o, mixer_options, &place);
+    if (b->status) return;
+    e->multiple = mega_mixers[o->mixer]->multiple(mixer_options);
+    e->drop_embed = (struct mega_dropout){ "embed_tokens", o->dropout, MEGA_DROPOUT_ELEMENTS };
+    e->layer = mega_arena_zeroed(&b->store->names, (size_t)o->layers * sizeof *e->layer);
+    if (!e->layer) {
+        b->status =
+            mega_fail(MEGA_NO_MEMORY, "no memory to declare %lld layers", (long long)o->layers);
+        return;
+    }
+    build_embedding(b, e);
+    if (o->embed_norm) build_norm(b, &e->embed_norm, "embed_norm", o);
+    for (int64_t i = 0; i < o->layers && !b->status; i++)
+        build_layer(b, e, &e->layer[i], i, mixer_options, &place);
+    if (o->prenorm) build_norm(b, &e->final_norm, "final_norm", o);
+}
+
+/* right-padded rows: the same places, T' of them */
+static const struct mega_rows *longer_rows(mega_run *r, const struct mega_rows *rows, int64_t T)
+{
+    struct mega_rows *longer = mega_run_memory(r, sizeof *longer);
+    int32_t *len = mega_run_memory(r, (size_t)rows->B * sizeof *len);
+    int32_t *real =
+        rows->real ? mega_run_memory(r, (size_t)(rows->B * T) * sizeof *real) : NULL;
+    if (mega_run_status(r)) return rows;
+    for (int64_t b = 0; b < rows->B; b++) {
+        len[b] = (int32_t)mega_rows_len(rows, b);
+        for (int64_t t = 0; real && t < T; t++)
+            real[b * T + t] = t < rows->T && rows->real[b * rows->T + t];
+    }
+    *longer = *rows;
+    longer->T = T;
+    longer->len = len;
+    longer->real = real;
+    longer->doc = NULL;
+    return longer;
+}
+
+/* ids [B, T] -> [B, T'], filled with pad */
+static mega_tensor *longer_text(mega_run *r, const mega_tensor *text, int64_t T, int64_t pad)
+{
+    int64_t B = text->dim[0];
+    mega_tensor *longer = mega_run_tensor(r, MEGA_I32, 2, (int64_t[]){ B, T });
+    for (int64_t b = 0; longer && longer->data && b < B; b++)
+        for (int64_t t = 0; t < T; t++)
+            ((int32_t *)longer->data)[b * T + t] =
+                t < text->dim[1] ? ((const int32_t *)mega_row(text, b))[t] : (int32_t)pad;
+    return longer;
+}
+
+static mega_tensor *embed(mega_run *r, const struct mega_encoder *e, mega_tensor *text)
+{
+    if (e->inputs.numbers) return number_embedding(r, text, e->number_weight, e->number_bias);
+    return embedding(r, e->table, text, e->inputs.pad, 1);
+}
+
+static void layer_block(
+    mega_run *r, const void *self, struct mega_carry *c, const struct mega_rows *rows)
+{
+    const struct mega_encoder_layer *layer = self;
+    c->x = layer->mixer->forward(r, layer->self, c->x, rows);
+    if (layer->has_feed_forward)
+        c->x = mega_feed_forward_run(r, &layer->feed_forward, c->x, rows);
+}
+
+/* zeroes what is not real; without a mask everything is */
+static mega_tensor *clean(mega_run *r, mega_tensor *x, const struct mega_rows *rows)
+{
+    return rows->len || rows->real ? mask(r, x, rows) : x;
+}
+
+mega_tensor *mega_encoder_run(
+    mega_run *r, const struct mega_encoder *e, mega_tensor *text, const struct mega_rows **rows)
+{
+    const struct mega_encoder_options *o = &e->options;
+    int64_t T = (*rows)->T, whole = (T + e->multiple - 1) / e->multiple * e->multiple;
+    if (!e->inputs.numbers && T > e->multiple && whole != T && !(*rows)->doc) {
+        text = longer_text(r, text, whole, e->inputs.pad);
+        *rows = longer_rows(r, *rows, whole);
+    }
+    if (mega_run_status(r)) return NULL;
+    mega_tensor *x = embed(r, e, text); /* [B, T, D] */
+    if (o->embed_norm) x = mega_norm_run(r, &e->embed_norm, x);
+    x = clean(r, mega_dropout_run(r, &e->drop_embed, x, *rows), *rows);
+    mega_run_tap(r, "embedded", x);
+    struct mega_carry carry = { .x = x };
+    for (int64_t i = 0; i < o->layers; i++) {
+        struct mega_block block = { e->layer[i].path, 0, o->recompute, layer_block,
+            &e->layer[i] };
+        mega_run_block(r, &block, &carry, *rows);
+        mega_run_tap(r, e->layer[i].path, carry.x);
+    }
+    if (o->prenorm) carry.x = mega_norm_run(r, &e->final_norm, carry.x);
+    return clean(r, carry.x, *rows);
+}

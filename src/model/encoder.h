@@ -1,0 +1,56 @@
+/* The two-way encoder of Long Range Arena (Mega section 8.1): embedding, blocks, final norm. */
+#ifndef MEGA_MODEL_ENCODER_H
+#define MEGA_MODEL_ENCODER_H
+
+#include "layer/feed_forward.h"
+#include "mixer/mixer.h"
+
+/* The recipe's section `model`, without the mixer's own keys. */
+struct mega_encoder_options {
+    int mixer, act, norm; /* place in mega_mixers; enum mega_act, enum mega_norm_type */
+    int64_t layers, width, ffn, longest;
+    bool prenorm, embed_norm, feature_dropout, recompute;
+    double dropout, hidden_dropout;
+};
+extern const struct mega_option mega_encoder_options[];
+
+enum { MEGA_MIXER_OPTIONS_SIZE = 256 };
+
+struct mega_encoder_layer {
+    char path[64];
+    const struct mega_mixer *mixer;
+    void *self;
+    struct mega_feed_forward feed_forward;
+    bool has_feed_forward;
+};
+
+/* What the text is made of. */
+struct mega_inputs {
+    bool numbers;       /* one real number a place (pixels, samples) instead of token ids */
+    int64_t vocabulary; /* ids 0 ... V-1 */
+    int64_t pad;        /* the id that fills rows */
+};
+
+struct mega_encoder {
+    struct mega_encoder_options options;
+    struct mega_inputs inputs;
+    int64_t multiple;
+    mega_tensor *table;                       /* tokens: [V, D] */
+    mega_tensor *number_weight, *number_bias; /* numbers: [D], [D] */
+    struct mega_norm embed_norm, final_norm;
+    struct mega_encoder_layer *layer;
+    struct mega_dropout drop_embed;
+};
+
+/* Declares everything below the present prefix ("encoder.encoder"). */
+void mega_encoder_build(mega_build *b, struct mega_encoder *e,
+    const struct mega_encoder_options *options, const void *mixer_options,
+    const struct mega_inputs *inputs);
+
+/* text: ids [B, T] I32 or numbers [B, T] F32 -> [B, T', D], zero at places that are not real;
+ * T' > T where a chunked text is padded to a multiple (as the official encoder does). *rows
+ * becomes the rows of the result. */
+mega_tensor *mega_encoder_run(mega_run *r, const struct mega_encoder *e, mega_tensor *text,
+    const struct mega_rows **rows);
+
+#endif
