@@ -1,0 +1,163 @@
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "format/safetensors.h"
+
+static mega_status declare(mega_model *m)
+{
+    const struct mega_model_config *c = &m->config;
+    mega_build b = { .store = &m->store };
+    mega_classifier_build(&b, &m->classifier, &c->encoder, c->mixer, &c->head, &c->task);
+    return b.status;
+}
+
+mega_status mega_model_new(
+    mega_model **out, const struct mega_model_config *config, bool numbers, bool for_training)
+{
+    *out = NULL;
+    mega_model *m = calloc(1, sizeof *m);
+    if (!m) return mega_fail(MEGA_NO_MEMORY, "no memory for a model");
+    m->config = *config;
+    mega_status status = mega_store_init(&m->store);
+    if (!status) status = declare(m);
+    if (!status && numbers) status = mega_store_lay_out(&m->store, for_training);
+    if (status) {
+        mega_model_free(m);
+        return status;
+    }
+    *out = m;
+    return MEGA_OK;
+}
+
+void mega_model_free(mega_model *m)
+{
+    if (!m) return;
+    mega_store_done(&m->store);
+    mega_document_done(&m->document);
+    free(m);
+}
+
+int64_t mega_model_parameters(const mega_model *m)
+{
+    return m->store.numbers;
+}
+
+mega_status mega_model_load(mega_model **out, const char *folder)
+{
+    *out = NULL;
+    struct mega_model_config config;
+    struct mega_document document = { 0 };
+    MEGA_TRY(mega_model_config_load(&config, &document, folder));
+    mega_model *m = NULL;
+    mega_status status = mega_model_new(&m, &config, true, false);
+    if (status) {
+        mega_document_done(&document);
+        return mega_fail_in(status, "%s/config.json: ", folder);
+    }
+    m->document = document;
+    struct mega_text path = { 0 };
+    mega_text_add(&path, "%s/model.safetensors", folder);
+    status = path.failed ? mega_fail(MEGA_NO_MEMORY, "no memory for a path")
+                         : mega_model_load_weights(m, path.data);
+    mega_text_done(&path);
+    if (status)
+        mega_model_free(m);
+    else
+        *out = m;
+    return status;
+}
+
+/* ---- weights ---- */
+
+static void describe(struct mega_st_tensor *to, const char *name, const mega_tensor *t)
+{
+    *to = (struct mega_st_tensor){ .name = name, .rank = t->rank, .data = t->data };
+    strcpy(to->dtype, mega_dtype_name(t->dtype));
+    memcpy(to->dim, t->dim, sizeof t->dim);
+}
+
+mega_status mega_model_save_weights(const mega_model *m, const char *path)
+{
+    const struct mega_store *s = &m->store;
+    struct mega_st_tensor *tensor = calloc((size_t)(s->n_params + s->n_cells), sizeof *tensor);
+    if (!tensor) return mega_fail(MEGA_NO_MEMORY, "no memory to write %s", path);
+    int n = 0;
+    for (const struct mega_param *p = s->first; p; p = p->next)
+        describe(&tensor[n++], p->name, &p->value);
+    for (const struct mega_cell *c = s->first_cell; c; c = c->next)
+        if (c->kind == MEGA_CELL_MODEL) describe(&tensor[n++], c->name, &c->value);
+    static const struct mega_st_entry meta[] = { { "format", "pt" } };
+    mega_status status = mega_safetensors_write(path, tensor, n, meta, 1);
+    free(tensor);
+    return status;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && !strcmp(name + n - m, end);
+}
+
+/* what official files hold beside weights (Mega section 9.1) */
+static bool ignored(const char *name)
+{
+    return ends_with(name, "version") || ends_with(name, "_float_tensor") ||
+           ends_with(name, "num_batches_tracked");
+}
+
+static mega_status refuse_unknown(
+    const mega_model *m, const struct mega_safetensors *s, const char *path)
+{
+    for (int i = 0; i < s->n; i++) {
+        const char *name = s->tensor[i].name;
+        if (!ignored(name) && !mega_store_find(&m->store, name) &&
+            !mega_store_find_cell(&m->store, name))
+            return mega_fail(MEGA_BAD_FILE,
+                "%s: tensor %s does not belong to this model: is config.json the right one?",
+                path, name);
+    }
+    return MEGA_OK;
+}
+
+static mega_status read_tensor(
+    const struct mega_safetensors *s, const char *path, const char *name, mega_tensor *to)
+{
+    const struct mega_st_tensor *from = mega_safetensors_find(s, name);
+    char want[96];
+    if (!from)
+        return mega_fail(MEGA_BAD_FILE, "%s: tensor %s is missing, expected %s", path, name,
+            mega_tensor_print(to, want));
+    bool same = from->rank == to->rank;
+    for (int i = 0; same && i < to->rank; i++) same = from->dim[i] == to->dim[i];
+    struct mega_text found = { 0 };
+    for (int i = 0; !same && i < from->rank; i++)
+        mega_text_add(&found, "%s%lld", i ? ", " : "", (long long)from->dim[i]);
+    mega_dtype type;
+    if (!same || !mega_dtype_find(from->dtype, &type)) {
+        mega_status status = mega_fail(MEGA_BAD_FILE, "%s: tensor %s is [%s] %s, expected %s",
+            path, name, found.data ? found.data : "", from->dtype, mega_tensor_print(to, want));
+        mega_text_done(&found);
+        return status;
+    }
+    for (int64_t i = 0, width = mega_width(to); i < from->count; i++)
+        mega_put(to, i / width, i % width, mega_st_real(from, i));
+    return MEGA_OK;
+}
+
+mega_status mega_model_load_weights(mega_model *m, const char *path)
+{
+    struct mega_safetensors s;
+    MEGA_TRY(mega_safetensors_open(&s, path));
+    mega_status status = refuse_unknown(m, &s, path);
+    for (struct mega_param *p = m->store.first; p && !status; p = p->next) {
+        status = read_tensor(&s, path, p->name, &p->value);
+        p->version++;
+    }
+    for (struct mega_cell *c = m->store.first_cell; c && !status; c = c->next)
+        if (c->kind == MEGA_CELL_MODEL) status = read_tensor(&s, path, c->name, &c->value);
+    mega_safetensors_close(&s);
+    return status;
+}

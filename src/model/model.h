@@ -1,0 +1,55 @@
+/* The inside of a model (see megac/model.h): what it is (config.json), what it keeps (the
+ * store), how it runs. */
+#ifndef MEGA_MODEL_MODEL_H
+#define MEGA_MODEL_MODEL_H
+
+#include "format/node.h"
+#include "megac/model.h"
+#include "model/classifier.h"
+
+/* Everything that decides a model's shape: the recipe's section `model` and what the task adds.
+ */
+struct mega_model_config {
+    struct mega_encoder_options encoder;
+    struct mega_head_options head;
+    _Alignas(
+        16) unsigned char mixer[MEGA_MIXER_OPTIONS_SIZE]; /* the chosen mixer's own options */
+    struct mega_classifier_task task;
+    struct mega_texts labels; /* names of the classes; borrowed */
+};
+
+/* Reads a recipe's or config.json's section `model` (NULL: all defaults); refuses unknown keys
+ * with their place. */
+mega_status mega_model_config_read(struct mega_model_config *c, const struct mega_document *d,
+    const struct mega_node *section);
+
+/* Prints the section back as YAML lines ("  layers: 4\n"). */
+void mega_model_config_print(const struct mega_model_config *c, struct mega_text *to);
+
+struct mega_model {
+    struct mega_store store;
+    struct mega_model_config config;
+    struct mega_classifier classifier;
+    struct mega_document document; /* the config.json that it came from, if any */
+};
+
+/* Declares a model; with `numbers` also gives it memory (values not yet filled), `for_training`
+ * with gradients and moments. */
+mega_status mega_model_new(
+    mega_model **out, const struct mega_model_config *config, bool numbers, bool for_training);
+
+/* config.json: `task` is text to be put in as the member "task" (an object), or NULL. */
+void mega_model_config_json(
+    const struct mega_model_config *c, const char *task, struct mega_text *to);
+
+/* Reads config.json of a folder; the document is kept for its texts and is yours to end. */
+mega_status mega_model_config_load(
+    struct mega_model_config *c, struct mega_document *d, const char *folder);
+
+/* model.safetensors: parameters and buffers by their official names. Loading refuses unknown,
+ * missing and misshapen tensors by name, ignores `*version`, `*_float_tensor` and
+ * `*num_batches_tracked`, and widens F16 and BF16. */
+mega_status mega_model_save_weights(const mega_model *m, const char *path);
+mega_status mega_model_load_weights(mega_model *m, const char *path);
+
+#endif
