@@ -1,0 +1,118 @@
+#include "train/report_html.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* the length of the UTF-8 character at the start of `s`, 0 if it is none */
+static size_t character(const unsigned char *s, size_t n)
+{
+    if (s[0] < 0x80) return 1;
+    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+    if (s[0] < 0xc2 || s[0] > 0xf4 || length > n) return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((s[i] & 0xc0) != 0x80) return 0;
+    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    bool beyond = (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf4 && s[1] > 0x8f);
+    return overlong || beyond ? 0 : length;
+}
+
+static const char *entity(unsigned char c)
+{
+    switch (c) {
+    case '&': return "&amp;";
+    case '<': return "&lt;";
+    case '>': return "&gt;";
+    case '"': return "&quot;";
+    case '\'': return "&#39;";
+    case '\n':
+    case '\t': return NULL;
+    default: return c < 0x20 || c == 0x7f ? "\xef\xbf\xbd" : NULL;
+    }
+}
+
+void mega_html_add_bytes(struct mega_text *to, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        size_t length = character((const unsigned char *)bytes + i, n - i);
+        const char *instead = length ? entity((unsigned char)bytes[i]) : "\xef\xbf\xbd";
+        if (instead)
+            mega_text_add_bytes(to, instead, strlen(instead));
+        else
+            mega_text_add_bytes(to, bytes + i, length);
+        i += length ? length : 1;
+    }
+}
+
+void mega_html_add(struct mega_text *to, const char *text)
+{
+    mega_html_add_bytes(to, text, strlen(text));
+}
+
+void mega_html_count(int64_t n, char *out)
+{
+    char digits[24];
+    int size = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    for (int i = 0; i < size; i++) {
+        *out++ = digits[i];
+        int left = size - 1 - i;
+        if (left > 0 && left % 3 == 0 && digits[i] != '-') *out++ = ',';
+    }
+    *out = 0;
+}
+
+void mega_html_duration(double seconds, char *out)
+{
+    if (!(seconds >= 0 && seconds < 1e12)) {
+        strcpy(out, "\xe2\x80\x93");
+    } else if (seconds < 60) {
+        snprintf(out, 32, "%.3g s", seconds);
+    } else {
+        long long minutes = (long long)(seconds / 60);
+        if (minutes < 60)
+            snprintf(
+                out, 32, "%lld min %02d s", minutes, (int)(seconds - 60.0 * (double)minutes));
+        else
+            snprintf(out, 32, "%lld h %02lld min", minutes / 60, minutes % 60);
+    }
+}
+
+void mega_html_value(double value, char *out)
+{
+    double size = fabs(value);
+    if (size >= 1e4 && size < 1e15)
+        mega_html_count(llround(value), out);
+    else
+        snprintf(out, 32, "%.4g", value);
+}
+
+static const struct mega_quantity quantities[] = {
+    { "loss", "Loss", "", 1, true, false },
+    { "accuracy", "Accuracy", "%", 100, false, false },
+    { "grad_norm", "Gradient norm", "", 1, true, true },
+    { "lr", "Learning rate", "", 1, false, false },
+    { "tokens_per_s", "Speed", "tokens/s", 1, false, false },
+    { "peak_share", "Share of the machine's peak", "%", 100, false, false },
+    { "ppl", "Perplexity", "", 1, true, true },
+    { "perplexity", "Perplexity", "", 1, true, true },
+    { "bpb", "Bits per byte", "", 1, true, false },
+    { "bpc", "Bits per character", "", 1, true, false },
+};
+
+struct mega_quantity mega_quantity_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof quantities / sizeof *quantities; i++)
+        if (!strcmp(quantities[i].name, name)) return quantities[i];
+    bool loss = strstr(name, "loss") || strstr(name, "error");
+    return (struct mega_quantity){ name, name, "", 1, loss, false };
+}
+
+void mega_quantity_print(const struct mega_quantity *q, double value, char *out)
+{
+    char number[32];
+    if (!strcmp(q->unit, "%") && isfinite(value))
+        snprintf(number, sizeof number, "%.2f", value * q->scale);
+    else
+        mega_html_value(value * q->scale, number);
+    snprintf(out, 48, "%s%s%s", number, *q->unit ? " " : "", q->unit);
+}
