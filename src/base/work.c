@@ -58,7 +58,6 @@ void mega_lanes(struct mega_work *w, int64_t n, double cost,
         }
         omp_set_num_threads(most);
     }
-    mega_arena_release(&w->scratch[w->threads], 0);
 }
 
 void *mega_scratch(struct mega_work *w, size_t bytes)
