@@ -14,14 +14,17 @@ else()
     set(MEGA_ISAS base)
 endif()
 
+# Contraction is wanted here: kernels are held to the reference by tolerance, not by bits. Linked after mega_flags, whose
+# -ffp-contract=off would win if it came last.
+add_library(mega_kernel_flags INTERFACE)
+target_compile_options(mega_kernel_flags INTERFACE -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math)
+
 foreach(isa ${MEGA_ISAS})
     if(MEGA_CPU_ISA)
         add_library(mega_kernels_${isa} OBJECT ${MEGA_CPU_ISA})
         target_include_directories(mega_kernels_${isa} PRIVATE src include)
-        target_link_libraries(mega_kernels_${isa} PRIVATE mega_flags ${MEGA_LIBRARIES})
-        # contraction is wanted here: kernels are held to the reference by tolerance, not by bits
-        target_compile_options(mega_kernels_${isa} PRIVATE -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math
-            ${MEGA_ISA_FLAGS_${isa}})
+        target_link_libraries(mega_kernels_${isa} PRIVATE mega_flags mega_kernel_flags ${MEGA_LIBRARIES})
+        target_compile_options(mega_kernels_${isa} PRIVATE ${MEGA_ISA_FLAGS_${isa}})
         target_compile_definitions(mega_kernels_${isa} PRIVATE MEGA_ISA=${isa} MEGA_ISA_${isa}=1)
         target_sources(megac PRIVATE $<TARGET_OBJECTS:mega_kernels_${isa}>)
     endif()

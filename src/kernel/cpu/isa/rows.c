@@ -1,0 +1,139 @@
+/* rows.h on vectors. */
+#include "kernel/cpu/rows.h"
+
+#include "kernel/cpu/vector_draw.h"
+#include "kernel/cpu/vector_math.h"
+
+/* y = f(x) along a row */
+#define MAP(name, f)                                                                           \
+    static void name(float *y, const float *x, int64_t n)                                      \
+    {                                                                                          \
+        for (int64_t j = 0; j < n; j += VEC) vec_put(y + j, f(vec_get(x + j, n - j)), n - j);  \
+    }
+
+/* dx = dy * slope(x) along a row */
+#define MAP_SLOPE(name, slope)                                                                 \
+    static void name(float *dx, const float *dy, const float *x, int64_t n)                    \
+    {                                                                                          \
+        for (int64_t j = 0; j < n; j += VEC)                                                   \
+            vec_put(dx + j, vec_get(dy + j, n - j) * slope(vec_get(x + j, n - j)), n - j);     \
+    }
+
+MAP(row_exp, vec_exp)
+MAP(row_log, vec_log)
+MAP(row_tanh, vec_tanh)
+MAP(row_erf, vec_erf)
+MAP(row_laplace, vec_laplace)
+MAP(row_relu2, vec_relu2)
+MAP_SLOPE(row_laplace_slope, vec_laplace_slope)
+MAP_SLOPE(row_relu2_slope, vec_relu2_slope)
+
+VEC_INLINE vec plus_bias(const float *x, const float *bias, int64_t j, int64_t n)
+{
+    vec v = vec_get(x + j, n - j);
+    return bias ? v + vec_get(bias + j, n - j) : v;
+}
+
+static void row_act(enum mega_act act, float *y, const float *x, const float *bias, int64_t n)
+{
+#define LOOP(a)                                                                                \
+    for (int64_t j = 0; j < n; j += VEC)                                                       \
+    vec_put(y + j, vec_act(a, plus_bias(x, bias, j, n)), n - j)
+    VEC_EACH_ACT(act, LOOP)
+#undef LOOP
+}
+
+static void row_act_slope(
+    enum mega_act act, float *dx, const float *dy, const float *x, const float *bias, int64_t n)
+{
+#define LOOP(a)                                                                                \
+    for (int64_t j = 0; j < n; j += VEC)                                                       \
+    vec_put(dx + j, vec_get(dy + j, n - j) * vec_act_jet(a, plus_bias(x, bias, j, n)).slope,   \
+        n - j)
+    VEC_EACH_ACT(act, LOOP)
+#undef LOOP
+}
+
+static float row_most(const float *x, int64_t n)
+{
+    vec most = vec_all(-INFINITY);
+    int64_t j = 0;
+    for (; j + VEC <= n; j += VEC) most = vec_max(most, vec_load(x + j));
+    float all = vec_most(most);
+    for (; j < n; j++) all = x[j] > all ? x[j] : all;
+    return all;
+}
+
+static float row_exp_sum(float *y, const float *x, float most, int64_t n)
+{
+    vec sum = { 0 };
+    int64_t j = 0;
+    for (; j + VEC <= n; j += VEC) {
+        vec e = vec_exp(vec_load(x + j) - most);
+        vec_store(y + j, e);
+        sum += e;
+    }
+    float all = vec_sum(sum);
+    if (j == n) return all;
+    vec_store_part(y + j, vec_exp(vec_load_part(x + j, n - j) - most), n - j);
+    for (; j < n; j++) all += y[j];
+    return all;
+}
+
+static float row_sum(const float *x, int64_t n)
+{
+    vec sum = { 0 };
+    for (int64_t j = 0; j < n; j += VEC) sum += vec_get(x + j, n - j);
+    return vec_sum(sum);
+}
+
+static float row_dot(const float *x, const float *y, int64_t n)
+{
+    vec sum = { 0 };
+    for (int64_t j = 0; j < n; j += VEC) sum += vec_get(x + j, n - j) * vec_get(y + j, n - j);
+    return vec_sum(sum);
+}
+
+static void row_scale(float *y, const float *x, float by, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += VEC) vec_put(y + j, by * vec_get(x + j, n - j), n - j);
+}
+
+static void row_add_scaled(float *y, const float *x, float by, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += VEC)
+        vec_put(y + j, vec_get(y + j, n - j) + by * vec_get(x + j, n - j), n - j);
+}
+
+static void row_multiply(float *y, const float *a, const float *b, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += VEC)
+        vec_put(y + j, vec_get(a + j, n - j) * vec_get(b + j, n - j), n - j);
+}
+
+static void row_draw(float *factor, const struct mega_draw_row *d, int64_t first, int64_t n)
+{
+    vec_draw_row(factor, d, first, n);
+}
+
+extern const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows);
+const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows) = {
+    .exp = row_exp,
+    .log = row_log,
+    .tanh = row_tanh,
+    .erf = row_erf,
+    .act = row_act,
+    .act_slope = row_act_slope,
+    .most = row_most,
+    .exp_sum = row_exp_sum,
+    .laplace = row_laplace,
+    .laplace_slope = row_laplace_slope,
+    .relu2 = row_relu2,
+    .relu2_slope = row_relu2_slope,
+    .sum = row_sum,
+    .dot = row_dot,
+    .scale = row_scale,
+    .add_scaled = row_add_scaled,
+    .multiply = row_multiply,
+    .draw = row_draw,
+};
