@@ -20,6 +20,9 @@ void mega_map_close(struct mega_map *m);
 /* Reads a whole file or, for "-", standard input, into `out` (cleared first). */
 mega_status mega_file_read(const char *path, struct mega_text *out);
 
+/* The same, unpacking gzip data (recognised by their first bytes); damaged ones are refused. */
+mega_status mega_file_read_gz(const char *path, struct mega_text *out);
+
 /* A write that happens whole or not at all: bytes go to a new name in the same folder; commit
  * syncs file and folder and renames it over `path`; abandon removes it. Every error (a full
  * disk, EFBIG) is kept and returned by commit. */

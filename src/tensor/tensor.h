@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/fail.h"
+#include "base/half.h"
 
 enum { MEGA_RANK = 4 };
 
@@ -91,11 +92,5 @@ static inline void mega_add_to(mega_tensor *t, int64_t row, int64_t column, doub
 /* Copies any type and stride into any other of the same count of rows and columns; zeroes. */
 void mega_tensor_copy(mega_tensor *to, const mega_tensor *from);
 void mega_tensor_zero(mega_tensor *t);
-
-/* bfloat16 and float16 <-> float32, round to nearest even. */
-float mega_from_bf16(uint16_t v);
-uint16_t mega_to_bf16(float v);
-float mega_from_f16(uint16_t v);
-uint16_t mega_to_f16(float v);
 
 #endif

@@ -1,7 +1,6 @@
-/* bfloat16 and float16: conversions, round to nearest even. */
-#include <string.h>
+#include "base/half.h"
 
-#include "tensor/tensor.h"
+#include <string.h>
 
 static float float_of(uint32_t bits)
 {

@@ -1,0 +1,251 @@
+/* Option tables meet documents: checking, filling, printing back. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/scalar.h"
+
+/* ---- defaults ---- */
+
+static void set_text_default(const struct mega_option *o, void *field)
+{
+    struct mega_node n = { .text = o->fallback, .size = strlen(o->fallback) };
+    mega_scalar_resolve(&n);
+    switch (o->type) {
+    case MEGA_OPTION_INT:
+        *(int64_t *)field = n.kind == MEGA_NODE_INT ? n.integer : (int64_t)n.real;
+        break;
+    case MEGA_OPTION_REAL: *(double *)field = n.real; break;
+    case MEGA_OPTION_BOOL: *(bool *)field = n.boolean; break;
+    case MEGA_OPTION_TEXT: *(const char **)field = o->fallback; break;
+    case MEGA_OPTION_CHOICE: *(int *)field = mega_choice_find(o->choices, o->fallback); break;
+    case MEGA_OPTION_TEXTS: *(struct mega_texts *)field = (struct mega_texts){ 0 }; break;
+    }
+}
+
+static void *field_of(const struct mega_option *o, void *out)
+{
+    return (char *)out + o->offset;
+}
+
+static size_t size_of(const struct mega_option *o)
+{
+    static const size_t sizes[] = { [MEGA_OPTION_INT] = sizeof(int64_t),
+        [MEGA_OPTION_REAL] = sizeof(double),
+        [MEGA_OPTION_BOOL] = sizeof(bool),
+        [MEGA_OPTION_TEXT] = sizeof(char *),
+        [MEGA_OPTION_CHOICE] = sizeof(int),
+        [MEGA_OPTION_TEXTS] = sizeof(struct mega_texts) };
+    return sizes[o->type];
+}
+
+void mega_option_defaults(const struct mega_option *table, void *out)
+{
+    for (const struct mega_option *o = table; o->name; o++) {
+        if (o->fallback)
+            set_text_default(o, field_of(o, out));
+        else
+            memset(field_of(o, out), 0, size_of(o));
+    }
+}
+
+/* ---- one value ---- */
+
+/* "recipe.yaml:3:5: optim.lr is 'abc', expected ..." */
+static mega_status refuse(
+    const char *where, const char *key, const struct mega_node *n, const char *expected)
+{
+    const char *quote = n->kind == MEGA_NODE_TEXT ? "'" : "";
+    const char *found = n->kind == MEGA_NODE_MAP    ? "a section"
+                        : n->kind == MEGA_NODE_LIST ? "a list"
+                        : n->text && *n->text       ? n->text
+                                                    : "nothing";
+    return mega_fail(MEGA_BAD_ARGUMENT, "%s%s is %s%.80s%s, expected %s", where, key, quote,
+        found, quote, expected);
+}
+
+static mega_status read_number(const char *where, const char *key, const struct mega_option *o,
+    const struct mega_node *n, double *value)
+{
+    bool whole = o->type == MEGA_OPTION_INT;
+    const char *expected = whole ? "a whole number" : "a number";
+    if (n->kind != MEGA_NODE_INT && n->kind != MEGA_NODE_REAL)
+        return refuse(where, key, n, expected);
+    if (!isfinite(n->real)) return refuse(where, key, n, "a finite number");
+    if (whole && (n->real != floor(n->real) || fabs(n->real) > 9.2e18))
+        return refuse(where, key, n, expected);
+    bool limited = o->least != 0 || o->most != 0;
+    if (limited && (n->real < o->least || n->real > o->most)) {
+        char text[96], least[32], most[32];
+        mega_real_print(o->least, least);
+        mega_real_print(o->most, most);
+        snprintf(text, sizeof text, "%s from %s to %s", expected, least, most);
+        return refuse(where, key, n, text);
+    }
+    *value = n->real;
+    return MEGA_OK;
+}
+
+static mega_status read_list(struct mega_arena *arena, const char *where, const char *key,
+    const struct mega_node *n, struct mega_texts *out)
+{
+    if (n->kind == MEGA_NODE_NULL) return MEGA_OK;
+    if (n->kind == MEGA_NODE_MAP) return refuse(where, key, n, "a list");
+    int count = 0;
+    const struct mega_node *first = n->kind == MEGA_NODE_LIST ? n->first : n;
+    for (const struct mega_node *i = first; i; i = n->kind == MEGA_NODE_LIST ? i->next : NULL)
+        count++;
+    const char **item = mega_arena_zeroed(arena, ((size_t)count + 1) * sizeof *item);
+    if (!item) return mega_fail(MEGA_NO_MEMORY, "no memory for the list %s", key);
+    count = 0;
+    for (const struct mega_node *i = first; i; i = n->kind == MEGA_NODE_LIST ? i->next : NULL) {
+        if (i->kind == MEGA_NODE_MAP || i->kind == MEGA_NODE_LIST || strlen(i->text) != i->size)
+            return refuse(where, key, i, "a list of texts");
+        item[count++] = i->text;
+    }
+    *out = (struct mega_texts){ item, count };
+    return MEGA_OK;
+}
+
+static mega_status read_value(struct mega_arena *arena, const char *where, const char *key,
+    const struct mega_option *o, const struct mega_node *n, void *out)
+{
+    void *field = field_of(o, out);
+    double number;
+    switch (o->type) {
+    case MEGA_OPTION_INT:
+        MEGA_TRY(read_number(where, key, o, n, &number));
+        *(int64_t *)field = n->kind == MEGA_NODE_INT ? n->integer : (int64_t)number;
+        return MEGA_OK;
+    case MEGA_OPTION_REAL: return read_number(where, key, o, n, field);
+    case MEGA_OPTION_BOOL:
+        if (n->kind != MEGA_NODE_BOOL) return refuse(where, key, n, "true or false");
+        *(bool *)field = n->boolean;
+        return MEGA_OK;
+    case MEGA_OPTION_TEXT:
+        if (n->kind == MEGA_NODE_LIST || n->kind == MEGA_NODE_MAP)
+            return refuse(where, key, n, "a text");
+        if (n->text && strlen(n->text) != n->size)
+            return refuse(where, key, n, "a text without NUL");
+        *(const char **)field = n->kind == MEGA_NODE_NULL || !n->text ? "" : n->text;
+        return MEGA_OK;
+    case MEGA_OPTION_CHOICE: {
+        char expected[400];
+        int choice =
+            n->text && n->kind != MEGA_NODE_MAP ? mega_choice_find(o->choices, n->text) : -1;
+        snprintf(expected, sizeof expected, "one of %s", o->choices);
+        if (choice < 0) return refuse(where, key, n, expected);
+        *(int *)field = choice;
+        return MEGA_OK;
+    }
+    case MEGA_OPTION_TEXTS: return read_list(arena, where, key, n, field);
+    }
+    return MEGA_OK;
+}
+
+mega_status mega_option_parse(
+    const struct mega_option *o, const char *where, const char *text, void *out)
+{
+    struct mega_node n = { .text = text, .size = strlen(text) };
+    mega_scalar_resolve(&n);
+    /* on a command line nothing is quoted: what a text option gets is text */
+    if (o->type == MEGA_OPTION_TEXT) n.kind = MEGA_NODE_TEXT;
+    return read_value(NULL, "", where, o, &n, out);
+}
+
+/* ---- whole sections ---- */
+
+static mega_status refuse_unknown(const struct mega_document *d, const char *section,
+    const struct mega_option *table, const char *except, const struct mega_node *n)
+{
+    const char *near = mega_option_nearest(table, n->key);
+    char best[64] = "";
+    if (near) snprintf(best, sizeof best, "%s", near);
+    /* the nearest may stand in the sister table */
+    int distance = near ? mega_text_distance(near, n->key) : (int)strlen(n->key) / 2 + 1;
+    char other[64];
+    for (int i = 0; except && mega_choice_name(except, i, other, sizeof other) >= 0; i++)
+        if (mega_text_distance(other, n->key) < distance) {
+            distance = mega_text_distance(other, n->key);
+            memcpy(best, other, sizeof best);
+        }
+    return mega_fail(MEGA_BAD_ARGUMENT, "%s:%d:%d: unknown key %s%s%s%s%s%s", d->name, n->line,
+        n->column, section, *section ? "." : "", n->key,
+        *best ? ", the nearest is " : ": mega help recipe lists them all", best, "");
+}
+
+mega_status mega_node_read(const struct mega_document *d, const struct mega_node *map,
+    const char *section, const struct mega_option *table, const char *except, void *out)
+{
+    mega_option_defaults(table, out);
+    if (map && map->kind != MEGA_NODE_MAP && map->kind != MEGA_NODE_NULL)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "%s:%d:%d: %s is a single value, expected a section of keys", d->name, map->line,
+            map->column, section);
+    for (const struct mega_node *n = map ? map->first : NULL; n; n = n->next) {
+        const struct mega_option *o = mega_option_find(table, n->key);
+        if (!o && except && mega_choice_find(except, n->key) >= 0) continue;
+        if (!o) return refuse_unknown(d, section, table, except, n);
+        char where[512], key[160];
+        snprintf(where, sizeof where, "%.400s:%d:%d: ", d->name, n->line, n->column);
+        snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "", n->key);
+        /* the document's arena only grows: what was handed out stays */
+        MEGA_TRY(read_value((struct mega_arena *)(uintptr_t)&d->arena, where, key, o, n, out));
+    }
+    for (const struct mega_option *o = table; o->name; o++)
+        if (!o->fallback && !(map && mega_node_find(map, o->name)))
+            return mega_fail(MEGA_BAD_ARGUMENT, "%s: the key %s%s%s is missing: %s", d->name,
+                section, *section ? "." : "", o->name, o->help);
+    return MEGA_OK;
+}
+
+/* ---- printing ---- */
+
+/* a text as YAML: quoted whenever it could be read as something else */
+static void add_yaml_text(struct mega_text *to, const char *text)
+{
+    mega_json_add_text(to, text, strlen(text));
+}
+
+void mega_option_print(
+    const struct mega_option *table, const void *values, int indent, struct mega_text *to)
+{
+    for (const struct mega_option *o = table; o->name; o++) {
+        const char *field = (const char *)values + o->offset;
+        char text[64];
+        mega_text_add(to, "%*s%s: ", indent, "", o->name);
+        switch (o->type) {
+        case MEGA_OPTION_INT:
+            mega_text_add(to, "%lld", (long long)*(const int64_t *)(const void *)field);
+            break;
+        case MEGA_OPTION_REAL:
+            mega_real_print(*(const double *)(const void *)field, text);
+            mega_text_add(to, "%s", text);
+            break;
+        case MEGA_OPTION_BOOL:
+            mega_text_add(to, *(const bool *)(const void *)field ? "true" : "false");
+            break;
+        case MEGA_OPTION_TEXT:
+            add_yaml_text(to, *(const char *const *)(const void *)field
+                                  ? *(const char *const *)(const void *)field
+                                  : "");
+            break;
+        case MEGA_OPTION_CHOICE:
+            mega_choice_name(o->choices, *(const int *)(const void *)field, text, sizeof text);
+            mega_text_add(to, "%s", text);
+            break;
+        case MEGA_OPTION_TEXTS: {
+            const struct mega_texts *list = (const void *)field;
+            mega_text_add(to, "[");
+            for (int i = 0; i < list->n; i++) {
+                if (i) mega_text_add(to, ", ");
+                add_yaml_text(to, list->item[i]);
+            }
+            mega_text_add(to, "]");
+            break;
+        }
+        }
+        mega_text_add(to, "\n");
+    }
+}
