@@ -131,6 +131,13 @@ mega_tensor *mega_run_tensor(mega_run *r, mega_dtype dtype, int rank, const int6
     return make(r, &t);
 }
 
+mega_tensor *mega_run_input(mega_run *r, const mega_tensor *t)
+{
+    mega_tensor *input = mega_run_memory(r, sizeof *input);
+    if (input) *input = *t;
+    return input;
+}
+
 mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
 {
     if (r->status) return NULL;

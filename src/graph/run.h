@@ -48,6 +48,9 @@ unsigned mega_run_mode(const mega_run *r);
 mega_tensor *mega_run_tensor(mega_run *r, mega_dtype t, int rank, const int64_t dim[]);
 void *mega_run_memory(mega_run *r, size_t bytes);
 
+/* Data of the caller as an input of this run: they must stay until its end. */
+mega_tensor *mega_run_input(mega_run *r, const mega_tensor *t);
+
 /* Columns from ... from+n-1 of x: a view, also of its gradient. */
 mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n);
 

@@ -24,7 +24,7 @@ static void add_even_ticks(struct mega_axis *a, int wanted)
     double lead = rough / power;
     a->spacing = power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
     for (double i = ceil(a->from / a->spacing - 1e-9); i * a->spacing < a->to * (1 + 1e-9); i++)
-        add_tick(a, i * a->spacing);
+        add_tick(a, i == 0 ? 0 : i * a->spacing); /* never -0 */
 }
 
 /* powers of ten, and 2 and 5 times these where few of them are in sight */

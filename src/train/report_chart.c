@@ -10,7 +10,7 @@ enum {
     RIGHT = 14,
     TOP = 12,
     BOTTOM = 26,
-    BINS = 240,       /* a curve of more points is drawn as so many means */
+    BINS = 240,       /* a curve of more points is drawn as so many means, or half as many */
     FEW_LINES = 2,    /* so many bands do not hide each other */
     MOST_MISSING = 40 /* marks for values that are not finite, a curve */
 };
@@ -25,7 +25,7 @@ struct drawing {
     struct mega_text *to;
     const struct mega_chart *chart;
     struct mega_axis x, y;
-    int width, height;
+    int width, height, bins;
     bool bands;
 };
 
@@ -43,10 +43,10 @@ static void add_to_bin(struct bin *b, struct mega_point p)
 }
 
 /* a short curve keeps its points; returns the number of bins */
-static int fill_bins(const struct mega_curve *c, struct bin bin[BINS])
+static int fill_bins(const struct drawing *d, const struct mega_curve *c, struct bin bin[BINS])
 {
     memset(bin, 0, BINS * sizeof *bin);
-    bool whole = c->n <= BINS;
+    bool whole = c->n <= d->bins;
     double first = HUGE_VAL, last = -HUGE_VAL;
     for (int i = 0; i < c->n; i++) {
         first = fmin(first, c->at[i].step);
@@ -54,9 +54,10 @@ static int fill_bins(const struct mega_curve *c, struct bin bin[BINS])
     }
     for (int i = 0; i < c->n; i++) {
         double way = last > first ? (c->at[i].step - first) / (last - first) : 0;
-        add_to_bin(&bin[whole ? i : (int)(way * (BINS - 1))], c->at[i]);
+        int at = whole ? i : (int)(way * d->bins);
+        add_to_bin(&bin[at < d->bins ? at : d->bins - 1], c->at[i]);
     }
-    return whole ? c->n : BINS;
+    return whole ? c->n : d->bins;
 }
 
 static void set_axes(struct drawing *d)
@@ -67,7 +68,7 @@ static void set_axes(struct drawing *d)
     for (int l = 0; l < chart->n_lines; l++) {
         const struct mega_curve *c = chart->line[l].curve;
         struct bin bin[BINS];
-        int n = fill_bins(c, bin);
+        int n = fill_bins(d, c, bin);
         for (int i = 0; i < c->n; i++) mega_range_widen(&x, c->at[i].step);
         for (int i = 0; i < n; i++) {
             if (!bin[i].finite) continue;
@@ -177,8 +178,8 @@ static void draw_missing(const struct drawing *d, const struct mega_chart_line *
 static void draw_line(const struct drawing *d, const struct mega_chart_line *line)
 {
     struct bin bin[BINS];
-    int n = fill_bins(line->curve, bin);
-    if (d->bands && line->curve->n > BINS) draw_band(d, bin, n, line->colour);
+    int n = fill_bins(d, line->curve, bin);
+    if (d->bands && line->curve->n > d->bins) draw_band(d, bin, n, line->colour);
     draw_curve(d, bin, n, line);
     if (line->marks || n == 1) draw_dots(d, bin, n, line);
     draw_missing(d, line);
@@ -213,6 +214,7 @@ void mega_chart_add(struct mega_text *to, const struct mega_chart *chart)
         .chart = chart,
         .width = chart->wide ? 1096 : 528,
         .height = chart->wide ? 320 : 230,
+        .bins = chart->wide ? BINS : BINS / 2,
         .bands = chart->n_lines <= FEW_LINES,
     };
     set_axes(&d);

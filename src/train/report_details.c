@@ -153,7 +153,7 @@ static void add_notes(struct mega_text *to, const struct mega_run_log *log, bool
 {
     if (!log->n_notes) return;
     begin(to, "Notes of the run", "", open);
-    mega_text_add(to, "<table>\n");
+    mega_text_add(to, "<table class='notes'>\n");
     for (int i = 0; i < log->n_notes; i++) {
         mega_text_add(to, "<tr><td class='number'>");
         if (isfinite(log->note[i].step)) mega_text_add(to, "step %.0f", log->note[i].step);

@@ -4,18 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* the length of the UTF-8 character at the start of `s`, 0 if it is none */
-static size_t character(const unsigned char *s, size_t n)
-{
-    if (s[0] < 0x80) return 1;
-    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || length > n) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((s[i] & 0xc0) != 0x80) return 0;
-    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    bool beyond = (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf4 && s[1] > 0x8f);
-    return overlong || beyond ? 0 : length;
-}
+#include "format/scalar.h"
 
 static const char *entity(unsigned char c)
 {
@@ -33,14 +22,15 @@ static const char *entity(unsigned char c)
 
 void mega_html_add_bytes(struct mega_text *to, const char *bytes, size_t n)
 {
-    for (size_t i = 0; i < n;) {
-        size_t length = character((const unsigned char *)bytes + i, n - i);
-        const char *instead = length ? entity((unsigned char)bytes[i]) : "\xef\xbf\xbd";
+    const unsigned char *at = (const unsigned char *)bytes, *end = at + n;
+    while (at < end) {
+        int length = mega_utf8_length(at, end);
+        const char *instead = length ? entity(*at) : "\xef\xbf\xbd";
         if (instead)
             mega_text_add_bytes(to, instead, strlen(instead));
         else
-            mega_text_add_bytes(to, bytes + i, length);
-        i += length ? length : 1;
+            mega_text_add_bytes(to, at, (size_t)length);
+        at += length ? length : 1;
     }
 }
 
@@ -71,16 +61,16 @@ void mega_html_duration(double seconds, char *out)
         long long minutes = (long long)(seconds / 60);
         if (minutes < 60)
             snprintf(
-                out, 32, "%lld min %02d s", minutes, (int)(seconds - 60.0 * (double)minutes));
+                out, 32, "%lld m %02d s", minutes, (int)(seconds - 60.0 * (double)minutes));
         else
-            snprintf(out, 32, "%lld h %02lld min", minutes / 60, minutes % 60);
+            snprintf(out, 32, "%lld h %02lld m", minutes / 60, minutes % 60);
     }
 }
 
 void mega_html_value(double value, char *out)
 {
     double size = fabs(value);
-    if (size >= 1e4 && size < 1e15)
+    if (size >= 1e3 && size < 1e15)
         mega_html_count(llround(value), out);
     else
         snprintf(out, 32, "%.4g", value);

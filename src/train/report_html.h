@@ -11,7 +11,7 @@
 void mega_html_add(struct mega_text *to, const char *text);
 void mega_html_add_bytes(struct mega_text *to, const char *bytes, size_t n);
 
-/* Numbers for people: 12345678 as "12,345,678"; 6 200 s as "1 h 43 min"; values with some four
+/* Numbers for people: 12345678 as "12,345,678"; 6200 s as "1 h 43 m"; values with some four
  * digits ("0.4123", "2.5e-05", "nan"). `out` holds at least 32 bytes. */
 void mega_html_count(int64_t n, char *out);
 void mega_html_duration(double seconds, char *out);

@@ -89,10 +89,12 @@ static bool bookkeeping(const char *key)
     return false;
 }
 
-static void largest(const struct mega_node *map, const char *key, double *so_far)
+static void take_progress(struct mega_run_log *log, const struct mega_node *map, double step)
 {
     double value;
-    if (number(mega_node_find(map, key), &value)) *so_far = fmax(*so_far, value);
+    log->step = fmax(log->step, step);
+    if (number(mega_node_find(map, "epoch"), &value)) log->epoch = fmax(log->epoch, value);
+    if (number(mega_node_find(map, "seconds"), &value)) log->seconds += value;
 }
 
 static mega_status add_numbers(
@@ -162,11 +164,7 @@ static mega_status take_line(struct mega_run_log *log, const struct mega_node *m
         return MEGA_OK;
     }
     const char *split = train ? "train" : text_of(map, "split", "valid");
-    if (train) {
-        largest(map, "step", &log->step);
-        largest(map, "epoch", &log->epoch);
-        largest(map, "seconds", &log->seconds);
-    }
+    if (train) take_progress(log, map, step);
     MEGA_TRY(add_numbers(log, map, split, step));
     return take_confusion(log, mega_node_find(map, "confusion"), split, step);
 }
@@ -188,7 +186,7 @@ static mega_status read_line(struct mega_run_log *log, const char *line, size_t 
 
 mega_status mega_run_log_read(struct mega_run_log *log, const char *path)
 {
-    *log = (struct mega_run_log){ .step = NAN, .epoch = NAN, .seconds = NAN };
+    *log = (struct mega_run_log){ .step = NAN, .epoch = NAN };
     struct mega_map file;
     MEGA_TRY(mega_map_open(&file, path));
     const char *bytes = (const char *)file.data;

@@ -37,7 +37,8 @@ struct mega_run_log {
     struct mega_confusion confusion;
     struct mega_log_note *note;
     int n_notes;
-    double step, epoch, seconds;         /* the largest in train lines; NaN: never given */
+    double step, epoch;                  /* the latest in train lines; NaN: none */
+    double seconds;                      /* of all updates */
     int64_t lines, broken, first_broken; /* no JSON, or numbers without a step */
 };
 

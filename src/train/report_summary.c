@@ -86,20 +86,22 @@ static void add_progress(struct figures *f, const struct mega_run_log *log)
 {
     struct figure *item = add(f, "Updates");
     if (isfinite(log->step)) mega_html_value(log->step, item->text);
-    if (isfinite(log->epoch)) snprintf(item->note, sizeof item->note, "epoch %.4g", log->epoch);
+    /* the log counts epochs from 0, people from 1 */
+    if (isfinite(log->epoch))
+        snprintf(item->note, sizeof item->note, "in epoch %.0f", floor(log->epoch) + 1);
     item = add(f, "Time");
-    if (isfinite(log->seconds)) mega_html_duration(log->seconds, item->text);
+    snprintf(item->note, sizeof item->note, "in updates");
+    if (log->seconds > 0) mega_html_duration(log->seconds, item->text);
 }
 
 static void add_speed(struct figures *f, const struct mega_run_log *log)
 {
-    struct figure *item = add(f, "Speed");
+    struct figure *item = add(f, "Tokens/s");
     double speed = median(mega_run_log_find(log, "train", "tokens_per_s"));
     double share = median(mega_run_log_find(log, "train", "peak_share"));
-    struct mega_quantity q = mega_quantity_find("tokens_per_s");
-    if (isfinite(speed)) mega_quantity_print(&q, speed, item->text);
+    if (isfinite(speed)) mega_html_value(speed, item->text);
     if (isfinite(share))
-        snprintf(item->note, sizeof item->note, "median; %.0f %% of peak", 100 * share);
+        snprintf(item->note, sizeof item->note, "median, %.0f %% of peak", 100 * share);
     else if (isfinite(speed))
         snprintf(item->note, sizeof item->note, "median");
     item->rank = speed;

@@ -1,0 +1,43 @@
+#include "cli/session.h"
+
+#include <stdio.h>
+
+#include "base/file.h"
+#include "train/run_folder.h"
+
+static mega_status open_all(struct mega_session *s, const char *path, const struct mega_open *o)
+{
+    char folder[1280], recipe[1280];
+    struct mega_task_options files, *known = NULL;
+    MEGA_TRY(mega_run_folder_model(path, folder));
+    MEGA_TRY(mega_open_context(&s->context, o));
+    MEGA_TRY(mega_model_load(&s->model, folder));
+    MEGA_TRY(mega_run_new(&s->run, s->context));
+    snprintf(recipe, sizeof recipe, "%.1100s/recipe.full.yaml", path);
+    if (mega_path_exists(recipe)) {
+        MEGA_TRY(mega_yaml_load(&s->recipe, recipe));
+        MEGA_TRY(mega_node_read(&s->recipe, mega_node_find(s->recipe.root, "task"), "task",
+            mega_task_options, NULL, &files));
+        known = &files;
+    }
+    return mega_classify_open_model(&s->task, s->model, known);
+}
+
+mega_status mega_session_open(
+    struct mega_session *s, const char *path, const struct mega_open *o)
+{
+    *s = (struct mega_session){ 0 };
+    mega_status status = open_all(s, path, o);
+    if (status) mega_session_close(s);
+    return status;
+}
+
+void mega_session_close(struct mega_session *s)
+{
+    mega_classify_close(s->task);
+    mega_run_free(s->run);
+    mega_model_free(s->model);
+    mega_context_free(s->context);
+    mega_document_done(&s->recipe);
+    *s = (struct mega_session){ 0 };
+}

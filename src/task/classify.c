@@ -1,0 +1,254 @@
+#include "task/classify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "format/option_json.h"
+#include "graph/ops.h"
+
+struct mega_classify {
+    const struct mega_task *task;
+    struct mega_task_options options;
+    struct mega_texts labels, own_labels; /* own: to be freed */
+    int64_t max_length, multiple, longest;
+    struct mega_examples split[MEGA_SPLITS];
+    bool loaded[MEGA_SPLITS];
+};
+
+void mega_classify_close(struct mega_classify *c)
+{
+    if (!c) return;
+    for (int s = 0; s < MEGA_SPLITS; s++) mega_examples_done(&c->split[s]);
+    mega_labels_done(&c->own_labels);
+    free(c);
+}
+
+/* ---- reading ---- */
+
+static mega_status read_bytes(struct mega_classify *c, const char *name, const void *bytes,
+    size_t n, bool labels, struct mega_examples *out)
+{
+    const struct mega_task_options *o = &c->options;
+    struct mega_examples_layout layout = { o->label_column, o->text_column, o->header, labels,
+        c->max_length };
+    return c->task->read(out, name, bytes, n, &layout);
+}
+
+static mega_status read_file(
+    struct mega_classify *c, const char *path, struct mega_examples *out)
+{
+    struct mega_text text = { 0 };
+    mega_status status = mega_file_read_gz(path, &text);
+    if (!status) status = read_bytes(c, path, text.data, text.size, true, out);
+    mega_text_done(&text);
+    if (!status && !out->n) {
+        mega_examples_done(out);
+        status = mega_fail(MEGA_BAD_FILE, "%s holds no rows", path);
+    }
+    return status;
+}
+
+static const char *file_of(const struct mega_classify *c, enum mega_split split)
+{
+    const char *const files[] = { c->options.train, c->options.valid, c->options.test };
+    return files[split];
+}
+
+mega_status mega_classify_load(struct mega_classify *c, enum mega_split split)
+{
+    const char *file = file_of(c, split);
+    if (c->loaded[split]) return MEGA_OK;
+    if (!file || !*file)
+        return mega_fail(MEGA_BAD_ARGUMENT, "task.%s is empty: there is no file of %s data",
+            mega_split_names[split], mega_split_names[split]);
+    MEGA_TRY(read_file(c, file, &c->split[split]));
+    c->loaded[split] = true;
+    return mega_labels_apply(&c->split[split], file, &c->labels);
+}
+
+mega_status mega_classify_take(struct mega_classify *c, enum mega_split split, const char *name,
+    const void *bytes, size_t n, bool labels)
+{
+    struct mega_examples e;
+    MEGA_TRY(read_bytes(c, name, bytes, n, labels, &e));
+    mega_status status = mega_labels_apply(&e, name, &c->labels);
+    if (status) {
+        mega_examples_done(&e);
+        return status;
+    }
+    mega_examples_done(&c->split[split]);
+    c->split[split] = e;
+    c->loaded[split] = true;
+    return MEGA_OK;
+}
+
+/* the training rows, and those that validate if no file does */
+static mega_status read_training(struct mega_classify *c)
+{
+    struct mega_examples *train = &c->split[MEGA_SPLIT_TRAIN],
+                         *valid = &c->split[MEGA_SPLIT_VALID];
+    if (!c->options.train || !*c->options.train)
+        return mega_fail(
+            MEGA_BAD_ARGUMENT, "task.train is empty: expected a file of training data");
+    MEGA_TRY(read_file(c, c->options.train, train));
+    c->loaded[MEGA_SPLIT_TRAIN] = true;
+    if (c->task->labels)
+        c->labels = *c->task->labels;
+    else
+        MEGA_TRY(mega_labels_collect(train, &c->own_labels));
+    if (!c->task->labels) c->labels = c->own_labels;
+    if (c->labels.n < 2)
+        return mega_fail(MEGA_BAD_FILE, "%s: %d distinct labels, expected at least 2",
+            c->options.train, c->labels.n);
+    if (!*c->options.valid) {
+        MEGA_TRY(mega_examples_split(train, c->options.hold_out, valid));
+        c->loaded[MEGA_SPLIT_VALID] = true;
+        if (!train->n || !valid->n)
+            return mega_fail(MEGA_BAD_FILE,
+                "%s: holding out %g of its rows leaves %lld to train on and %lld to validate; "
+                "give task.valid or more rows",
+                c->options.train, c->options.hold_out, (long long)train->n,
+                (long long)valid->n);
+        MEGA_TRY(mega_labels_apply(valid, c->options.train, &c->labels));
+    }
+    return mega_labels_apply(train, c->options.train, &c->labels);
+}
+
+/* ---- opening ---- */
+
+static mega_status new_task(struct mega_classify **out, const struct mega_task_options *options,
+    const struct mega_model_config *model)
+{
+    struct mega_classify *c = *out = calloc(1, sizeof *c);
+    if (!c) return mega_fail(MEGA_NO_MEMORY, "no memory for a task");
+    const struct mega_mixer *mixer = mega_mixers[model->encoder.mixer];
+    c->task = mega_tasks[options->name];
+    c->options = *options;
+    c->max_length = options->max_length ? options->max_length : model->encoder.longest;
+    c->multiple = mixer->multiple(model->mixer);
+    /* a chunked text may be padded beyond the longest one */
+    c->longest = c->multiple > 1 ? 0 : model->encoder.longest;
+    if (c->max_length > model->encoder.longest)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "task.max_length is %lld, but model.longest is %lld", (long long)c->max_length,
+            (long long)model->encoder.longest);
+    return MEGA_OK;
+}
+
+mega_status mega_classify_open(struct mega_classify **out,
+    const struct mega_task_options *options, struct mega_model_config *model)
+{
+    mega_status status = new_task(out, options, model);
+    if (!status) status = read_training(*out);
+    if (status) {
+        mega_classify_close(*out);
+        *out = NULL;
+        return status;
+    }
+    model->labels = (*out)->labels;
+    model->task = (struct mega_classifier_task){ (*out)->task->inputs, (*out)->labels.n, 1 };
+    return MEGA_OK;
+}
+
+mega_status mega_classify_config(
+    const struct mega_classify *c, const mega_model *m, struct mega_text *out)
+{
+    struct mega_text task = { 0 };
+    struct mega_task_options o = c->options;
+    /* which rows, not which files: paths belong to the run */
+    o.train = o.valid = o.test = "";
+    mega_text_add(&task, "{\n");
+    mega_option_add_json(&task, mega_task_options, &o, 4, false);
+    mega_text_add(&task, "\n  }");
+    mega_text_clear(out);
+    if (!task.failed) mega_model_config_json(&m->config, task.data, out);
+    bool failed = task.failed || out->failed;
+    mega_text_done(&task);
+    return failed ? mega_fail(MEGA_NO_MEMORY, "no memory for config.json") : MEGA_OK;
+}
+
+mega_status mega_classify_open_model(
+    struct mega_classify **out, const mega_model *m, const struct mega_task_options *files)
+{
+    struct mega_task_options o;
+    *out = NULL;
+    const struct mega_node *section = mega_node_find(m->document.root, "task");
+    if (!section)
+        return mega_fail(MEGA_BAD_FILE,
+            "%s: the key task is missing: what the texts are is not known", m->document.name);
+    MEGA_TRY(mega_node_read(&m->document, section, "task", mega_task_options, NULL, &o));
+    if (files) {
+        o.train = files->train;
+        o.valid = files->valid;
+        o.test = files->test;
+    }
+    mega_status status = new_task(out, &o, &m->config);
+    if (!status) (*out)->labels = m->config.labels;
+    const struct mega_inputs *have = &m->config.task.inputs;
+    if (!status && ((*out)->task->inputs.vocabulary != have->vocabulary ||
+                       (*out)->task->inputs.pad != have->pad))
+        status = mega_fail(MEGA_BAD_FILE, "%s: a vocabulary of %lld, but the task %s has %lld",
+            m->document.name, (long long)have->vocabulary, (*out)->task->name,
+            (long long)(*out)->task->inputs.vocabulary);
+    if (status) {
+        mega_classify_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+const struct mega_examples *mega_classify_examples(
+    const struct mega_classify *c, enum mega_split split)
+{
+    return &c->split[split];
+}
+
+const struct mega_task_options *mega_classify_options(const struct mega_classify *c)
+{
+    return &c->options;
+}
+
+const struct mega_texts *mega_classify_labels(const struct mega_classify *c)
+{
+    return &c->labels;
+}
+
+int64_t mega_classify_multiple(const struct mega_classify *c)
+{
+    return c->multiple;
+}
+
+int64_t mega_classify_longest(const struct mega_classify *c)
+{
+    return c->longest;
+}
+
+int32_t mega_classify_pad(const struct mega_classify *c)
+{
+    return (int32_t)c->task->inputs.pad;
+}
+
+/* ---- batches and loss ---- */
+
+void mega_batch_view(struct mega_batch *b, const struct mega_host_batch *h)
+{
+    *b = (struct mega_batch){ .n = h->B, .places = h->B * h->T, .index = h->index };
+    b->rows[0] = (struct mega_rows){ .B = h->B, .T = h->T, .len = h->len };
+    b->text[0] = mega_tensor_over(h->id, MEGA_I32, 2, (int64_t[]){ h->B, h->T });
+    b->target = mega_tensor_over(h->label, MEGA_I32, 1, &h->B);
+    for (int64_t i = 0; i < h->B; i++) b->tokens += h->len[i];
+}
+
+mega_tensor *mega_classify_loss(
+    mega_run *r, const mega_model *m, const struct mega_batch *b, mega_tensor **logits)
+{
+    mega_tensor *text[2] = { mega_run_input(r, &b->text[0]), NULL };
+    const struct mega_rows *rows[2] = { mega_run_rows(r, &b->rows[0]), NULL };
+    if (m->config.task.towers == 2) {
+        text[1] = mega_run_input(r, &b->text[1]);
+        rows[1] = &b->rows[1];
+    }
+    *logits = mega_classifier_run(r, &m->classifier, text, rows);
+    return cross_entropy(r, *logits, mega_run_input(r, &b->target));
+}

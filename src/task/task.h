@@ -1,0 +1,35 @@
+/* Tasks: files into rows of ids. What the tasks of today share, from batches to the loss, is
+ * classify.c.
+ *
+ * A task is one file and one line in tasks.def. */
+#ifndef MEGA_TASK_TASK_H
+#define MEGA_TASK_TASK_H
+
+#include "data/examples.h"
+#include "model/model.h"
+
+/* The recipe's section `task`. */
+struct mega_task_options {
+    int name;                         /* place in mega_tasks */
+    const char *train, *valid, *test; /* files, plain or gzip */
+    int64_t max_length;               /* longer texts are cut there; 0: the model's longest */
+    double hold_out;                  /* share of train that validates where valid is empty */
+    const char *label_column, *text_column;
+    int header; /* MEGA_HEADER_... */
+};
+extern const struct mega_option mega_task_options[];
+
+struct mega_task {
+    const char *name;
+    struct mega_inputs inputs;
+    const struct mega_texts *labels; /* the classes, where the task itself knows them; NULL:
+                                        those of the training data */
+    mega_status (*read)(struct mega_examples *e, const char *name, const void *bytes, size_t n,
+        const struct mega_examples_layout *layout);
+};
+extern const struct mega_task *const mega_tasks[]; /* ended by NULL */
+
+enum mega_split { MEGA_SPLIT_TRAIN, MEGA_SPLIT_VALID, MEGA_SPLIT_TEST, MEGA_SPLITS };
+extern const char *const mega_split_names[]; /* "train", "valid", "test" */
+
+#endif

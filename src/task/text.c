@@ -1,0 +1,9 @@
+/* Byte-level text classification (Long Range Arena's Text: IMDB): id = byte + 1, 0 is padding.
+ */
+#include "task/task.h"
+
+const struct mega_task mega_task_text = {
+    .name = "text",
+    .inputs = { .vocabulary = 257, .pad = 0 },
+    .read = mega_examples_read_text,
+};

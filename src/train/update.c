@@ -1,0 +1,81 @@
+#include "train/update.h"
+
+#include <stdlib.h>
+
+mega_status mega_optimizer_init(struct mega_optimizer *o, struct mega_work *work, mega_model *m,
+    const struct mega_adam *adam)
+{
+    *o = (struct mega_optimizer){
+        .work = work, .model = m, .adam = *adam, .n_spans = m->store.n_params
+    };
+    o->span = calloc((size_t)o->n_spans + 1, sizeof *o->span);
+    if (!o->span) return mega_fail(MEGA_NO_MEMORY, "no memory for the optimiser");
+    int i = 0;
+    for (const struct mega_param *p = m->store.first; p; p = p->next)
+        o->span[i++] =
+            (struct mega_span){ .offset = p->offset, .count = p->count, .rate = 1, .decay = 1 };
+    return MEGA_OK;
+}
+
+void mega_optimizer_done(struct mega_optimizer *o)
+{
+    free(o->span);
+    o->span = NULL;
+}
+
+mega_status mega_optimizer_norm(struct mega_optimizer *o, double *norm)
+{
+    int i = 0;
+    for (struct mega_param *p = o->model->store.first; p; p = p->next)
+        o->span[i++].touched = p->touched;
+    return mega_grad_norm(o->work, o->model->store.gradient, 1, o->span, o->n_spans,
+        (enum mega_clip_mode)o->adam.clip_mode, norm);
+}
+
+void mega_optimizer_step(struct mega_optimizer *o, double lr, double norm)
+{
+    struct mega_store *s = &o->model->store;
+    struct mega_flat flat = { s->value, s->gradient, s->moment1, s->moment2 };
+    mega_adam_step(o->work, &o->adam, lr, 1, norm, flat, o->span, o->n_spans);
+    for (struct mega_param *p = s->first; p; p = p->next) {
+        p->touched = false;
+        p->version++;
+    }
+}
+
+mega_status mega_pass_run(mega_run *r, const mega_model *m, struct mega_batch *b,
+    struct mega_now now, double units, int64_t first_row, unsigned mode, double *loss)
+{
+    MEGA_TRY(mega_run_begin(r,
+        &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD | mode, .now = now }));
+    /* two towers number their rows 2n and 2n + 1, so that no two texts of an update draw alike
+     */
+    int64_t towers = m->config.task.towers;
+    for (int64_t k = 0; k < towers; k++) {
+        int32_t *number = mega_run_memory(r, (size_t)b->n * sizeof *number);
+        for (int64_t i = 0; number && i < b->n; i++)
+            number[i] = (int32_t)((first_row + i) * towers + k);
+        b->rows[k].number = number;
+    }
+    mega_tensor *logits, *total = mega_classify_loss(r, m, b, &logits);
+    mega_run_seed(r, total, 1 / units);
+    mega_run_backward(r);
+    float sum = 0;
+    if (total) mega_run_read(r, total, &sum);
+    *loss = (double)sum;
+    return mega_run_end(r);
+}
+
+static void count(void *arg, const struct mega_call *c)
+{
+    double flops, bytes, *sum = arg;
+    mega_op_cost(c, &flops, &bytes);
+    *sum += flops;
+}
+
+double mega_pass_flops(mega_run *r)
+{
+    double forward = 0;
+    mega_run_walk(r, count, &forward);
+    return 3 * forward;
+}
