@@ -212,26 +212,31 @@ static int64_t arguments(const int32_t *id, int64_t n, int64_t at)
     return count;
 }
 
+static void put(struct mega_text *to, const char *word)
+{
+    mega_text_add_bytes(to, word, strlen(word));
+}
+
 /* every pairing of what stands so far with the next argument, and at last with ], is wrapped
  * once more */
 void mega_listops_print(const int32_t *id, int64_t n, struct mega_text *to)
 {
     int64_t depth = 0;
     for (int64_t i = 0; i < n; i++) {
-        const char *blank = i ? " " : "";
+        if (id[i] == MEGA_LISTOPS_CLOSE) {
+            put(to, " ] )");
+            depth--;
+        } else if (i) {
+            put(to, " ");
+        }
         if (id[i] >= MEGA_LISTOPS_MIN && id[i] <= MEGA_LISTOPS_SM) {
-            int64_t wraps = arguments(id, n, i) + 1;
-            for (int64_t k = 0; k < wraps; k++) mega_text_add(to, "%s( ", k ? "" : blank);
-            mega_text_add(to, "%s", words[id[i] - MEGA_LISTOPS_MIN].word);
+            for (int64_t wraps = arguments(id, n, i) + 1; wraps > 0; wraps--) put(to, "( ");
+            put(to, words[id[i] - MEGA_LISTOPS_MIN].word);
             depth++;
             continue;
         }
-        if (id[i] == MEGA_LISTOPS_CLOSE) {
-            mega_text_add(to, " ] )");
-            depth--;
-        } else {
-            mega_text_add(to, "%s%d", blank, id[i] - MEGA_LISTOPS_DIGIT);
-        }
-        if (depth) mega_text_add(to, " )");
+        if (id[i] < MEGA_LISTOPS_MIN)
+            mega_text_add_bytes(to, &"0123456789"[id[i] - MEGA_LISTOPS_DIGIT], 1);
+        if (depth) put(to, " )");
     }
 }
