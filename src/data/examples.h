@@ -46,6 +46,12 @@ mega_status mega_examples_read_listops(struct mega_examples *e, const char *name
 mega_status mega_examples_read_text(struct mega_examples *e, const char *name,
     const void *bytes, size_t n, const struct mega_examples_layout *layout);
 
+/* One text without label as a row: a printed tree; any bytes. */
+mega_status mega_examples_add_tree(
+    struct mega_examples *e, const char *text, size_t n, int64_t max_length);
+mega_status mega_examples_add_bytes(
+    struct mega_examples *e, const char *text, size_t n, int64_t max_length);
+
 /* Moves the rows whose hash falls into a share (0 ... 1) over to `out`: the same rows whatever
  * their order. */
 mega_status mega_examples_split(

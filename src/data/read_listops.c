@@ -104,6 +104,16 @@ mega_status mega_examples_read_listops(struct mega_examples *e, const char *name
     return status;
 }
 
+mega_status mega_examples_add_tree(
+    struct mega_examples *e, const char *text, size_t n, int64_t max_length)
+{
+    struct mega_listops tree = { 0 };
+    mega_status status = mega_listops_parse(&tree, "", text, n);
+    if (!status) status = mega_examples_add(e, tree.id, tree.n, max_length, NULL, 0, 1);
+    mega_listops_done(&tree);
+    return status;
+}
+
 /* ---- checking ---- */
 
 struct checking {

@@ -34,6 +34,16 @@ static mega_status add_row(struct reader *r, const char *text, size_t n, const c
         r->examples, r->id, (int64_t)n, r->layout->max_length, label, label_size, line);
 }
 
+mega_status mega_examples_add_bytes(
+    struct mega_examples *e, const char *text, size_t n, int64_t max_length)
+{
+    struct mega_examples_layout layout = { .max_length = max_length };
+    struct reader r = { .examples = e, .layout = &layout, .name = "the text" };
+    mega_status status = add_row(&r, text, n, NULL, 0, 1);
+    free(r.id);
+    return status;
+}
+
 /* ---- TSV ---- */
 
 /* "3" -> 2; -1 for a name */

@@ -83,6 +83,14 @@ mega_status mega_classify_take(struct mega_classify *c, enum mega_split split, c
     return MEGA_OK;
 }
 
+mega_status mega_classify_take_text(struct mega_classify *c, const char *text, size_t n)
+{
+    struct mega_examples *e = &c->split[MEGA_SPLIT_TEST];
+    mega_examples_done(e);
+    c->loaded[MEGA_SPLIT_TEST] = true;
+    return c->task->read_one(e, text, n, c->max_length);
+}
+
 /* the training rows, and those that validate if no file does */
 static mega_status read_training(struct mega_classify *c)
 {

@@ -32,6 +32,10 @@ mega_status mega_classify_load(struct mega_classify *c, enum mega_split split);
 mega_status mega_classify_take(struct mega_classify *c, enum mega_split split, const char *name,
     const void *bytes, size_t n, bool labels);
 
+/* One text, as the only row of the test split: whatever bytes it holds, tabs and newlines
+ * included. */
+mega_status mega_classify_take_text(struct mega_classify *c, const char *text, size_t n);
+
 const struct mega_examples *mega_classify_examples(
     const struct mega_classify *c, enum mega_split split);
 const struct mega_task_options *mega_classify_options(const struct mega_classify *c);

@@ -10,4 +10,5 @@ const struct mega_task mega_task_listops = {
     .inputs = { .vocabulary = MEGA_LISTOPS_VOCABULARY, .pad = 0 },
     .labels = &labels,
     .read = mega_examples_read_listops,
+    .read_one = mega_examples_add_tree,
 };

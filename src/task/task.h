@@ -26,6 +26,9 @@ struct mega_task {
                                         those of the training data */
     mega_status (*read)(struct mega_examples *e, const char *name, const void *bytes, size_t n,
         const struct mega_examples_layout *layout);
+    /* one text without label, as a row of its own */
+    mega_status (*read_one)(
+        struct mega_examples *e, const char *text, size_t n, int64_t max_length);
 };
 extern const struct mega_task *const mega_tasks[]; /* ended by NULL */
 

@@ -6,4 +6,5 @@ const struct mega_task mega_task_text = {
     .name = "text",
     .inputs = { .vocabulary = 257, .pad = 0 },
     .read = mega_examples_read_text,
+    .read_one = mega_examples_add_bytes,
 };
