@@ -31,10 +31,11 @@ static mega_tensor *settle(mega_run *r, const mega_tensor *from)
     *t = mega_tensor_over(NULL, was.dtype, was.rank, was.dim);
     t->device = was.device;
     t->wants_grad = was.wants_grad;
-    if (!was.data) return t;
-    t->data = mega_run_memory(r, mega_size(t));
-    if (t->data) mega_tensor_copy(t, &was);
-    return t->data ? t : NULL;
+    void *data = mega_run_memory(r, mega_size(t));
+    if (!data || !was.data) return data ? t : NULL;
+    t->data = data;
+    mega_tensor_copy(t, &was);
+    return t;
 }
 
 /* drops everything since the mark but the carry */

@@ -113,16 +113,17 @@ void *mega_run_memory(mega_run *r, size_t bytes)
     return p;
 }
 
-/* a tensor as described, with memory unless the run is dry */
+/* a tensor as described, with memory */
 static mega_tensor *make(mega_run *r, const mega_tensor *description)
 {
     mega_tensor *t = mega_run_memory(r, sizeof *t);
     if (!t) return NULL;
     *t = *description;
     if (!t->device) t->device = &mega_cpu;
-    if (r->args.mode & MEGA_RUN_DRY) return t;
-    t->data = mega_run_memory(r, mega_size(t));
-    return t->data ? t : NULL;
+    /* a dry run takes the address space, so that the peak is known, and touches nothing */
+    void *data = mega_run_memory(r, mega_size(t));
+    if (!(r->args.mode & MEGA_RUN_DRY)) t->data = data;
+    return data ? t : NULL;
 }
 
 mega_tensor *mega_run_tensor(mega_run *r, mega_dtype dtype, int rank, const int64_t dim[])

@@ -7,16 +7,14 @@
 static mega_tensor *new_gradient(mega_run *r, const mega_tensor *t)
 {
     mega_tensor *g = mega_arena_get(&r->gradients, sizeof *g);
-    void *data = g && !(r->args.mode & MEGA_RUN_DRY)
-                     ? mega_arena_get(&r->gradients, mega_size(t))
-                     : NULL;
-    if (!g || (!data && !(r->args.mode & MEGA_RUN_DRY))) {
+    void *data = g ? mega_arena_get(&r->gradients, mega_size(t)) : NULL;
+    if (!data) {
         char shape[96];
         mega_run_fail(r, mega_fail(MEGA_NO_MEMORY, "no memory for the gradient of %s",
                              mega_tensor_print(t, shape)));
         return NULL;
     }
-    *g = mega_tensor_over(data, t->dtype, t->rank, t->dim);
+    *g = mega_tensor_over(r->args.mode & MEGA_RUN_DRY ? NULL : data, t->dtype, t->rank, t->dim);
     g->device = t->device;
     return g;
 }
