@@ -282,6 +282,11 @@ static void check_finite(mega_run *r, const struct mega_call *c, const char *sit
     }
 }
 
+uint64_t mega_run_site(const mega_run *r, const char *site)
+{
+    return mega_hash_join(r->path_hash, site ? mega_hash_text(site) : 0);
+}
+
 /* everything up to the choice of a kernel */
 static bool prepare_call(mega_run *r, struct mega_call *c, const char *site)
 {
@@ -290,7 +295,7 @@ static bool prepare_call(mega_run *r, struct mega_call *c, const char *site)
     c->mode = r->args.mode & (MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_PLAIN);
     if (!r->recording || !wants_gradient(c)) c->mode &= ~(unsigned)MEGA_RUN_GRAD;
     c->now = r->args.now;
-    c->site = mega_hash_join(r->path_hash, site ? mega_hash_text(site) : 0);
+    c->site = mega_run_site(r, site);
     c->work = &r->context->work;
     if (c->op->attr_size) {
         void *attr = mega_run_memory(r, c->op->attr_size);

@@ -58,6 +58,9 @@ mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t
  * names the place of use below the present block (for random numbers); NULL: none is needed. */
 mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site);
 
+/* The key of a place of use: what mega_run_call gives an op for random numbers. */
+uint64_t mega_run_site(const mega_run *r, const char *site);
+
 /* The same for a region: false in a healthy run means that nobody accepts: go on with the
  * chain. */
 bool mega_run_region(mega_run *r, struct mega_call *c, const char *site);

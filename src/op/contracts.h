@@ -109,6 +109,23 @@ struct mega_attr_embedding {
 };
 enum { MEGA_EMBEDDING_TABLE, MEGA_EMBEDDING_TOKENS };
 
+/* feed_forward: a region. x, residual [B,T,D], up [F,D], up_bias [F], down [D,F], down_bias [D]
+ * -> residual + drop_1(down drop_0(act(up x + up_bias)) + down_bias) [B,T,D] */
+struct mega_attr_feed_forward {
+    enum mega_act act;
+    enum mega_dropout_kind kind;
+    double dropout[2]; /* of the inside, of the branch */
+    uint64_t site[2];  /* of their draws, as mega_run_site gives them */
+};
+enum {
+    MEGA_FEED_FORWARD_X,
+    MEGA_FEED_FORWARD_RESIDUAL,
+    MEGA_FEED_FORWARD_UP,
+    MEGA_FEED_FORWARD_UP_BIAS,
+    MEGA_FEED_FORWARD_DOWN,
+    MEGA_FEED_FORWARD_DOWN_BIAS
+};
+
 /* gate: x, g -> y = x * act(g), same shape (x and g may have different strides) */
 struct mega_attr_gate {
     enum mega_act act;
