@@ -18,6 +18,9 @@
 #define MEGA_ISA_PASTE_(name, isa) name##_##isa
 #define MEGA_ISA_PASTE(name, isa) MEGA_ISA_PASTE_(name, isa)
 #define MEGA_ISA_NAME(name) MEGA_ISA_PASTE(name, MEGA_ISA)
+#define MEGA_ISA_QUOTE_(isa) #isa
+#define MEGA_ISA_QUOTE(isa) MEGA_ISA_QUOTE_(isa)
+#define MEGA_ISA_TEXT MEGA_ISA_QUOTE(MEGA_ISA) /* "avx2" */
 
 #if defined(MEGA_ISA_avx512)
 enum { VEC = 16 };

@@ -1,0 +1,135 @@
+/* embedding and pool in float32. The gradient of the table is summed by lanes of columns, each
+ * walking all places in their order. */
+#include "kernel/cpu/row_lanes.h"
+
+enum { TABLE = MEGA_EMBEDDING_TABLE, TOKENS = MEGA_EMBEDDING_TOKENS };
+
+static bool accepts(const struct mega_call *c, const char **why)
+{
+    *why = "float32 only";
+    return c->in[TABLE]->dtype == MEGA_F32 && c->out[0]->dtype == MEGA_F32;
+}
+
+static void some(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    (void)sums, (void)scratch;
+    const struct mega_attr_embedding *a = job->c->attr;
+    const int32_t *token = job->c->in[TOKENS]->data;
+    float scale = (float)a->scale;
+    for (int64_t r = from, n = job->width; r < to; r++) {
+        const float *row = row_of(job->c->in[TABLE], token[r]);
+        float *y = row_of(job->c->out[0], r);
+        for (int64_t j = 0; j < n; j += VEC)
+            vec_put(y + j, vec_get(row + j, n - j) * scale, n - j);
+    }
+}
+
+static void forward(const struct mega_call *c)
+{
+    struct row_job job = { .c = c,
+        .rows = mega_count(c->in[TOKENS]),
+        .width = mega_width(c->in[TABLE]),
+        .some = some };
+    row_lanes(&job, 1);
+}
+
+enum { COLUMNS = 32 }; /* of a lane */
+
+static void table_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    (void)scratch;
+    const struct row_job *job = arg;
+    const struct mega_attr_embedding *a = job->c->attr;
+    const int32_t *token = job->c->in[TOKENS]->data;
+    int64_t from = lane * COLUMNS,
+            n = job->width - from < COLUMNS ? job->width - from : COLUMNS;
+    float scale = (float)a->scale;
+    if (!row_adds(job, TABLE))
+        for (int64_t v = 0, V = job->g->in[TABLE]->dim[0]; v < V; v++)
+            memset(row_gradient(job, TABLE, v) + from, 0, (size_t)n * sizeof(float));
+    for (int64_t r = 0; r < job->rows; r++) {
+        if (token[r] == a->pad) continue;
+        const float *dy = row_of(job->g->out[0], r) + from;
+        float *to = row_gradient(job, TABLE, token[r]) + from;
+        for (int64_t j = 0; j < n; j += VEC)
+            vec_add_to(to + j, vec_get(dy + j, n - j) * scale, n - j);
+    }
+}
+
+static void backward(const struct mega_call *c, struct mega_grads *g)
+{
+    if (!g->in[TABLE] || nothing_arrived(c, g)) return;
+    struct row_job job = {
+        .c = c, .g = g, .rows = mega_count(c->in[TOKENS]), .width = mega_width(c->in[TABLE])
+    };
+    mega_lanes(c->work, (job.width + COLUMNS - 1) / COLUMNS, (double)(job.rows * job.width),
+        table_lane, &job);
+}
+
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_embedding) = {
+    .name = MEGA_ISA_TEXT, .accepts = accepts, .forward = forward, .backward = backward
+};
+
+/* ---- pool ---- */
+
+static float weight(const struct mega_call *c, int64_t b, int64_t t)
+{
+    const struct mega_attr_pool *a = c->attr;
+    int64_t len = mega_rows_len(c->rows, b);
+    if (a->kind == MEGA_POOL_FIRST) return t == 0;
+    return len > 0 ? 1 / (float)len : 0;
+}
+
+/* sums in double: a row may be long */
+static void pool_lane(void *arg, int64_t b, struct mega_arena *scratch)
+{
+    const struct row_job *job = arg;
+    int64_t T = job->c->rows->T, n = job->width;
+    double *sum = mega_arena_zeroed(scratch, (size_t)n * sizeof *sum);
+    for (int64_t t = 0; t < T; t++) {
+        const float *x = row_of(job->c->in[0], b * T + t);
+        double w = (double)weight(job->c, b, t);
+        if (w > 0)
+            for (int64_t j = 0; j < n; j++) sum[j] += w * (double)x[j];
+    }
+    float *y = row_of(job->c->out[0], b);
+    for (int64_t j = 0; j < n; j++) y[j] = (float)sum[j];
+}
+
+static void pool_some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    (void)sums, (void)scratch;
+    int64_t T = job->c->rows->T;
+    for (int64_t r = from, n = job->width; job->g->in[0] && r < to; r++) {
+        const float *dy = row_of(job->g->out[0], r / T);
+        float *dx = row_gradient(job, 0, r), w = weight(job->c, r / T, r % T);
+        for (int64_t j = 0; j < n; j += VEC)
+            vec_give(dx + j, vec_get(dy + j, n - j) * w, row_adds(job, 0), n - j);
+    }
+}
+
+static void pool_forward(const struct mega_call *c)
+{
+    struct row_job job = {
+        .c = c, .rows = mega_height(c->in[0]), .width = mega_width(c->in[0])
+    };
+    mega_lanes(c->work, c->rows->B, (double)(job.rows * job.width), pool_lane, &job);
+}
+
+static void pool_backward(const struct mega_call *c, struct mega_grads *g)
+{
+    if (nothing_arrived(c, g)) return;
+    struct row_job job = { .c = c,
+        .g = g,
+        .rows = mega_height(c->in[0]),
+        .width = mega_width(c->in[0]),
+        .some = pool_some_back };
+    row_lanes(&job, 1);
+}
+
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_pool) = { .name = MEGA_ISA_TEXT,
+    .accepts = rows_accept,
+    .forward = pool_forward,
+    .backward = pool_backward };
