@@ -28,4 +28,13 @@ int64_t mega_window_most(const struct mega_call *c);
  * window; else the real keys, at least 1). Mega section 2.2. */
 double mega_window_divisor(const struct mega_call *c, const struct mega_window *w, int64_t i);
 
+/* The window that the queries i ... *end - 1 of row b share. */
+static inline struct mega_window mega_window_from(
+    const struct mega_call *c, int64_t b, int64_t i, int64_t *end)
+{
+    struct mega_window w = mega_window_at(c, b, i);
+    *end = w.to;
+    return w;
+}
+
 #endif
