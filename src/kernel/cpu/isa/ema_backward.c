@@ -1,8 +1,8 @@
 /* The EMA kernel, backward.
  *
- * With du = dy silu'(u) the gradient of x is the mirrored filter of du, plus omega du. The walk is
- * that of the mirrored filter, whose state is P = sum_i q^i du at the places behind the tile. The
- * coefficients' gradients follow from two sums for each state,
+ * With du = dy silu'(u) the gradient of x is the mirrored filter of du, plus omega du. The walk
+ * is that of the mirrored filter, whose state is P = sum_i q^i du at the places behind the
+ * tile. The coefficients' gradients follow from two sums for each state,
  *
  *   S0 = sum_t x[t] G[t],   S1 = dS0/dq,   G[t] = sum_{i >= t} q^(i-t) du[i]
  *
@@ -13,9 +13,10 @@
  * (j counts along the walk). Slopes by q are carried along with P and Z. */
 #include "kernel/cpu/isa/ema.h"
 
+#include "kernel/cpu/isa/ema_filter.h"
+
 enum { X = MEGA_EMA_X, DELTA, ALPHA, BETA, GAMMA, OMEGA, H };
 enum { COEFFICIENTS = 4 }; /* DELTA ... GAMMA */
-enum { QUAD = 4 };         /* states whose value and slope the registers hold at once */
 
 /* A polynomial in q, and its derivative. */
 struct jet {
@@ -32,12 +33,12 @@ struct lags {
     columns all, late;
 };
 
-/* The call, and each lane's share of the sums over all rows: [B + 1, blocks, share], a share
+/* The call, and each lane's part of the sums over all rows: [B + 1, blocks, part], a part
  * being [directions, N, COEFFICIENTS, WIDTH] and omega's [WIDTH]; row 0 receives the totals. */
 struct pass {
     const struct mega_call *c;
     struct mega_grads *g;
-    float *shares;
+    float *parts;
 };
 
 /* One walk against the filter. The first one of a row makes du, the last one finishes the
@@ -47,20 +48,19 @@ struct sweep {
     struct block b;
     struct walk w;
     struct filter f;
-    struct strip x, du, dx; /* du.row, dx.row NULL: not held */
-    bool seeded;            /* from the gradient of the state that went out, without du */
-    bool opens, closes;     /* first, last walk of the row */
+    struct strip x, du, dx;   /* du.row NULL: not kept */
+    bool opens, adds, closes; /* makes du; adds to dx; finishes the gradient of x */
+    bool seeded; /* starts from the gradient of the state that went out, and takes no du */
     vec d_omega[COLUMNS];
     struct sums *sums[COLUMNS];
     struct lags lags;
 };
 
-/* value = sum_i q^(steps-1-i) x[i], for QUAD states */
-VEC_INLINE void horner(int steps, const struct state *k, const vec *x, struct jet sum[QUAD])
+/* value = sum_i q^(steps-1-i) x[i], for GROUP states */
+VEC_INLINE void horner(int steps, const struct state *k, const vec *x, struct jet sum[GROUP])
 {
-    UNROLL for (int n = 0; n < QUAD; n++) sum[n] = (struct jet){ x[0], vec_all(0) };
-    for (int i = 1; i < steps; i++)
-        UNROLL for (int n = 0; n < QUAD; n++)
+    EACH(n, 0, GROUP) sum[n] = (struct jet){ x[0], vec_all(0) };
+    for (int i = 1; i < steps; i++) EACH(n, 0, GROUP)
         {
             sum[n].slope = sum[n].slope * k[n].q + sum[n].value;
             sum[n].value = sum[n].value * k[n].q + x[i];
@@ -78,23 +78,24 @@ VEC_INLINE void advance_jet(int steps, struct state *k, struct jet *p, struct je
 }
 
 /* `reversed`: x from the tile's last step to its first */
-VEC_INLINE void gather_by(int steps, struct sweep *r, int v, const vec *du, const vec *late, const vec *reversed)
+VEC_INLINE void gather_by(
+    int steps, struct sweep *r, int v, const vec *du, const vec *late, const vec *reversed)
 {
-    for (int first = 0; first < r->f.N; first += QUAD) {
+    for (int first = 0; first < r->f.N; first += GROUP) {
         struct state *k = r->f.state[v] + first;
         struct sums *sums = r->sums[v] + first;
-        struct jet in[QUAD], gone[QUAD], z[QUAD];
+        struct jet in[GROUP], gone[GROUP], z[GROUP];
         horner(steps, k, reversed, z);
         horner(steps, k, du, in);
         if (late) {
             horner(steps, k, late, gone);
-            UNROLL for (int n = 0; n < QUAD; n++)
+            EACH(n, 0, GROUP)
             {
                 in[n].slope -= k[n].late * gone[n].slope + k[n].late_slope * gone[n].value;
                 in[n].value -= k[n].late * gone[n].value;
             }
         }
-        UNROLL for (int n = 0; n < QUAD; n++)
+        EACH(n, 0, GROUP)
         {
             struct jet *p = &sums[n].p, *s = &sums[n].s;
             vec qz = k[n].q * z[n].value;
@@ -105,7 +106,8 @@ VEC_INLINE void gather_by(int steps, struct sweep *r, int v, const vec *du, cons
     }
 }
 
-static void gather(int steps, struct sweep *r, int v, const vec *du, const vec *late, const vec *reversed)
+static void gather(
+    int steps, struct sweep *r, int v, const vec *du, const vec *late, const vec *reversed)
 {
     if (steps == STEPS)
         gather_by(STEPS, r, v, du, late, reversed);
@@ -182,7 +184,7 @@ static void step(struct sweep *r, const struct tile *t)
     mask_tile(&back, last, last, t->steps, reversed);
     bool has_late = !r->seeded && reaches_back(&r->f, t);
     if (has_late) load_tile(&r->w, &r->du, t->first - r->f.M, t->from, t->steps, late);
-    if (r->dx.row && !(r->opens && !r->closes))
+    if (r->adds)
         load_tile(&r->w, &r->dx, t->first, t->first, t->steps, dx);
     else
         clear_tile(dx);
@@ -203,11 +205,13 @@ static void clear_sums(struct sweep *r)
 {
     for (int v = 0; v < COLUMNS; v++) {
         clear_states(&r->f, v);
-        for (int n = 0; n < r->f.N; n++) r->sums[v][n].p = (struct jet){ vec_all(0), vec_all(0) };
+        for (int n = 0; n < r->f.N; n++)
+            r->sums[v][n].p = (struct jet){ vec_all(0), vec_all(0) };
     }
 }
 
-/* walks from step `first` to the end of the row, or of the document if nothing but its seed is to be followed */
+/* walks from step `first` to the end of the row, or of the document if nothing but its seed is
+ * to be followed */
 static void walk(struct sweep *r, int64_t first)
 {
     for (struct tile t = { .first = first }; next_tile(&r->w, &t);) {
@@ -224,14 +228,14 @@ static int64_t directions(const struct mega_call *c)
     return ((const struct mega_attr_ema *)c->attr)->two_way ? 2 : 1;
 }
 
-static int64_t share_size(const struct mega_call *c)
+static int64_t part_size(const struct mega_call *c)
 {
     return (directions(c) * c->in[DELTA]->dim[1] * COEFFICIENTS + 1) * WIDTH;
 }
 
-static float *share_of(const struct pass *p, int64_t row, int64_t block)
+static float *part_of(const struct pass *p, int64_t row, int64_t block)
 {
-    return p->shares + (row * blocks_across(p->c) + block) * share_size(p->c);
+    return p->parts + (row * blocks_across(p->c) + block) * part_size(p->c);
 }
 
 static void add_to(float *sum, vec by)
@@ -239,24 +243,24 @@ static void add_to(float *sum, vec by)
     vec_store(sum, vec_load(sum) + by);
 }
 
-/* S0 and S1 with what the lags hold, for QUAD states */
-static void close_sums(const struct sweep *r, int v, int first, struct jet s[QUAD])
+/* S0 and S1 with what the lags hold, for GROUP states */
+static void close_sums(const struct sweep *r, int v, int first, struct jet s[GROUP])
 {
     const struct state *k = r->f.state[v] + first;
-    struct jet all[QUAD], late[QUAD];
+    struct jet all[GROUP], late[GROUP];
     horner(STEPS, k, r->lags.all[v], all);
     horner(STEPS, k, r->lags.late[v], late);
-    for (int n = 0; n < QUAD; n++) {
+    for (int n = 0; n < GROUP; n++) {
         s[n] = r->sums[v][first + n].s;
         s[n].value += all[n].value - k[n].late * late[n].value;
-        s[n].slope += all[n].slope - k[n].late * late[n].slope - k[n].late_slope * late[n].value;
+        s[n].slope +=
+            all[n].slope - k[n].late * late[n].slope - k[n].late_slope * late[n].value;
     }
 }
 
-/* Adds what the sums of one state say about its coefficients to a share [COEFFICIENTS, WIDTH],
+/* Adds what the sums of one state say about its coefficients to a part [COEFFICIENTS, WIDTH],
  * and about the state h that came in to dh. */
-static void credit(
-    const struct sweep *r, int v, int n, const struct jet *s, float *share)
+static void credit(const struct sweep *r, int v, int n, const struct jet *s, float *part)
 {
     const struct state *k = &r->f.state[v][n];
     struct jet p = r->sums[v][n].p;
@@ -271,30 +275,31 @@ static void credit(
         mega_tensor *dh = r->pass->g->in[H];
         if (dh) add_state(&r->b, dh, v, n, weight * reaching);
     }
-    float *sum = share + v * VEC;
+    float *sum = part + v * VEC;
     add_to(sum, (d_in * k->beta - dq * k->a) * k->p * (1.0f - k->p));
     add_to(sum + WIDTH, -dq * k->p * k->a * (1.0f - k->a));
     add_to(sum + 2 * WIDTH, d_in * k->p);
     if (!r->seeded) add_to(sum + 3 * WIDTH, d_gamma * sqrtf(1 / (float)r->f.N));
 }
 
-static void credit_all(const struct sweep *r, float *share)
+static void credit_all(const struct sweep *r, float *part)
 {
     for (int v = 0; v < COLUMNS; v++)
-        for (int first = 0; first < r->f.N; first += QUAD) {
-            struct jet s[QUAD];
+        for (int first = 0; first < r->f.N; first += GROUP) {
+            struct jet s[GROUP];
             close_sums(r, v, first, s);
-            for (int n = 0; n < QUAD && first + n < r->f.N; n++)
-                credit(r, v, first + n, &s[n], share + (first + n) * COEFFICIENTS * WIDTH);
+            for (int n = 0; n < GROUP && first + n < r->f.N; n++)
+                credit(r, v, first + n, &s[n], part + (first + n) * COEFFICIENTS * WIDTH);
         }
 }
 
-/* The gradient of the state that went out enters at the last place in use, and decays from there.
- * Returns the step that comes next. */
+/* The gradient of the state that went out enters at the last place in use, and decays from
+ * there. Returns the step that comes next. */
 static int64_t enter_state(struct sweep *r)
 {
     int64_t last = r->w.T - mega_rows_len(r->w.rows, r->w.b);
-    columns x, dx = { 0 };
+    columns x, dx;
+    clear_tile(dx);
     load_tile(&r->w, &r->x, last, last, 1, x);
     mask_tile(&r->w, last, last, 1, x);
     for (int v = 0; v < COLUMNS; v++)
@@ -312,16 +317,16 @@ static int64_t enter_state(struct sweep *r)
 }
 
 /* Walks against the filter of one direction, and credits what it finds. */
-static void sweep(struct sweep *r, int direction, float *share, struct mega_arena *scratch)
+static void sweep(struct sweep *r, int direction, float *part, struct mega_arena *scratch)
 {
     r->w.mirrored = !direction;
     r->f = filter_of(&r->b, direction, scratch);
-    size_t room = (size_t)((r->f.N + QUAD - 1) / QUAD * QUAD) * sizeof(struct sums);
+    size_t room = (size_t)((r->f.N + GROUP - 1) / GROUP * GROUP) * sizeof(struct sums);
     for (int v = 0; v < COLUMNS; v++) r->sums[v] = mega_arena_zeroed(scratch, room);
     memset(&r->lags, 0, sizeof r->lags);
     if (r->opens && r->f.M && !r->du.row) r->du = scratch_strip(scratch, r->w.T);
     walk(r, r->seeded ? enter_state(r) : 0);
-    credit_all(r, share + direction * r->f.N * COEFFICIENTS * WIDTH);
+    credit_all(r, part + direction * r->f.N * COEFFICIENTS * WIDTH);
 }
 
 /* ---- one lane ---- */
@@ -339,14 +344,15 @@ static void clear_state(const struct block *b, mega_tensor *h)
         memset(state_at(b, h, 0, 0) + i * h->stride, 0, (size_t)h->dim[2] * sizeof(float));
 }
 
-static void sweep_state(struct sweep *r, float *share, struct mega_arena *scratch)
+static void sweep_state(struct sweep *r, float *part, struct mega_arena *scratch)
 {
     const struct mega_grads *g = r->pass->g;
     if (mega_rows_len(r->w.rows, r->w.b) > 0) {
         r->dx = scratch_strip(scratch, r->w.T);
         memset(r->dx.row, 0, (size_t)r->w.T * WIDTH * sizeof(float));
+        r->adds = true;
         r->seeded = true;
-        sweep(r, 0, share, scratch);
+        sweep(r, 0, part, scratch);
         r->seeded = false;
     } else if (g->in[H] && takes_state(&r->b)) {
         pass_state(&r->b, g->out[1], g->in[H]);
@@ -362,22 +368,23 @@ static void lane(void *arg, int64_t i, struct mega_arena *scratch)
         .b = b,
         .w = { c->rows, b.b, c->in[X]->dim[1], false, 0 },
         .x = strip_of(&b, c->in[X]) };
-    float *share = share_of(pass, b.b + 1, b.channel / WIDTH);
-    memset(share, 0, (size_t)share_size(c) * sizeof *share);
+    float *part = part_of(pass, b.b + 1, b.channel / WIDTH);
+    memset(part, 0, (size_t)part_size(c) * sizeof *part);
     mega_tensor *dh = pass->g->in[H];
     if (dh && !(pass->g->add >> H & 1)) clear_state(&b, dh);
-    if (pass->g->out[1]) sweep_state(&r, share, scratch);
+    if (pass->g->out[1]) sweep_state(&r, part, scratch);
     r.opens = true;
     if (directions(c) == 2) {
         r.du = scratch_strip(scratch, r.w.T);
         r.dx = scratch_strip(scratch, r.w.T);
-        sweep(&r, 0, share, scratch);
+        sweep(&r, 0, part, scratch);
         r.opens = false;
+        r.adds = true;
     }
     r.closes = true;
-    sweep(&r, (int)directions(c) - 1, share, scratch);
+    sweep(&r, (int)directions(c) - 1, part, scratch);
     for (int v = 0; v < COLUMNS; v++)
-        vec_store(share + share_size(c) - WIDTH + v * VEC, r.d_omega[v]);
+        vec_store(part + part_size(c) - WIDTH + v * VEC, r.d_omega[v]);
 }
 
 /* ---- the sums over rows ---- */
@@ -392,13 +399,13 @@ static void total(void *arg, int64_t block, struct mega_arena *scratch)
     (void)scratch;
     const struct pass *pass = arg;
     const struct mega_call *c = pass->c;
-    int64_t D = c->in[X]->dim[2], N = c->in[DELTA]->dim[1], size = share_size(c);
+    int64_t D = c->in[X]->dim[2], N = c->in[DELTA]->dim[1], size = part_size(c);
     struct block b = block_of(c, block);
-    float *sum = share_of(pass, 0, block);
+    float *sum = part_of(pass, 0, block);
     memset(sum, 0, (size_t)size * sizeof *sum);
     for (int64_t row = 1; row <= c->in[X]->dim[0]; row++) {
-        const float *share = share_of(pass, row, block);
-        for (int64_t i = 0; i < size; i++) sum[i] += share[i];
+        const float *part = part_of(pass, row, block);
+        for (int64_t i = 0; i < size; i++) sum[i] += part[i];
     }
     for (int input = DELTA; input <= GAMMA; input++)
         for (int64_t k = 0; pass->g->in[input] && k < directions(c) * N; k++) {
@@ -417,9 +424,10 @@ void MEGA_ISA_NAME(mega_ema_backward)(const struct mega_call *c, struct mega_gra
 {
     int64_t B = c->in[X]->dim[0], blocks = blocks_across(c);
     struct pass pass = { c, g, NULL };
-    pass.shares = mega_scratch(c->work, (size_t)((B + 1) * blocks * share_size(c)) * sizeof(float));
+    pass.parts =
+        mega_scratch(c->work, (size_t)((B + 1) * blocks * part_size(c)) * sizeof(float));
     double flops, bytes;
     mega_op_cost(c, &flops, &bytes);
     mega_lanes(c->work, B * blocks, 3 * flops, lane, &pass);
-    mega_lanes(c->work, blocks, (double)((B + 1) * blocks * share_size(c)), total, &pass);
+    mega_lanes(c->work, blocks, (double)((B + 1) * blocks * part_size(c)), total, &pass);
 }

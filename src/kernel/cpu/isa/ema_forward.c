@@ -1,18 +1,20 @@
-/* The EMA kernel, forward: lanes are blocks of channels of one row. Of a two-way filter the
+/* The EMA kernel, forward: a lane is a block of channels of one row. Of a two-way filter the
  * mirrored half comes first and leaves its y in scratch memory. */
 #include "kernel/cpu/isa/ema.h"
+
+#include "kernel/cpu/isa/ema_filter.h"
 
 enum { X = MEGA_EMA_X, OMEGA = MEGA_EMA_OMEGA, H = MEGA_EMA_H };
 
 /* sum_j q^(steps-1-j) x[j] for GROUP states */
 VEC_INLINE void gather(const struct state *k, const vec *x, int steps, vec sum[GROUP])
 {
-    UNROLL for (int n = 0; n < GROUP; n++) sum[n] = x[0];
-    for (int i = 1; i < steps; i++)
-        UNROLL for (int n = 0; n < GROUP; n++) sum[n] = sum[n] * k[n].q + x[i];
+    EACH(n, 0, GROUP) sum[n] = x[0];
+    for (int i = 1; i < steps; i++) EACH(n, 0, GROUP) sum[n] = sum[n] * k[n].q + x[i];
 }
 
-VEC_INLINE void advance_by(int steps, const struct filter *f, int v, const vec *x, const vec *late)
+VEC_INLINE void advance_by(
+    int steps, const struct filter *f, int v, const vec *x, const vec *late)
 {
     for (int first = 0; first < f->N; first += GROUP) {
         struct state *k = f->state[v] + first;
@@ -20,9 +22,9 @@ VEC_INLINE void advance_by(int steps, const struct filter *f, int v, const vec *
         gather(k, x, steps, in);
         if (late) {
             gather(k, late, steps, gone);
-            UNROLL for (int n = 0; n < GROUP; n++) in[n] -= k[n].late * gone[n];
+            EACH(n, 0, GROUP) in[n] -= k[n].late * gone[n];
         }
-        UNROLL for (int n = 0; n < GROUP; n++)
+        EACH(n, 0, GROUP)
         {
             vec drop = steps == STEPS ? k[n].drop : 1.0f - k[n].pow[steps - 1];
             k[n].s += in[n] - drop * k[n].s;
@@ -97,7 +99,8 @@ struct run {
     const struct strip *other; /* y of the other direction; NULL: there is none */
 };
 
-static void run_column(struct run *r, const struct tile *t, int v, const vec *x, const vec *late, vec *y)
+static void run_column(
+    struct run *r, const struct tile *t, int v, const vec *x, const vec *late, vec *y)
 {
     if (t->fresh) clear_states(&r->f, v);
     filter_tile(&r->f, v, x, late, y);
@@ -120,15 +123,17 @@ static void run_tile(struct run *r, const struct tile *t)
         load_tile(&r->w, &r->x, t->first - r->f.M, t->from, t->steps, late);
         mask_tile(&r->w, t->first - r->f.M, t->from, t->steps, late);
     }
-    for (int v = 0; v < COLUMNS; v++) run_column(r, t, v, x[v], has_late ? late[v] : NULL, y[v]);
+    for (int v = 0; v < COLUMNS; v++)
+        run_column(r, t, v, x[v], has_late ? late[v] : NULL, y[v]);
     if (r->w.mirrored)
         store_tile(&r->w, r->other, t->first, t->steps, y);
     else
         finish(&r->b, &r->w, t, y);
 }
 
-static void run(const struct block *b, bool mirrored, const struct strip *other,
-    struct mega_arena *scratch)
+/* One direction of the filter: into `other`, or with what lies there to the output. */
+static void run_row(
+    const struct block *b, bool mirrored, const struct strip *other, struct mega_arena *scratch)
 {
     const struct mega_call *c = b->c;
     struct run r = { .b = *b,
@@ -148,12 +153,13 @@ static void lane(void *arg, int64_t i, struct mega_arena *scratch)
     const struct mega_call *c = arg;
     const struct mega_attr_ema *attr = c->attr;
     struct block b = block_of(c, i);
-    struct strip other;
     if (attr->two_way) {
-        other = scratch_strip(scratch, c->in[X]->dim[1]);
-        run(&b, true, &other, scratch);
+        struct strip other = scratch_strip(scratch, c->in[X]->dim[1]);
+        run_row(&b, true, &other, scratch);
+        run_row(&b, false, &other, scratch);
+    } else {
+        run_row(&b, false, NULL, scratch);
     }
-    run(&b, false, attr->two_way ? &other : NULL, scratch);
 }
 
 static void forward(const struct mega_call *c)
@@ -177,14 +183,8 @@ static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
     if (c->in[OMEGA]) saved[0] = mega_like(c->in[X], MEGA_F32);
 }
 
-#define TEXT(name) #name
-#define ISA_TEXT(isa) TEXT(isa)
-
-extern const struct mega_kernel MEGA_ISA_NAME(mega_cpu_ema);
-const struct mega_kernel MEGA_ISA_NAME(mega_cpu_ema) = {
-    .name = ISA_TEXT(MEGA_ISA),
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_ema) = { .name = MEGA_ISA_TEXT,
     .accepts = accepts,
     .keep = keep,
     .forward = forward,
-    .backward = MEGA_ISA_NAME(mega_ema_backward),
-};
+    .backward = MEGA_ISA_NAME(mega_ema_backward) };
