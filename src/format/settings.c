@@ -147,6 +147,8 @@ static mega_status read_value(struct mega_arena *arena, const char *where, const
 mega_status mega_option_parse(
     const struct mega_option *o, const char *where, const char *text, void *out)
 {
+    if (o->type == MEGA_OPTION_TEXTS)
+        return mega_fail(MEGA_INTERNAL, "%s is a list: it cannot be set from one text", where);
     struct mega_node n = { .text = text, .size = strlen(text) };
     mega_scalar_resolve(&n);
     /* on a command line nothing is quoted: what a text option gets is text */

@@ -90,6 +90,19 @@ static const struct {
     { "shrink_min", "shrink_min", false },
 };
 
+/* "[20, 40]" or "20,40": the texts stay until the next case */
+static int set_list(struct mega_schedule *to, const char *text)
+{
+    static char words[512];
+    static const char *item[64];
+    int n = 0;
+    snprintf(words, sizeof words, "%s", text);
+    for (char *word = strtok(words, "[], "); word && n < 64; word = strtok(NULL, "[], "))
+        item[n++] = word;
+    to->milestones = (struct mega_texts){ item, n };
+    return GOLDEN_PASSED;
+}
+
 /* one metadata entry cfg.<flag> into the schedule */
 static int set_flag(struct mega_schedule *to, double lr, const char *flag, const char *text,
     struct golden_result *r)
@@ -106,6 +119,7 @@ static int set_flag(struct mega_schedule *to, double lr, const char *flag, const
         if (!strcmp(text, "True")) text = "true";
         if (!strcmp(text, "False")) text = "false";
         const struct mega_option *o = mega_option_find(mega_schedule_options, flags[i].key);
+        if (o->type == MEGA_OPTION_TEXTS) return set_list(to, text);
         return mega_option_parse(o, flag, text, to) ? refused(r) : GOLDEN_PASSED;
     }
     return unsupported(r, "cfg.%s is not something that a schedule here knows", flag);

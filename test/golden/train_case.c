@@ -1,0 +1,261 @@
+/* Whole training runs of the official code: losses, norms, rates and final parameters, update
+ * by update. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "golden/model_case.h"
+#include "graph/ops.h"
+#include "optim/schedule.h"
+#include "train/update.h"
+
+struct training {
+    struct golden_case *c;
+    struct golden_model g;
+    struct mega_schedule schedule;
+    struct mega_adam adam;
+    int64_t accumulate, steps, towers;
+    bool numbers;
+};
+
+static void read_schedule(struct golden_case *c, struct mega_schedule *s)
+{
+    mega_option_defaults(mega_schedule_options, s);
+    const struct mega_option *o = mega_option_find(mega_schedule_options, "schedule");
+    golden_check(c, mega_option_parse(o, "lr_scheduler", golden_cfg(c, "lr_scheduler"), s));
+    s->lr = golden_cfg_real(c, "lr", 0);
+    s->warmup = golden_cfg_int(c, "warmup_updates", s->warmup);
+    s->warmup_init_lr = golden_cfg_real(c, "warmup_init_lr", s->warmup_init_lr);
+    s->warmup_power = golden_cfg_int(c, "warmup_power", s->warmup_power);
+    s->steps = golden_cfg_int(c, "total_num_update", s->steps);
+    s->end_lr = golden_cfg_real(
+        c, golden_has_cfg(c, "min_lr") ? "min_lr" : "end_learning_rate", s->end_lr);
+    s->period = golden_cfg_int(c, "lr_period_updates", s->period);
+    s->t_mult = golden_cfg_real(c, "t_mult", s->t_mult);
+    s->lr_shrink = golden_cfg_real(c, "lr_shrink", s->lr_shrink);
+}
+
+static void read_adam(struct golden_case *c, struct mega_adam *a)
+{
+    mega_option_defaults(mega_adam_options, a);
+    golden_cfg_expect(c, "optimizer", "adam");
+    char *second = NULL;
+    a->beta1 = strtod(golden_cfg(c, "adam_betas"), &second);
+    a->beta2 = strtod(second + (*second == ','), NULL);
+    a->eps = golden_cfg_real(c, "adam_eps", a->eps);
+    a->eps_rule = MEGA_EPS_FAIRSEQ;
+    a->weight_decay = golden_cfg_real(c, "weight_decay", 0);
+    a->clip_norm = golden_cfg_real(c, "clip_norm", 0);
+    a->clip_mode = golden_cfg_choice(c, "clip_mode", "total|each", 0);
+}
+
+/* mini-batch number k: [batches, B, T] in the file */
+static mega_tensor slice(struct training *t, const char *name, int64_t k, int64_t rows)
+{
+    const struct mega_st_tensor *from = golden_find(t->c, "in.%s", name);
+    int64_t width = from->rank == 3 ? from->dim[2] : 1, at = k * from->dim[1] * width;
+    bool whole = from->dtype[0] == 'I';
+    int64_t dim[] = { rows, width };
+    mega_tensor out = mega_tensor_over(malloc((size_t)(rows * width + 1) * 4),
+        whole ? MEGA_I32 : MEGA_F32, from->rank == 3 ? 2 : 1, dim);
+    for (int64_t i = 0; i < rows * width; i++)
+        mega_put(&out, from->rank == 3 ? i / width : 0, from->rank == 3 ? i % width : i,
+            whole ? (double)mega_st_int(from, at + i) : mega_st_real(from, at + i));
+    return out;
+}
+
+static int64_t rows_of(const struct training *t, int64_t k)
+{
+    const struct mega_st_tensor *rows = golden_find(t->c, "in.rows"),
+                                *target = golden_find(t->c, "in.target");
+    return rows ? mega_st_int(rows, k) : target->dim[1];
+}
+
+struct batch {
+    struct mega_batch b;
+    mega_tensor len[2];
+    int32_t *real[2];
+};
+
+/* places are real by the pad symbol, as in the official masks; lengths divide the pooled sums
+ */
+static void open_batch(struct training *t, int64_t k, struct batch *out)
+{
+    static const char *const texts[] = { "tokens", "tokens1" }, *const lengths[] = { "lengths",
+        "lengths1" };
+    int64_t rows = rows_of(t, k), pad = t->g.model->config.task.inputs.pad;
+    *out = (struct batch){ .b = { .n = rows } };
+    out->b.target = slice(t, "target", k, rows);
+    for (int64_t i = 0; i < t->towers; i++) {
+        mega_tensor *text = &out->b.text[i];
+        *text = slice(t, t->numbers ? "pixels" : texts[i], k, rows);
+        out->len[i] = slice(t, lengths[i], k, rows);
+        out->b.rows[i] = (struct mega_rows){ .B = rows, .T = text->dim[1] };
+        if (t->numbers) continue;
+        out->real[i] = malloc((size_t)mega_count(text) * sizeof(int32_t));
+        for (int64_t p = 0; p < mega_count(text); p++)
+            out->real[i][p] = ((const int32_t *)text->data)[p] != pad;
+        out->b.rows[i].len = out->len[i].data;
+        out->b.rows[i].real = out->real[i];
+    }
+}
+
+static void close_batch(struct batch *b)
+{
+    for (int i = 0; i < 2; i++) {
+        free(b->b.text[i].data);
+        free(b->len[i].data);
+        free(b->real[i]);
+    }
+    free(b->b.target.data);
+}
+
+/* one update: returns its loss and the norm before clipping */
+static bool update(
+    struct training *t, struct mega_optimizer *o, int64_t step, double *loss, double *norm)
+{
+    double rows = 0, row = 0;
+    *loss = 0;
+    for (int64_t k = 0; k < t->accumulate; k++)
+        rows += (double)rows_of(t, step * t->accumulate + k);
+    for (int64_t k = 0; k < t->accumulate; k++) {
+        struct batch b;
+        double sum = 0;
+        open_batch(t, step * t->accumulate + k, &b);
+        mega_status status = mega_pass_run(t->g.run, t->g.model, &b.b,
+            (struct mega_now){ 1, step }, rows, (int64_t)row, 0, &sum);
+        row += (double)b.b.n;
+        *loss += sum / rows;
+        close_batch(&b);
+        if (!golden_check(t->c, status)) return false;
+    }
+    if (step == 0) golden_compare_gradients(t->c, &t->g.model->store, "");
+    return golden_check(t->c, mega_optimizer_norm(o, norm));
+}
+
+/* the loss of the first update's mini-batches under the final values */
+static bool evaluate(struct training *t, double *loss)
+{
+    double rows = 0;
+    *loss = 0;
+    for (int64_t k = 0; k < t->accumulate; k++) {
+        struct batch b;
+        mega_tensor *logits;
+        float sum = 0;
+        open_batch(t, k, &b);
+        mega_run_begin(t->g.run, &(struct mega_run_args){ 0 });
+        mega_tensor *total = mega_classify_loss(t->g.run, t->g.model, &b.b, &logits);
+        if (total) mega_run_read(t->g.run, total, &sum);
+        *loss += (double)sum;
+        rows += (double)b.b.n;
+        close_batch(&b);
+        if (!golden_check(t->c, mega_run_end(t->g.run))) return false;
+    }
+    *loss /= rows;
+    return true;
+}
+
+/* per update: |got - want| <= tolerance |want| */
+static void compare_series(struct golden_case *c, const char *name, const double *got,
+    int64_t n, const char *tolerance)
+{
+    const struct mega_st_tensor *t = golden_find(c, "%s", name);
+    double limit = strtod(golden_meta(c, tolerance), NULL);
+    if (!t || c->status) return;
+    c->compared[t - c->file->tensor] = true;
+    if (t->count != n)
+        golden_fail(
+            c, "%s has %lld values, ours %lld", name, (long long)t->count, (long long)n);
+    for (int64_t i = 0; i < n && i < t->count; i++) {
+        double want = mega_st_real(t, i), error = fabs(got[i] - want);
+        if (!(error <= limit * fabs(want) + 1e-12))
+            golden_fail(c, "%s of update %lld is %.9g, expected %.9g (tolerance %.2g)", name,
+                (long long)i, got[i], want, limit);
+    }
+}
+
+/* "NAME" or "NAME[row]" stands in the list of those whose gradient is noise */
+static bool is_noise(const struct golden_case *c, const char *name, int64_t row)
+{
+    char whole[512], one[540];
+    snprintf(whole, sizeof whole, "%s", name);
+    snprintf(one, sizeof one, "%s[%lld]", name, (long long)row);
+    const char *list = golden_meta(c, "noise");
+    while (*list) {
+        size_t n = strcspn(list, ", ");
+        if ((strlen(whole) == n && !strncmp(list, whole, n)) ||
+            (strlen(one) == n && !strncmp(list, one, n)))
+            return true;
+        list += n + strspn(list + n, ", ");
+    }
+    return false;
+}
+
+static void compare_final(struct golden_case *c, const char *name, const mega_tensor *got)
+{
+    const struct mega_st_tensor *t = golden_find(c, "final.%s", name);
+    if (!t || c->status) {
+        if (!t) golden_fail(c, "final.%s is missing", name);
+        return;
+    }
+    double most = 0.01, worst = 0, limit = strtod(golden_meta(c, "tol_final_rel"), NULL);
+    int64_t per_row = t->rank > 1 ? t->count / t->dim[0] : 1;
+    c->compared[t - c->file->tensor] = true;
+    for (int64_t i = 0; i < t->count; i++) most = fmax(most, fabs(mega_st_real(t, i)));
+    for (int64_t i = 0, width = mega_width(got); i < t->count; i++)
+        if (!is_noise(c, name, per_row ? i / per_row : 0))
+            worst = fmax(worst, fabs(mega_get(got, i / width, i % width) - mega_st_real(t, i)));
+    if (!(worst <= limit * most))
+        golden_fail(
+            c, "final.%s: relative error %.3g, tolerance %.3g", name, worst / most, limit);
+}
+
+static void run_updates(struct training *t)
+{
+    struct golden_case *c = t->c;
+    struct mega_optimizer o;
+    double *loss = calloc((size_t)t->steps, sizeof *loss),
+           *norm = calloc((size_t)t->steps, sizeof *norm),
+           *rate = calloc((size_t)t->steps, sizeof *rate), final;
+    bool fine =
+        golden_check(c, mega_optimizer_init(&o, &c->context->work, t->g.model, &t->adam));
+    for (int64_t s = 0; s < t->steps && fine; s++) {
+        fine = update(t, &o, s, &loss[s], &norm[s]);
+        rate[s] = mega_schedule_rate(&t->schedule, s);
+        if (fine) mega_optimizer_step(&o, rate[s], norm[s]);
+    }
+    if (fine && evaluate(t, &final)) {
+        compare_series(c, "out.lr", rate, t->steps, "tol_lr_rel");
+        compare_series(c, "out.loss", loss, t->steps, "tol_loss_rel");
+        compare_series(c, "out.grad_norm", norm, t->steps, "tol_grad_norm_rel");
+        compare_series(c, "out.eval_loss", &final, 1, "tol_loss_rel");
+        for (const struct mega_param *p = t->g.model->store.first; p; p = p->next)
+            compare_final(c, p->name, &p->value);
+        for (const struct mega_cell *m = t->g.model->store.first_cell; m; m = m->next)
+            if (m->kind == MEGA_CELL_MODEL) compare_final(c, m->name, &m->value);
+    }
+    mega_optimizer_done(&o);
+    free(loss);
+    free(norm);
+    free(rate);
+}
+
+void golden_train(struct golden_case *c)
+{
+    struct training t = { .c = c };
+    golden_cfg_expect(c, "criterion", "lra_cross_entropy");
+    golden_cfg_expect(c, "sentence_avg", "True");
+    t.accumulate = golden_cfg_int(c, "update_freq", 1);
+    t.steps = golden_cfg_int(c, "steps", 0);
+    t.numbers = golden_find(c, "in.pixels") != NULL;
+    golden_cfg(c, "input_type");
+    t.towers = golden_find(c, "in.tokens1") ? 2 : 1;
+    read_schedule(c, &t.schedule);
+    read_adam(c, &t.adam);
+    struct mega_model_config config = golden_model_config(c, t.numbers, t.towers);
+    if (!c->status && golden_check(c, mega_schedule_resolve(&t.schedule, t.steps)) &&
+        golden_model_open(c, &t.g, &config))
+        run_updates(&t);
+    golden_model_close(&t.g);
+}
