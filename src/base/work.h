@@ -26,8 +26,8 @@ void mega_work_done(struct mega_work *w);
 void mega_lanes(struct mega_work *w, int64_t n, double cost,
     void (*lane)(void *arg, int64_t i, struct mega_arena *scratch), void *arg);
 
-/* Memory of the calling thread, outside lanes: partial sums live here from one mega_lanes to the
- * next. The run takes it back before each op. NULL if there is none. */
+/* Memory of the calling thread, outside lanes: partial sums live here from one mega_lanes to
+ * the next. The run takes it back before each op. NULL if there is none. */
 void *mega_scratch(struct mega_work *w, size_t bytes);
 
 #endif

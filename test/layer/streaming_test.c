@@ -1,0 +1,257 @@
+/* Causal Mega blocks: whole = in pieces of any length = token by token, ragged rows included;
+ * documents packed into one row = alone, outputs and gradients. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmocka_all.h"
+
+#include "base/rng.h"
+#include "layer/gated_attention.h"
+#include "op/contracts.h"
+
+enum { B = 3, T = 37, D = 6 };
+
+struct setup {
+    mega_context *context;
+    struct mega_store store;
+    struct mega_gated_attention block;
+    mega_run *run;
+    float x[B * T * D];
+};
+
+static void open(struct setup *s, const struct mega_gated_attention_options *o)
+{
+    memset(s, 0, sizeof *s);
+    assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
+    assert_int_equal(mega_store_init(&s->store), MEGA_OK);
+    mega_build b = { .store = &s->store };
+    mega_gated_attention_build(&b, &s->block, o);
+    assert_int_equal(b.status, MEGA_OK);
+    assert_int_equal(mega_store_lay_out(&s->store, true), MEGA_OK);
+    mega_store_fill(&s->store, 11);
+    struct mega_rng g;
+    mega_rng_start(&g, 1, 2);
+    for (int64_t i = 0; i < s->store.count; i++)
+        s->store.value[i] += 0.3f * (float)mega_rng_normal(&g);
+    for (int i = 0; i < B * T * D; i++) s->x[i] = (float)mega_rng_normal(&g);
+    assert_int_equal(mega_run_new(&s->run, s->context), MEGA_OK);
+}
+
+static void done(struct setup *s)
+{
+    mega_run_free(s->run);
+    mega_store_done(&s->store);
+    mega_context_free(s->context);
+}
+
+/* places from ... from+n-1 of every row, as an input */
+static mega_tensor *piece(struct setup *s, int64_t from, int64_t n)
+{
+    mega_tensor *t = mega_run_tensor(s->run, MEGA_F32, 3, (int64_t[]){ B, n, D });
+    for (int64_t b = 0; b < B; b++)
+        memcpy((float *)t->data + b * n * D, s->x + (b * T + from) * D, (size_t)(n * D) * 4);
+    return t;
+}
+
+static void run_whole(struct setup *s, const int32_t *len, float *y)
+{
+    struct mega_rows rows = { .B = B, .T = T, .len = len };
+    mega_run_begin(s->run, &(struct mega_run_args){ 0 });
+    mega_tensor *out = mega_gated_attention_run(s->run, &s->block, piece(s, 0, T), &rows);
+    assert_int_equal(mega_run_read(s->run, out, y), MEGA_OK);
+    assert_int_equal(mega_run_end(s->run), MEGA_OK);
+}
+
+/* pieces of `each` places (0: of random length); rows end at len */
+static void run_pieces(struct setup *s, int64_t each, const int32_t *len, float *y)
+{
+    mega_stream *stream;
+    struct mega_rng g;
+    mega_rng_start(&g, 5, (uint64_t)each);
+    assert_int_equal(mega_stream_new(&stream, &s->store, B, T, T), MEGA_OK);
+    for (int64_t at = 0, n; at < T; at += n) {
+        int32_t left[B];
+        n = each ? each : 1 + mega_rng_below(&g, 9);
+        if (n > T - at) n = T - at;
+        for (int b = 0; b < B; b++)
+            left[b] = (int32_t)(len[b] - at < 0 ? 0 : len[b] - at > n ? n : len[b] - at);
+        mega_run_begin(s->run, &(struct mega_run_args){ .stream = stream });
+        struct mega_rows rows = { .B = B, .T = n, .len = left };
+        mega_tensor *out = mega_gated_attention_run(
+            s->run, &s->block, piece(s, at, n), mega_run_rows(s->run, &rows));
+        assert_non_null(out);
+        for (int64_t b = 0; b < B; b++)
+            memcpy(y + (b * T + at) * D, (float *)out->data + b * n * D, (size_t)(n * D) * 4);
+        assert_int_equal(mega_run_end(s->run), MEGA_OK);
+    }
+    for (int b = 0; b < B; b++) assert_int_equal(mega_stream_places(stream)[b], len[b]);
+    mega_stream_free(stream);
+}
+
+static double worst(const float *a, const float *b, const int32_t *len)
+{
+    double most = 0;
+    for (int r = 0; r < B; r++)
+        for (int i = 0; i < len[r] * D; i++)
+            most = fmax(most, fabs((double)a[r * T * D + i] - (double)b[r * T * D + i]));
+    return most;
+}
+
+/* every causal configuration */
+static void each_configuration(void (*test)(const struct mega_gated_attention_options *))
+{
+    for (int attention = 0; attention < 3; attention++)
+        for (int bias = 0; bias < 2; bias++)
+            for (int64_t chunk = -1; chunk <= 8; chunk += 9)
+                for (int norm = MEGA_LAYERNORM; norm <= MEGA_RMSNORM; norm++)
+                    for (int prenorm = 0; prenorm < 2; prenorm++)
+                        test(&(struct mega_gated_attention_options){ .width = D,
+                            .values = 7,
+                            .keys = 4,
+                            .states = 3,
+                            .chunk = chunk,
+                            .longest = T,
+                            .act = MEGA_ACT_SILU,
+                            .attention = attention,
+                            .bias = bias,
+                            .norm = norm,
+                            .prenorm = prenorm,
+                            .affine = true,
+                            .causal = true });
+}
+
+static void compare_pieces(const struct mega_gated_attention_options *o)
+{
+    static const int32_t full[B] = { T, T, T }, ragged[B] = { 30, T, 3 };
+    static float whole[B * T * D], pieces[B * T * D];
+    struct setup s;
+    open(&s, o);
+    const int32_t *const lens[] = { full, ragged };
+    for (int k = 0; k < 2; k++) {
+        run_whole(&s, lens[k], whole);
+        for (int64_t each = 0; each <= 13; each += each < 2 ? 1 : 11) {
+            run_pieces(&s, each, lens[k], pieces);
+            assert_true(worst(whole, pieces, lens[k]) < 2e-5);
+        }
+    }
+    done(&s);
+}
+
+static void pieces_of_any_length_equal_the_whole(void **state)
+{
+    (void)state;
+    each_configuration(compare_pieces);
+}
+
+/* ---- documents ---- */
+
+enum { DOCS = 4 };
+static const int64_t starts[DOCS + 1] = { 0, 8, 9, 22, T };
+
+struct pass {
+    float y[B * T * D], dx[B * T * D];
+    float gradient[4096];
+};
+
+/* rows hold the same documents; packed: in one pass, else each document in a pass of its own */
+static void run_documents(struct setup *s, bool packed, struct pass *out)
+{
+    memset(s->store.gradient, 0, (size_t)s->store.count * 4);
+    for (int k = 0; k < (packed ? 1 : DOCS); k++) {
+        int64_t from = packed ? 0 : starts[k], n = (packed ? T : starts[k + 1]) - from;
+        mega_run_begin(s->run, &(struct mega_run_args){ .mode = MEGA_RUN_GRAD });
+        int32_t doc[B * T];
+        for (int b = 0; b < B; b++)
+            for (int d = 0; d < DOCS; d++)
+                for (int64_t t = starts[d]; t < starts[d + 1]; t++)
+                    doc[b * T + t] = (int32_t)starts[d];
+        struct mega_rows rows = { .B = B, .T = n, .doc = packed ? doc : NULL };
+        mega_tensor *x = piece(s, from, n);
+        x->wants_grad = true;
+        mega_tensor *y = mega_gated_attention_run(s->run, &s->block, x, &rows);
+        mega_run_seed_with(s->run, y, piece(s, from, n));
+        mega_run_backward(s->run);
+        for (int64_t b = 0; b < B; b++) {
+            memcpy(
+                out->y + (b * T + from) * D, (float *)y->data + b * n * D, (size_t)(n * D) * 4);
+            memcpy(out->dx + (b * T + from) * D, (float *)x->grad->data + b * n * D,
+                (size_t)(n * D) * 4);
+        }
+        assert_int_equal(mega_run_end(s->run), MEGA_OK);
+    }
+    assert_true(s->store.count <= 4096);
+    memcpy(out->gradient, s->store.gradient, (size_t)s->store.count * 4);
+}
+
+static void assert_near(const float *a, const float *b, int64_t n)
+{
+    double most = 1e-3, difference = 0;
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)b[i]));
+        difference = fmax(difference, fabs((double)a[i] - (double)b[i]));
+    }
+    assert_true(difference <= 3e-5 * most);
+}
+
+static void compare_documents(const struct mega_gated_attention_options *o)
+{
+    static struct pass packed, alone;
+    struct setup s;
+    open(&s, o);
+    run_documents(&s, true, &packed);
+    run_documents(&s, false, &alone);
+    assert_near(packed.y, alone.y, B * T * D);
+    assert_near(packed.dx, alone.dx, B * T * D);
+    assert_near(packed.gradient, alone.gradient, s.store.count);
+    done(&s);
+}
+
+static void documents_packed_equal_documents_alone(void **state)
+{
+    (void)state;
+    each_configuration(compare_documents);
+}
+
+static void a_fresh_row_starts_anew(void **state)
+{
+    (void)state;
+    struct setup s;
+    mega_stream *stream;
+    float first[B * 5 * D], again[B * 5 * D];
+    open(&s, &(struct mega_gated_attention_options){ .width = D,
+                 .values = 7,
+                 .keys = 4,
+                 .states = 3,
+                 .chunk = 8,
+                 .longest = T,
+                 .act = MEGA_ACT_SILU,
+                 .affine = true,
+                 .causal = true });
+    assert_int_equal(mega_stream_new(&stream, &s.store, B, 8, 0), MEGA_OK);
+    int32_t fresh[B] = { 0, 1, 0 };
+    for (int k = 0; k < 2; k++) {
+        mega_run_begin(s.run, &(struct mega_run_args){ .stream = stream });
+        struct mega_rows rows = { .B = B, .T = 5, .fresh = k ? fresh : NULL };
+        mega_tensor *y = mega_gated_attention_run(
+            s.run, &s.block, piece(&s, 0, 5), mega_run_rows(s.run, &rows));
+        assert_int_equal(mega_run_read(s.run, y, k ? again : first), MEGA_OK);
+        assert_int_equal(mega_run_end(s.run), MEGA_OK);
+    }
+    assert_int_equal(mega_stream_places(stream)[0], 10);
+    assert_int_equal(mega_stream_places(stream)[1], 5);
+    assert_memory_equal(first + 5 * D, again + 5 * D, 5 * D * sizeof(float));
+    assert_memory_not_equal(first, again, 5 * D * sizeof(float));
+    mega_stream_free(stream);
+    done(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_of_any_length_equal_the_whole),
+        cmocka_unit_test(documents_packed_equal_documents_alone),
+        cmocka_unit_test(a_fresh_row_starts_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
