@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,42 +123,61 @@ static mega_status refuse_unknown(
     return MEGA_OK;
 }
 
-static mega_status read_tensor(
-    const struct mega_safetensors *s, const char *path, const char *name, mega_tensor *to)
+/* the tensor of this name, if it has the shape that the model declares and a known type */
+static mega_status find_tensor(const struct mega_safetensors *s, const char *path,
+    const char *name, int rank, const int64_t *dim, const struct mega_st_tensor **out)
+{
+    const struct mega_st_tensor *from = *out = mega_safetensors_find(s, name);
+    mega_tensor declared = mega_tensor_over(NULL, MEGA_F32, rank, dim);
+    mega_dtype type;
+    char want[96];
+    mega_tensor_print(&declared, want);
+    if (!from)
+        return mega_fail(
+            MEGA_BAD_FILE, "%s: tensor %s is missing, expected %s", path, name, want);
+    bool same = from->rank == rank && mega_dtype_find(from->dtype, &type);
+    for (int i = 0; same && i < rank; i++) same = from->dim[i] == dim[i];
+    if (same) return MEGA_OK;
+    char found[160];
+    int n = 0;
+    for (int i = 0; i < from->rank; i++)
+        n += snprintf(found + n, sizeof found - (size_t)n, "%s%lld", i ? ", " : "",
+            (long long)from->dim[i]);
+    return mega_fail(MEGA_BAD_FILE, "%s: tensor %s is [%.*s] %s, expected %s", path, name, n,
+        found, from->dtype, want);
+}
+
+mega_status mega_model_check_weights(
+    const mega_model *m, const struct mega_safetensors *s, const char *path)
+{
+    const struct mega_st_tensor *t;
+    MEGA_TRY(refuse_unknown(m, s, path));
+    for (const struct mega_param *p = m->store.first; p; p = p->next)
+        MEGA_TRY(find_tensor(s, path, p->name, p->value.rank, p->value.dim, &t));
+    for (const struct mega_cell *c = m->store.first_cell; c; c = c->next)
+        if (c->kind == MEGA_CELL_MODEL)
+            MEGA_TRY(find_tensor(s, path, c->name, c->rank, c->dim, &t));
+    return MEGA_OK;
+}
+
+static void take(const struct mega_safetensors *s, const char *name, mega_tensor *to)
 {
     const struct mega_st_tensor *from = mega_safetensors_find(s, name);
-    char want[96];
-    if (!from)
-        return mega_fail(MEGA_BAD_FILE, "%s: tensor %s is missing, expected %s", path, name,
-            mega_tensor_print(to, want));
-    bool same = from->rank == to->rank;
-    for (int i = 0; same && i < to->rank; i++) same = from->dim[i] == to->dim[i];
-    struct mega_text found = { 0 };
-    for (int i = 0; !same && i < from->rank; i++)
-        mega_text_add(&found, "%s%lld", i ? ", " : "", (long long)from->dim[i]);
-    mega_dtype type;
-    if (!same || !mega_dtype_find(from->dtype, &type)) {
-        mega_status status = mega_fail(MEGA_BAD_FILE, "%s: tensor %s is [%s] %s, expected %s",
-            path, name, found.data ? found.data : "", from->dtype, mega_tensor_print(to, want));
-        mega_text_done(&found);
-        return status;
-    }
     for (int64_t i = 0, width = mega_width(to); i < from->count; i++)
         mega_put(to, i / width, i % width, mega_st_real(from, i));
-    return MEGA_OK;
 }
 
 mega_status mega_model_load_weights(mega_model *m, const char *path)
 {
     struct mega_safetensors s;
     MEGA_TRY(mega_safetensors_open(&s, path));
-    mega_status status = refuse_unknown(m, &s, path);
+    mega_status status = mega_model_check_weights(m, &s, path);
     for (struct mega_param *p = m->store.first; p && !status; p = p->next) {
-        status = read_tensor(&s, path, p->name, &p->value);
+        take(&s, p->name, &p->value);
         p->version++;
     }
     for (struct mega_cell *c = m->store.first_cell; c && !status; c = c->next)
-        if (c->kind == MEGA_CELL_MODEL) status = read_tensor(&s, path, c->name, &c->value);
+        if (c->kind == MEGA_CELL_MODEL) take(&s, c->name, &c->value);
     mega_safetensors_close(&s);
     return status;
 }

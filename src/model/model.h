@@ -52,4 +52,9 @@ mega_status mega_model_config_load(
 mega_status mega_model_save_weights(const mega_model *m, const char *path);
 mega_status mega_model_load_weights(mega_model *m, const char *path);
 
+/* The same checks on an open file, loading nothing. */
+struct mega_safetensors;
+mega_status mega_model_check_weights(
+    const mega_model *m, const struct mega_safetensors *s, const char *path);
+
 #endif
