@@ -13,6 +13,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/manifest.h"
+#include "train/reference.h"
 #include "train/resume.h"
 #include "train/stop.h"
 #include "train/update.h"
@@ -347,7 +348,10 @@ static mega_status validate(struct trainer *t)
 static mega_status save(struct trainer *t)
 {
     struct mega_training_state state = state_of(t);
+    char path[1280];
     MEGA_TRY(mega_checkpoint_save(&t->folder, t->model, t->config.data, &state));
+    mega_run_folder_path(&t->folder, path, "step-%06lld", (long long)t->progress.step);
+    MEGA_TRY(mega_reference_store(t->run, t->model, path));
     if (t->progress.best_step == t->progress.step && !t->progress.due)
         MEGA_TRY(mega_run_folder_point(&t->folder, "best", t->progress.step));
     return mega_run_folder_retain(&t->folder, t->recipe.train.keep);

@@ -1,0 +1,224 @@
+#include "train/reference.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "format/safetensors.h"
+
+enum { ROWS = 4, LONGEST = 256 };
+
+/* the texts of both towers, and what the model says to them */
+struct reference {
+    int64_t rows, T, classes;
+    int32_t *id[2], *len[2]; /* numbers, too, are stored as their ids */
+    float *logits;
+};
+
+static void done(struct reference *f)
+{
+    for (int k = 0; k < 2; k++) {
+        free(f->id[k]);
+        free(f->len[k]);
+    }
+    free(f->logits);
+    *f = (struct reference){ 0 };
+}
+
+static mega_status make_room(struct reference *f)
+{
+    bool made = true;
+    for (int k = 0; k < 2; k++) {
+        f->id[k] = calloc((size_t)(f->rows * f->T) + 1, sizeof **f->id);
+        f->len[k] = calloc((size_t)f->rows + 1, sizeof **f->len);
+        made = made && f->id[k] && f->len[k];
+    }
+    f->logits = calloc((size_t)(f->rows * f->classes) + 1, sizeof *f->logits);
+    return made && f->logits ? MEGA_OK
+                             : mega_fail(MEGA_NO_MEMORY, "no memory for reference outputs");
+}
+
+/* rows of different lengths, so that padding matters; a pair's second texts are drawn alike */
+static void draw(struct reference *f, const struct mega_inputs *in)
+{
+    for (int k = 0; k < 2; k++) {
+        struct mega_rng g;
+        mega_rng_start(&g, (uint64_t)k, mega_hash_text("reference"));
+        for (int64_t i = 0; i < f->rows; i++) {
+            f->len[k][i] = (int32_t)(f->T - i * (f->T - 1) / f->rows);
+            for (int64_t t = 0; t < f->T; t++) {
+                int32_t id =
+                    (int32_t)mega_rng_below(&g, in->numbers ? 256 : (uint32_t)in->vocabulary);
+                f->id[k][i * f->T + t] =
+                    t < f->len[k][i] || in->numbers ? id : (int32_t)in->pad;
+            }
+        }
+    }
+}
+
+/* numbers stand for pixels: 0 ... 255 as -1 ... 1 */
+static mega_tensor *text_of(mega_run *r, const struct reference *f, int k, bool numbers)
+{
+    int64_t dim[] = { f->rows, f->T };
+    mega_tensor ids = mega_tensor_over(f->id[k], MEGA_I32, 2, dim);
+    if (!numbers) return mega_run_input(r, &ids);
+    mega_tensor *t = mega_run_tensor(r, MEGA_F32, 2, dim);
+    for (int64_t i = 0; t && i < f->rows * f->T; i++)
+        mega_put(t, i / f->T, i % f->T, f->id[k][i] / 127.5 - 1);
+    return t;
+}
+
+static mega_status forward(
+    mega_run *r, const mega_model *m, const struct reference *f, float *logits)
+{
+    MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ 0 }));
+    bool numbers = m->config.task.inputs.numbers;
+    mega_tensor *text[2] = { 0 };
+    struct mega_rows rows[2];
+    const struct mega_rows *row[2] = { 0 };
+    for (int k = 0; k < m->config.task.towers; k++) {
+        text[k] = text_of(r, f, k, numbers);
+        rows[k] =
+            (struct mega_rows){ .B = f->rows, .T = f->T, .len = numbers ? NULL : f->len[k] };
+        row[k] = &rows[k];
+    }
+    mega_tensor *y = mega_classifier_run(r, &m->classifier, text, row);
+    if (y) mega_run_read(r, y, logits);
+    return mega_run_end(r);
+}
+
+/* ---- the file ---- */
+
+static char *path_of(const char *folder, char out[1280])
+{
+    snprintf(out, 1280, "%.1200s/reference.safetensors", folder);
+    return out;
+}
+
+static struct mega_st_tensor describe(
+    const char *name, const char *dtype, int rank, int64_t d0, int64_t d1, const void *data)
+{
+    struct mega_st_tensor t = { .name = name, .rank = rank, .dim = { d0, d1 }, .data = data };
+    strcpy(t.dtype, dtype);
+    return t;
+}
+
+static mega_status save(const char *folder, const struct reference *f, int64_t towers)
+{
+    static const char *const ids[] = { "id", "id1" }, *const lens[] = { "len", "len1" };
+    struct mega_st_tensor tensor[5];
+    char path[1280];
+    int n = 0;
+    for (int k = 0; k < towers; k++) {
+        tensor[n++] = describe(ids[k], "I32", 2, f->rows, f->T, f->id[k]);
+        tensor[n++] = describe(lens[k], "I32", 1, f->rows, 0, f->len[k]);
+    }
+    tensor[n++] = describe("logits", "F32", 2, f->rows, f->classes, f->logits);
+    return mega_safetensors_write(path_of(folder, path), tensor, n, NULL, 0);
+}
+
+mega_status mega_reference_store(mega_run *r, const mega_model *m, const char *folder)
+{
+    int64_t longest = m->config.encoder.longest;
+    struct reference f = { .rows = ROWS,
+        .T = longest < LONGEST ? longest : LONGEST,
+        .classes = m->config.task.classes };
+    mega_status status = make_room(&f);
+    if (!status) {
+        draw(&f, &m->config.task.inputs);
+        status = forward(r, m, &f, f.logits);
+    }
+    if (!status) status = save(folder, &f, m->config.task.towers);
+    done(&f);
+    return status;
+}
+
+/* ---- computing again ---- */
+
+static mega_status read(const struct mega_safetensors *s, const char *path, const char *name,
+    const char *dtype, int64_t count, void *to)
+{
+    const struct mega_st_tensor *t = mega_safetensors_find(s, name);
+    if (!t || strcmp(t->dtype, dtype) != 0 || t->count != count)
+        return mega_fail(MEGA_BAD_FILE, "%s: expected a tensor %s of %lld %s", path, name,
+            (long long)count, dtype);
+    if (t->size) memcpy(to, t->data, t->size);
+    return MEGA_OK;
+}
+
+static mega_status check_ids(
+    const struct reference *f, const char *path, const struct mega_inputs *in, int64_t towers)
+{
+    int64_t most = in->numbers ? 256 : in->vocabulary;
+    for (int k = 0; k < towers; k++) {
+        for (int64_t i = 0; i < f->rows * f->T; i++)
+            if (f->id[k][i] < 0 || f->id[k][i] >= most)
+                return mega_fail(MEGA_BAD_FILE, "%s: the id %d is not one of the model's %lld",
+                    path, f->id[k][i], (long long)most);
+        for (int64_t i = 0; i < f->rows; i++)
+            if (f->len[k][i] < 0 || f->len[k][i] > f->T)
+                return mega_fail(MEGA_BAD_FILE, "%s: a length of %d in rows of %lld", path,
+                    f->len[k][i], (long long)f->T);
+    }
+    return MEGA_OK;
+}
+
+static mega_status load(const char *path, const mega_model *m, struct reference *f)
+{
+    static const char *const ids[] = { "id", "id1" }, *const lens[] = { "len", "len1" };
+    struct mega_safetensors s;
+    MEGA_TRY(mega_safetensors_open(&s, path));
+    const struct mega_st_tensor *id = mega_safetensors_find(&s, "id");
+    mega_status status = MEGA_OK;
+    if (!id || id->rank != 2 || id->dim[1] < 1 || id->dim[1] > m->config.encoder.longest)
+        status = mega_fail(MEGA_BAD_FILE, "%s: expected a tensor id [rows, 1 to %lld places]",
+            path, (long long)m->config.encoder.longest);
+    if (!status) {
+        *f = (struct reference){
+            .rows = id->dim[0], .T = id->dim[1], .classes = m->config.task.classes
+        };
+        status = make_room(f);
+    }
+    for (int k = 0; k < m->config.task.towers && !status; k++) {
+        status = read(&s, path, ids[k], "I32", f->rows * f->T, f->id[k]);
+        if (!status) status = read(&s, path, lens[k], "I32", f->rows, f->len[k]);
+    }
+    if (!status) status = read(&s, path, "logits", "F32", f->rows * f->classes, f->logits);
+    mega_safetensors_close(&s);
+    return status ? status : check_ids(f, path, &m->config.task.inputs, m->config.task.towers);
+}
+
+static mega_status compare(
+    mega_run *r, const mega_model *m, const struct reference *f, struct mega_reference *out)
+{
+    int64_t n = f->rows * f->classes;
+    float *now = calloc((size_t)n + 1, sizeof *now);
+    if (!now) return mega_fail(MEGA_NO_MEMORY, "no memory for reference outputs");
+    mega_status status = forward(r, m, f, now);
+    double most = 1e-6, difference = 0;
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)f->logits[i]));
+        double d = fabs((double)now[i] - (double)f->logits[i]);
+        if (!(d <= difference)) difference = isnan(d) ? INFINITY : d;
+    }
+    *out = (struct mega_reference){ f->rows, difference / most };
+    free(now);
+    return status;
+}
+
+mega_status mega_reference_compare(
+    mega_run *r, const mega_model *m, const char *folder, struct mega_reference *out)
+{
+    struct reference f = { 0 };
+    char path[1280];
+    if (!mega_path_exists(path_of(folder, path)))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "%s holds no reference outputs: mega verify --store %s makes them", folder, folder);
+    mega_status status = load(path, m, &f);
+    if (!status) status = compare(r, m, &f, out);
+    done(&f);
+    return status;
+}
