@@ -1,0 +1,37 @@
+/* Examples of what stands at either end of a model: embeddings and the loss. */
+#include "kernel/example_parts.h"
+
+void mega_example_embedding(struct mega_maker *m)
+{
+    struct mega_attr_embedding *a = mega_make_attr(m);
+    struct mega_call *c = &m->e->call;
+    int64_t V = mega_make_size(m), D = mega_make_size(m);
+    int64_t dim[] = { mega_make_few(m), mega_make_size(m) };
+    a->pad = mega_make_choice(m, 2) ? mega_make_below(m, V) : -1;
+    a->scale = mega_make_choice(m, 2) ? 1 : 1.7;
+    c->in[MEGA_EMBEDDING_TABLE] = mega_make_param(m, 2, (int64_t[]){ V, D }, 0, 1);
+    c->in[MEGA_EMBEDDING_TOKENS] = mega_make_numbers(m, 2, dim, 0, (int32_t)V - 1);
+    m->e->wants = 1;
+}
+
+void mega_example_number_embedding(struct mega_maker *m)
+{
+    struct mega_call *c = &m->e->call;
+    int64_t D = mega_make_size(m), dim[] = { mega_make_few(m), mega_make_size(m) };
+    c->in[MEGA_NUMBER_X] = mega_make_param(m, 2, dim, 0, 1);
+    c->in[MEGA_NUMBER_WEIGHT] = mega_make_param(m, 1, &D, 0, 1);
+    c->in[MEGA_NUMBER_BIAS] = mega_make_param(m, 1, &D, 0, 1);
+    m->e->wants = 7;
+}
+
+void mega_example_cross_entropy(struct mega_maker *m)
+{
+    struct mega_call *c = &m->e->call;
+    int64_t dim[] = { mega_make_size(m) - (m->small ? 0 : 1), mega_make_size(m) };
+    c->in[MEGA_CROSS_ENTROPY_LOGITS] =
+        mega_make_values(m, 2, dim, mega_make_choice(m, 2) ? 50 : 0, 3);
+    c->in[MEGA_CROSS_ENTROPY_TARGET] =
+        mega_make_numbers(m, 1, dim, mega_make_choice(m, 2) ? -1 : 0, (int32_t)dim[1] - 1);
+    m->e->wants = 1;
+    m->e->tolerance = 5e-6;
+}

@@ -1,0 +1,111 @@
+/* Examples of the ops that look along time. */
+#include <math.h>
+
+#include "kernel/example_parts.h"
+
+static int64_t make_length(struct mega_maker *m)
+{
+    static const int64_t lengths[] = { 1, 2, 7, 16, 33, 64, 100, 131, 0, 257 };
+    return m->small ? 1 + mega_make_below(m, 8)
+                    : lengths[mega_make_below(m, sizeof lengths / sizeof *lengths)];
+}
+
+static int64_t make_states(struct mega_maker *m)
+{
+    static const int64_t states[] = { 1, 2, 3, 16, 8, 5, 32, 16 };
+    return states[mega_make_below(m, m->small ? 3 : 8)];
+}
+
+void mega_example_ema(struct mega_maker *m)
+{
+    struct mega_attr_ema *a = mega_make_attr(m);
+    struct mega_call *c = &m->e->call;
+    a->two_way = mega_make_choice(m, 2);
+    a->state = mega_make_choice(m, 2) && !a->two_way;
+    bool taps = mega_make_choice(m, 2), omega = !mega_make_choice(m, 2),
+         started = mega_make_choice(m, 2) && !a->two_way;
+    int64_t B = mega_make_few(m), T = make_length(m), D = mega_make_size(m), N = make_states(m),
+            Q = a->two_way ? 2 * D : D;
+    int64_t logits[] = { Q, N, 1 };
+    /* mean 0 as at the start of training; -4: slow channels, q near 1 */
+    double mean = mega_make_below(m, 2) ? 0 : -4;
+    if (taps) a->truncation = 1 + mega_make_below(m, T + 3);
+    c->in[MEGA_EMA_X] = mega_make_values(m, 3, (int64_t[]){ B, T, D }, 0, 1);
+    c->in[MEGA_EMA_DELTA] = mega_make_param(m, 3, logits, mean, 1);
+    c->in[MEGA_EMA_ALPHA] = mega_make_param(m, 3, logits, 0, 1);
+    c->in[MEGA_EMA_BETA] = mega_make_param(m, 3, logits, 0, 1);
+    c->in[MEGA_EMA_GAMMA] = mega_make_param(m, 2, logits, 0, 1);
+    if (omega) c->in[MEGA_EMA_OMEGA] = mega_make_param(m, 1, &D, 0, 1);
+    if (started) c->in[MEGA_EMA_H] = mega_make_param(m, 3, (int64_t[]){ B, D, N }, 0, 1);
+    unsigned features = MEGA_ROWS_LEN | MEGA_ROWS_REAL | MEGA_ROWS_DOC;
+    mega_make_rows(m, B, T, started ? features | MEGA_ROWS_PLACE : features, 300);
+    m->e->wants = 127;
+    m->e->gives = a->state ? 3 : 1;
+    m->e->tolerance = 2e-5;
+}
+
+/* a stream's log of keys and values; returns the most places that can lie before this call */
+static int64_t make_past(struct mega_maker *m, int64_t B, int64_t T, int64_t Z, int64_t E)
+{
+    const struct mega_attr_attention *a = m->e->call.attr;
+    int64_t room = (a->chunk > 0 ? a->chunk : 1 + mega_make_below(m, 50)) + T;
+    m->e->call.in[MEGA_ATTENTION_PAST_K] =
+        mega_make_param(m, 3, (int64_t[]){ B, room, Z }, 0, 1);
+    m->e->call.in[MEGA_ATTENTION_PAST_V] =
+        mega_make_param(m, 3, (int64_t[]){ B, room, E }, 0, 1);
+    return a->chunk > 0 ? 5 * room : room - T;
+}
+
+/* places that the bias must reach, and some more */
+static int64_t make_reach(struct mega_maker *m, int64_t T)
+{
+    const struct mega_attr_attention *a = m->e->call.attr;
+    const mega_tensor *past = m->e->call.in[MEGA_ATTENTION_PAST_K];
+    int64_t reach = past ? past->dim[1] : T;
+    if (a->chunk > 0 && (past || a->chunk < T)) reach = a->chunk;
+    return (reach ? reach : 1) + mega_make_below(m, 3);
+}
+
+void mega_example_attention(struct mega_maker *m)
+{
+    struct mega_attr_attention *a = mega_make_attr(m);
+    struct mega_call *c = &m->e->call;
+    int64_t B = mega_make_few(m), T = make_length(m), Z = mega_make_size(m),
+            E = mega_make_size(m), past = 0;
+    a->fn = (enum mega_attention_fn)mega_make_choice(m, 3);
+    a->causal = mega_make_choice(m, 2);
+    a->chunk = mega_make_choice(m, 2) ? 1 + mega_make_below(m, T + 3) : -1;
+    bool bias = !mega_make_choice(m, 2), stream = mega_make_choice(m, 2) && a->causal;
+    if (mega_make_below(m, 2)) {
+        a->dropout = 0.3;
+        c->mode |= MEGA_RUN_TRAIN;
+    }
+    /* scores of some size whatever the divisor is */
+    double spread = a->fn == MEGA_ATTENTION_SOFTMAX ? 1 : 2 / sqrt(sqrt((double)Z));
+    c->in[MEGA_ATTENTION_Q] = mega_make_values(m, 3, (int64_t[]){ B, T, Z }, 0, spread);
+    c->in[MEGA_ATTENTION_K] = mega_make_values(m, 3, (int64_t[]){ B, T, Z }, 0, spread);
+    c->in[MEGA_ATTENTION_V] = mega_make_values(m, 3, (int64_t[]){ B, T, E }, 0, 1);
+    if (stream) past = make_past(m, B, T, Z, E);
+    if (bias) {
+        int64_t entries = 2 * make_reach(m, T) - 1;
+        c->in[MEGA_ATTENTION_BIAS] = mega_make_param(m, 1, &entries, 0, 1);
+    }
+    unsigned features = MEGA_ROWS_LEN | MEGA_ROWS_REAL | MEGA_ROWS_DOC | MEGA_ROWS_NUMBER;
+    mega_make_rows(m, B, T, stream ? features | MEGA_ROWS_PLACE : features, past);
+    a->weights = !stream && !c->rows->doc && !mega_make_below(m, 4);
+    m->e->wants = 1u << MEGA_ATTENTION_Q | 1u << MEGA_ATTENTION_K | 1u << MEGA_ATTENTION_V |
+                  1u << MEGA_ATTENTION_BIAS;
+    m->e->tolerance = 2e-5;
+}
+
+void mega_example_rotary_bias(struct mega_maker *m)
+{
+    struct mega_attr_rotary_bias *a = mega_make_attr(m);
+    struct mega_call *c = &m->e->call;
+    a->length = 1 + make_length(m);
+    int64_t dim[] = { 1, 2 * mega_make_size(m) };
+    c->in[MEGA_ROTARY_ALPHA] = mega_make_param(m, 2, dim, 0, 1);
+    c->in[MEGA_ROTARY_BETA] = mega_make_param(m, 2, dim, 0, 1);
+    m->e->wants = 3;
+    m->e->tolerance = 5e-6;
+}
