@@ -103,6 +103,10 @@ int mega_utf8_length(const unsigned char *p, const unsigned char *end)
 
 void mega_real_print(double value, char *out)
 {
+    if (fabs(value) < 1e15 && value == floor(value) && !(value == 0 && signbit(value))) {
+        snprintf(out, 32, "%.0f", value);
+        return;
+    }
     for (int digits_ = 1; digits_ <= 17; digits_++) {
         snprintf(out, 32, "%.*g", digits_, value);
         if (strtod(out, NULL) == value) return;

@@ -228,6 +228,10 @@ mega_status mega_yaml_parse(
     }
     d->root->kind = MEGA_NODE_MAP;
     const char *text = bytes ? bytes : "";
+    if (n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) {
+        text += 3;
+        n -= 3;
+    }
     status = check_tabs(d, text, n);
     yaml_parser_set_input_string(&p.yaml, (const unsigned char *)text, n);
     yaml_parser_set_encoding(&p.yaml, YAML_UTF8_ENCODING);
