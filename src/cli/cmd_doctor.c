@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/open.h"
 #include "graph/context.h"
+#include "kernel/check.h"
 #include "kernel/peak.h"
 
 struct options {
@@ -83,6 +84,34 @@ static mega_status measure(mega_context *c, bool json)
     return MEGA_OK;
 }
 
+/* every kernel that may be used here against its reference; the first failure is told and
+ * counted */
+static mega_status check(const mega_context *c)
+{
+    struct mega_check k;
+    int failed = 0, kernels = 0;
+    MEGA_TRY(mega_check_init(&k));
+    for (const struct mega_kernel_entry *e = mega_kernels; e->op; e++) {
+        if (e->isa > c->limits.isa) continue;
+        k.worst = 0;
+        kernels++;
+        mega_status status = mega_check_kernel(&k, e);
+        failed += status != MEGA_OK;
+        printf("%-18s %s/%-8s %s", e->op->name, e->room, e->kernel->name,
+            status ? mega_message() : "fine");
+        if (!status) printf(", worst error %.0f %% of what is allowed", 100 * k.worst);
+        printf("\n");
+        fflush(stdout);
+    }
+    mega_check_done(&k);
+    if (failed)
+        return mega_fail(MEGA_INTERNAL,
+            "%d of %d kernels differ from their references on this machine: please report",
+            failed, kernels);
+    printf("%d kernels agree with their references\n", kernels);
+    return MEGA_OK;
+}
+
 static int run(const struct mega_line *line)
 {
     const struct options *o = line->options;
@@ -91,6 +120,7 @@ static int run(const struct mega_line *line)
     if (status) return mega_command_fail(status);
     if (!o->json) describe(c);
     if (o->measure || o->json) status = measure(c, o->json);
+    if (!status && o->check) status = check(c);
     mega_context_free(c);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;
 }

@@ -1,4 +1,5 @@
 #include "optim/schedule.h"
+#include <string.h>
 
 #include <math.h>
 
