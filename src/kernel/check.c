@@ -247,7 +247,7 @@ static mega_status gradients_right(struct trial *t, const struct ways *w,
 
 static bool same_bits(const struct mega_guarded *a, const struct mega_guarded *b)
 {
-    return a->bytes == b->bytes && !memcmp(a->base, b->base, a->bytes);
+    return a->bytes == b->bytes && (!a->bytes || !memcmp(a->base, b->base, a->bytes));
 }
 
 /* ---- the ways of a backward pass ---- */

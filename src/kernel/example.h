@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "op/contracts.h"
 
-enum { MEGA_EXAMPLES = 96 }; /* of each op */
+enum { MEGA_EXAMPLES = 64 }; /* of each op */
 
 struct mega_example {
     struct mega_call call; /* inputs filled; outputs, kernel and work are the user's to set */

@@ -114,5 +114,5 @@ void mega_example_feed_forward(struct mega_maker *m)
     if (mega_make_below(m, 4)) c->mode |= MEGA_RUN_TRAIN;
     m->e->judge = &chain;
     m->e->wants = 63;
-    m->e->tolerance = 1e-5;
+    m->e->tolerance = 3e-6;
 }

@@ -15,7 +15,7 @@ void mega_example_linear(struct mega_maker *m)
     c->in[MEGA_LINEAR_W] = mega_make_param(m, 2, (int64_t[]){ N, K }, 0, 2 / sqrt((double)K));
     if (bias) c->in[MEGA_LINEAR_B] = mega_make_param(m, 1, &N, 0, 1);
     m->e->wants = 7;
-    m->e->tolerance = 1e-5;
+    m->e->tolerance = 3e-6;
 }
 
 void mega_example_query_key(struct mega_maker *m)

@@ -41,7 +41,7 @@ void mega_example_ema(struct mega_maker *m)
     mega_make_rows(m, B, T, started ? features | MEGA_ROWS_PLACE : features, 300);
     m->e->wants = 127;
     m->e->gives = a->state ? 3 : 1;
-    m->e->tolerance = 2e-5;
+    m->e->tolerance = 5e-6;
 }
 
 /* a stream's log of keys and values; returns the most places that can lie before this call */
@@ -95,7 +95,7 @@ void mega_example_attention(struct mega_maker *m)
     a->weights = !stream && !c->rows->doc && !mega_make_below(m, 4);
     m->e->wants = 1u << MEGA_ATTENTION_Q | 1u << MEGA_ATTENTION_K | 1u << MEGA_ATTENTION_V |
                   1u << MEGA_ATTENTION_BIAS;
-    m->e->tolerance = 2e-5;
+    m->e->tolerance = 1e-5;
 }
 
 void mega_example_rotary_bias(struct mega_maker *m)
@@ -107,5 +107,5 @@ void mega_example_rotary_bias(struct mega_maker *m)
     c->in[MEGA_ROTARY_ALPHA] = mega_make_param(m, 2, dim, 0, 1);
     c->in[MEGA_ROTARY_BETA] = mega_make_param(m, 2, dim, 0, 1);
     m->e->wants = 3;
-    m->e->tolerance = 5e-6;
+    m->e->tolerance = 5e-7;
 }

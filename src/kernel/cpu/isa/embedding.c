@@ -1,5 +1,5 @@
-/* embedding and pool in float32. The gradient of the table is summed by lanes of columns, each
- * walking all places in their order. */
+/* embedding, number_embedding and pool in float32. The gradient of the table is summed by lanes
+ * of columns, each walking all places in their order. */
 #include "kernel/cpu/row_lanes.h"
 
 enum { TABLE = MEGA_EMBEDDING_TABLE, TOKENS = MEGA_EMBEDDING_TOKENS };
@@ -70,6 +70,79 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_embedding) = {
     .name = MEGA_ISA_TEXT, .accepts = accepts, .forward = forward, .backward = backward
 };
+
+/* ---- number_embedding: y = x w + b for a number x ---- */
+
+enum { NUMBER = MEGA_NUMBER_X, WEIGHT = MEGA_NUMBER_WEIGHT, BIAS = MEGA_NUMBER_BIAS };
+
+/* number r of x [B, T], or its gradient's place */
+static float *number_of(const mega_tensor *t, int64_t r)
+{
+    int64_t T = mega_width(t);
+    return row_of(t, r / T) + r % T;
+}
+
+static void number_some(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    (void)sums, (void)scratch;
+    const float *w = row_of(job->c->in[WEIGHT], 0), *b = row_of(job->c->in[BIAS], 0);
+    for (int64_t r = from, n = job->width; r < to; r++) {
+        float x = *number_of(job->c->in[NUMBER], r), *y = row_of(job->c->out[0], r);
+        for (int64_t j = 0; j < n; j += VEC)
+            vec_put(y + j, x * vec_get(w + j, n - j) + vec_get(b + j, n - j), n - j);
+    }
+}
+
+/* sums: d weight [n], d bias [n] */
+static void number_some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    (void)scratch;
+    const float *w = row_of(job->c->in[WEIGHT], 0);
+    for (int64_t r = from, n = job->width; r < to; r++) {
+        float x = *number_of(job->c->in[NUMBER], r), *dx = NULL;
+        if (job->g->in[NUMBER]) dx = number_of(job->g->in[NUMBER], r);
+        const float *dy = row_of(job->g->out[0], r);
+        vec sum = { 0 };
+        for (int64_t j = 0; j < n; j += VEC) {
+            vec d = vec_get(dy + j, n - j);
+            vec_add_to(sums + j, d * x, n - j);
+            vec_add_to(sums + n + j, d, n - j);
+            sum += d * vec_get(w + j, n - j);
+        }
+        if (dx) *dx = vec_sum(sum) + (row_adds(job, NUMBER) ? *dx : 0);
+    }
+}
+
+static struct row_job number_job(const struct mega_call *c, struct mega_grads *g)
+{
+    return (struct row_job){ .c = c,
+        .g = g,
+        .rows = mega_count(c->in[NUMBER]),
+        .width = mega_count(c->in[WEIGHT]),
+        .some = g ? number_some_back : number_some };
+}
+
+static void number_forward(const struct mega_call *c)
+{
+    struct row_job job = number_job(c, NULL);
+    row_lanes(&job, 1);
+}
+
+static void number_backward(const struct mega_call *c, struct mega_grads *g)
+{
+    if (nothing_arrived(c, g)) return;
+    struct row_job job = number_job(c, g);
+    row_groups(&job, 2 * job.width, 4);
+    give_sums(&job, WEIGHT, job.sums, job.width);
+    give_sums(&job, BIAS, job.sums + job.width, job.width);
+}
+
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_number_embedding) = { .name = MEGA_ISA_TEXT,
+    .accepts = rows_accept,
+    .forward = number_forward,
+    .backward = number_backward };
 
 /* ---- pool ---- */
 

@@ -1,4 +1,5 @@
-/* activation, add, dropout and mask in float32: rows that know nothing of each other. */
+/* activation, add, concat, dropout and mask in float32: rows that know nothing of each other.
+ */
 #include "kernel/cpu/row_lanes.h"
 #include "kernel/cpu/rows.h"
 #include "kernel/cpu/vector_draw.h"
@@ -98,6 +99,36 @@ static void add_some_back(const struct row_job *job, int64_t from, int64_t to, f
 }
 
 KERNEL(add, add_some, add_some_back, 1)
+
+/* ---- concat ---- */
+
+static void concat_some(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    (void)sums, (void)scratch;
+    const mega_tensor *a = job->c->in[0], *b = job->c->in[1];
+    int64_t n = job->width, m = mega_width(b);
+    for (int64_t r = from; r < to; r++) {
+        float *y = row_of(job->c->out[0], r);
+        memcpy(y, row_of(a, r), (size_t)n * sizeof *y);
+        memcpy(y + n, row_of(b, r), (size_t)m * sizeof *y);
+    }
+}
+
+static void concat_some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    (void)sums, (void)scratch;
+    for (int i = 0; i < 2; i++)
+        for (int64_t r = from, n = mega_width(job->c->in[i]); job->g->in[i] && r < to; r++) {
+            const float *dy = row_of(job->g->out[0], r) + (i ? job->width : 0);
+            float *d = row_gradient(job, i, r);
+            for (int64_t j = 0; j < n; j += VEC)
+                vec_give(d + j, vec_get(dy + j, n - j), row_adds(job, i), n - j);
+        }
+}
+
+KERNEL(concat, concat_some, concat_some_back, 1)
 
 /* ---- dropout ---- */
 
