@@ -1,7 +1,8 @@
 /* The draws of op/draw.h on vectors: the same bits as the scalar ones.
  *
- * Lanes are Philox blocks. One round of vec_draw_words gives the words of VEC / 2 neighbouring
- * blocks, that is 2 VEC neighbouring channels or keys, in their order. */
+ * Lanes are Philox blocks. One turn of vec_draw_words gives the words of VEC neighbouring
+ * blocks, that is 4 VEC neighbouring channels or keys, in their order: two vectors of blocks at
+ * a time, because each waits long for its own products. */
 #ifndef MEGA_KERNEL_CPU_VECTOR_DRAW_H
 #define MEGA_KERNEL_CPU_VECTOR_DRAW_H
 
@@ -37,57 +38,86 @@ VEC_INLINE void vec_draw_interleave(wvec a, wvec b, uvec out[2])
 #endif
 }
 
-/* Words 0 ... 2 VEC - 1 from block `block` of the row on. Philox as in base/rng.c; only the low
- * half of a lane counts until the end. */
-VEC_INLINE void vec_draw_words(const struct mega_draw_row *d, int64_t block, uvec out[2])
+/* A row of draws made ready: counters and the keys of all rounds in every lane. */
+struct vec_draw {
+    wvec c0, c1, c2, c3;
+    wvec key[20];
+    bool low_moves;
+    uint32_t threshold;
+    float scale;
+};
+
+VEC_INLINE void vec_draw_begin(struct vec_draw *v, const struct mega_draw_row *d)
 {
-    wvec number;
-    for (int i = 0; i < VEC / 2; i++) number[i] = (uint64_t)(block + i);
-    wvec none = { 0 };
-    wvec c0 = none + (uint32_t)d->low, c1 = none + (uint32_t)(d->low >> 32);
-    wvec c2 = none + (uint32_t)d->high, c3 = none + (uint32_t)(d->high >> 32);
-    if (d->low_moves)
-        c0 |= number;
-    else
-        c2 |= number;
+    wvec none = { 0 }, number;
+    for (int i = 0; i < VEC / 2; i++) number[i] = (uint64_t)i;
+    v->c0 = (uint32_t)d->low + (d->low_moves ? number : none);
+    v->c1 = (uint32_t)(d->low >> 32) + none;
+    v->c2 = (uint32_t)d->high + (d->low_moves ? none : number);
+    v->c3 = (uint32_t)(d->high >> 32) + none;
+    v->low_moves = d->low_moves;
+    v->threshold = d->threshold;
+    v->scale = d->scale;
     uint32_t k0 = (uint32_t)d->key, k1 = (uint32_t)(d->key >> 32);
     for (int round = 0; round < 10; round++) {
-        wvec a = vec_draw_product(c0, 0xD2511F53u), b = vec_draw_product(c2, 0xCD9E8D57u);
-        c0 = (b >> 32) ^ c1 ^ (uint64_t)k0;
-        c2 = (a >> 32) ^ c3 ^ (uint64_t)k1;
-        c1 = b;
-        c3 = a;
+        v->key[2 * round] = k0 + none;
+        v->key[2 * round + 1] = k1 + none;
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    vec_draw_interleave((c0 & 0xFFFFFFFFu) | (c1 << 32), (c2 & 0xFFFFFFFFu) | (c3 << 32), out);
 }
 
-/* Factors (0 or scale) of the 2 VEC channels or keys from 4 * block on. */
-VEC_INLINE void vec_draw_factors(const struct mega_draw_row *d, int64_t block, vec out[2])
+/* Words 0 ... 4 VEC - 1 from block `block` of the row on. Philox as in base/rng.c; only the low
+ * half of a lane counts until the end. */
+VEC_INLINE void vec_draw_words(const struct vec_draw *d, int64_t block, uvec out[4])
 {
-    uvec word[2];
-    vec_draw_words(d, block, word);
+    wvec c0[2], c1[2], c2[2], c3[2];
+    for (int i = 0; i < 2; i++) {
+        uint64_t from = (uint64_t)(block + i * (VEC / 2));
+        c0[i] = d->c0 + (d->low_moves ? from : 0);
+        c1[i] = d->c1;
+        c2[i] = d->c2 + (d->low_moves ? 0 : from);
+        c3[i] = d->c3;
+    }
+    for (int round = 0; round < 10; round++)
+        for (int i = 0; i < 2; i++) {
+            wvec a = vec_draw_product(c0[i], 0xD2511F53u),
+                 b = vec_draw_product(c2[i], 0xCD9E8D57u);
+            c0[i] = (b >> 32) ^ (c1[i] ^ d->key[2 * round]);
+            c2[i] = (a >> 32) ^ (c3[i] ^ d->key[2 * round + 1]);
+            c1[i] = b;
+            c3[i] = a;
+        }
     for (int i = 0; i < 2; i++)
+        vec_draw_interleave((c0[i] & 0xFFFFFFFFu) | (c1[i] << 32),
+            (c2[i] & 0xFFFFFFFFu) | (c3[i] << 32), out + 2 * i);
+}
+
+/* Factors (0 or scale) of the 4 VEC channels or keys from 4 * block on. */
+VEC_INLINE void vec_draw_factors(const struct vec_draw *d, int64_t block, vec out[4])
+{
+    uvec word[4];
+    vec_draw_words(d, block, word);
+    for (int i = 0; i < 4; i++)
         out[i] = vec_where((ivec)(word[i] >= d->threshold), vec_all(d->scale));
 }
 
 /* Factors of elements first ... first + n - 1; `first` need not be a multiple of four. */
 static inline void vec_draw_row(
-    float *out, const struct mega_draw_row *d, int64_t first, int64_t n)
+    float *out, const struct mega_draw_row *row, int64_t first, int64_t n)
 {
-    enum { STEP = 2 * VEC };
+    enum { STEP = 4 * VEC };
+    struct vec_draw d;
+    vec_draw_begin(&d, row);
     for (int64_t i = -(first & 3); i < n; i += STEP) {
-        vec f[2];
-        vec_draw_factors(d, (first + i) / 4, f);
+        vec f[4];
+        vec_draw_factors(&d, (first + i) / 4, f);
         if (i >= 0 && n - i >= STEP) {
-            vec_store(out + i, f[0]);
-            vec_store(out + i + VEC, f[1]);
+            for (int k = 0; k < 4; k++) vec_store(out + i + k * VEC, f[k]);
             continue;
         }
         float all[STEP];
-        vec_store(all, f[0]);
-        vec_store(all + VEC, f[1]);
+        for (int k = 0; k < 4; k++) vec_store(all + k * VEC, f[k]);
         int64_t from = i < 0 ? -i : 0, to = n - i < STEP ? n - i : STEP;
         for (int64_t j = from; j < to; j++) out[i + j] = all[j];
     }
