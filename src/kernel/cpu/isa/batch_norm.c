@@ -1,6 +1,11 @@
-/* batch_norm in float32. Moments by one pass over the rows, about a mean guessed from a few of
- * them so that squares do not cancel. Kept for the backward pass: mean and factor of each
- * channel. */
+/* batch_norm, float32 in memory and double inside: sums over all places cancel, and before a
+ * batch norm whole directions of the gradient are nothing but what remains of them.
+ *
+ * Both passes are the same two sweeps. With u = x forward and u = dy backward:
+ *   sums S = sum u, S_x = sum u x;   then out = p u + q x + r with p, q, r of each channel:
+ *   forward   p = w f, q = 0, r = b - p mean                            f = 1 / sqrt(var + eps)
+ *   backward  p = w f, q = -p f sum(dy z) / n, r = -p S / n - q mean    z = (x - mean) f
+ * (running statistics: q = r = 0). Kept for the backward pass: mean and f. */
 #include "kernel/cpu/row_lanes.h"
 
 enum {
@@ -10,193 +15,161 @@ enum {
     MEAN = MEGA_BATCH_NORM_MEAN,
     VAR = MEGA_BATCH_NORM_VAR
 };
-enum { GUESS_ROWS = 64 };
 
-/* One use of the kernel, and what it knows of each channel. */
-struct channels {
-    struct row_job job;
-    float *mean, *factor;    /* factor: 1 / sqrt(var + eps) */
-    float *gain, *shift;     /* forward: y = x gain + shift about the mean */
-    float *mean_e, *mean_ez; /* backward in training: means over rows, see some_back */
+/* aligned as the scratch memory is */
+typedef double wide __attribute__((vector_size(VEC * 8), aligned(VEC * 4)));
+
+struct sweep {
+    const struct mega_call *c;
+    const mega_tensor *u, *x;
+    mega_tensor *out;
+    bool add;
+    int64_t rows, width, groups;
+    double *sums;      /* [groups, 2, room]: S and S_x */
+    double *p, *q, *r; /* [room] */
+    int64_t room;      /* width, whole vectors */
 };
 
-static struct channels channels_of(const struct mega_call *c, struct mega_grads *g)
+static struct sweep sweep_of(const struct mega_call *c, const mega_tensor *u)
 {
-    struct channels k = {
-        .job = { .c = c, .g = g, .rows = mega_height(c->in[X]), .width = mega_width(c->in[X]) }
-    };
-    float **all[] = { &k.mean, &k.factor, &k.gain, &k.shift, &k.mean_e, &k.mean_ez };
-    for (int i = 0; i < 6; i++)
-        *all[i] = mega_scratch(c->work, (size_t)k.job.width * sizeof(float));
-    return k;
+    struct sweep s = { .c = c, .u = u, .x = c->in[X], .rows = mega_height(u) };
+    s.width = mega_width(u);
+    s.groups = s.rows / ROWS_A_GROUP;
+    if (s.groups < 1) s.groups = 1;
+    if (s.groups > MOST_GROUPS) s.groups = MOST_GROUPS;
+    s.room = (s.width + VEC - 1) / VEC * VEC;
+    size_t row = (size_t)s.room * sizeof(double);
+    s.sums = mega_scratch(c->work, (size_t)s.groups * 2 * row);
+    s.p = mega_scratch(c->work, row);
+    s.q = mega_scratch(c->work, row);
+    s.r = mega_scratch(c->work, row);
+    return s;
 }
 
-static float parameter(const struct mega_call *c, int i, int64_t j, float none)
+/* a macro, as functions had better not return vectors that no register holds */
+#define WIDEN(p, left) __builtin_convertvector(vec_get(p, left), wide)
+
+VEC_INLINE wide *wide_at(double *p)
 {
-    return c->in[i] ? ((const float *)c->in[i]->data)[j] : none;
+    return (wide *)(void *)p;
 }
 
-/* means of some rows, spread over all */
-static void guess_mean(struct channels *k)
-{
-    int64_t n = k->job.width, rows = k->job.rows < GUESS_ROWS ? k->job.rows : GUESS_ROWS;
-    memset(k->mean, 0, (size_t)n * sizeof(float));
-    for (int64_t i = 0; i < rows; i++) {
-        const float *x = row_of(k->job.c->in[X], i * k->job.rows / rows);
-        for (int64_t j = 0; j < n; j++) k->mean[j] += x[j] / (float)rows;
-    }
-}
-
-/* sums: of x - guess [n], of its squares [n] */
-static void some_moments(const struct row_job *job, int64_t from, int64_t to, float *sums,
-    struct mega_arena *scratch)
+static void sum_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     (void)scratch;
-    const float *guess = ((const struct channels *)job)->mean;
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *x = row_of(job->c->in[X], r);
-        for (int64_t j = 0; j < n; j += VEC) {
-            vec d = vec_get(x + j, n - j) - vec_get(guess + j, n - j);
-            vec_add_to(sums + j, d, n - j);
-            vec_add_to(sums + n + j, d * d, n - j);
+    const struct sweep *s = arg;
+    double *sum = s->sums + lane * 2 * s->room, *sum_x = sum + s->room;
+    memset(sum, 0, (size_t)(2 * s->room) * sizeof *sum);
+    for (int64_t r = s->rows * lane / s->groups; r < s->rows * (lane + 1) / s->groups; r++) {
+        const float *u = row_of(s->u, r), *x = row_of(s->x, r);
+        for (int64_t j = 0, n = s->width; j < n; j += VEC) {
+            wide v = WIDEN(u + j, n - j);
+            *wide_at(sum + j) += v;
+            *wide_at(sum_x + j) += v * WIDEN(x + j, n - j);
         }
     }
 }
 
-/* mean and factor from the batch; puts the new running values */
-static void batch_moments(struct channels *k)
+/* leaves the sums over all rows in the first group's */
+static void sum_up(struct sweep *s)
 {
-    const struct mega_call *c = k->job.c;
-    const struct mega_attr_batch_norm *a = c->attr;
-    int64_t n = k->job.width;
-    double rows = (double)k->job.rows, old = 1 - a->momentum;
-    guess_mean(k);
-    k->job.some = some_moments;
-    row_groups(&k->job, 2 * n, 2);
-    for (int64_t j = 0; j < n; j++) {
-        double off = (double)k->job.sums[j] / rows,
-               var = (double)k->job.sums[n + j] / rows - off * off;
-        double mean = (double)k->mean[j] + off;
-        if (var < 0) var = 0;
-        k->mean[j] = (float)mean;
-        k->factor[j] = (float)(1 / sqrt(var + a->eps));
-        ((float *)c->out[1]->data)[j] =
-            (float)(old * (double)parameter(c, MEAN, j, 0) + a->momentum * mean);
-        ((float *)c->out[2]->data)[j] = (float)(old * (double)parameter(c, VAR, j, 0) +
-                                                a->momentum * var * rows / (rows - 1));
-    }
+    mega_lanes(s->c->work, s->groups, (double)(s->rows * s->width) * 2, sum_lane, s);
+    for (int64_t k = 1; k < s->groups; k++)
+        for (int64_t j = 0; j < 2 * s->room; j++) s->sums[j] += s->sums[k * 2 * s->room + j];
 }
 
-static void running_moments(struct channels *k)
+static void map_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
-    const struct mega_call *c = k->job.c;
-    const struct mega_attr_batch_norm *a = c->attr;
-    for (int64_t j = 0; j < k->job.width; j++) {
-        k->mean[j] = parameter(c, MEAN, j, 0);
-        k->factor[j] = (float)(1 / sqrt((double)parameter(c, VAR, j, 0) + a->eps));
-    }
-}
-
-static void some(const struct row_job *job, int64_t from, int64_t to, float *sums,
-    struct mega_arena *scratch)
-{
-    (void)sums, (void)scratch;
-    const struct channels *k = (const struct channels *)job;
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *x = row_of(job->c->in[X], r);
-        float *y = row_of(job->c->out[0], r);
-        for (int64_t j = 0; j < n; j += VEC) {
-            vec d = vec_get(x + j, n - j) - vec_get(k->mean + j, n - j);
-            vec_put(
-                y + j, d * vec_get(k->gain + j, n - j) + vec_get(k->shift + j, n - j), n - j);
+    (void)scratch;
+    const struct sweep *s = arg;
+    int64_t from = lane * ROWS_A_LANE, to = from + ROWS_A_LANE;
+    for (int64_t r = from; r < to && r < s->rows; r++) {
+        const float *u = row_of(s->u, r), *x = row_of(s->x, r);
+        float *out = row_of(s->out, r);
+        for (int64_t j = 0, n = s->width; j < n; j += VEC) {
+            wide v = *wide_at(s->p + j) * WIDEN(u + j, n - j) +
+                     *wide_at(s->q + j) * WIDEN(x + j, n - j) + *wide_at(s->r + j);
+            vec_give(out + j, __builtin_convertvector(v, vec), s->add, n - j);
         }
     }
+}
+
+static void map(struct sweep *s)
+{
+    mega_lanes(s->c->work, (s->rows + ROWS_A_LANE - 1) / ROWS_A_LANE,
+        (double)(s->rows * s->width) * 2, map_lane, s);
+}
+
+static double parameter(const struct mega_call *c, int i, int64_t j, double none)
+{
+    return c->in[i] ? (double)((const float *)c->in[i]->data)[j] : none;
+}
+
+static void put_running(const struct mega_call *c, int out, int in, int64_t j, double batch)
+{
+    const struct mega_attr_batch_norm *a = c->attr;
+    ((float *)c->out[out]->data)[j] =
+        (float)((1 - a->momentum) * parameter(c, in, j, 0) + a->momentum * batch);
 }
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 {
-    saved[0] = mega_shaped(MEGA_F32, 2, 2, mega_width(c->in[X]), 0, 0);
+    saved[0] = mega_shaped(MEGA_F64, 2, 2, mega_width(c->in[X]), 0, 0);
 }
 
 static void forward(const struct mega_call *c)
 {
-    struct channels k = channels_of(c, NULL);
-    int64_t n = k.job.width;
-    if (c->mode & MEGA_RUN_TRAIN)
-        batch_moments(&k);
-    else
-        running_moments(&k);
-    for (int64_t j = 0; j < n; j++) {
-        k.gain[j] = k.factor[j] * parameter(c, W, j, 1);
-        k.shift[j] = parameter(c, B, j, 0);
+    const struct mega_attr_batch_norm *a = c->attr;
+    struct sweep s = sweep_of(c, c->in[X]);
+    bool train = c->mode & MEGA_RUN_TRAIN;
+    double n = (double)s.rows;
+    if (train) sum_up(&s);
+    memset(s.q, 0, (size_t)s.room * sizeof *s.q);
+    for (int64_t j = 0; j < s.width; j++) {
+        double mean = parameter(c, MEAN, j, 0), var = parameter(c, VAR, j, 0);
+        if (train) {
+            mean = s.sums[j] / n;
+            var = fmax(s.sums[s.room + j] / n - mean * mean, 0);
+            put_running(c, 1, MEAN, j, mean);
+            put_running(c, 2, VAR, j, var * n / (n - 1));
+        }
+        double f = 1 / sqrt(var + a->eps);
+        s.p[j] = parameter(c, W, j, 1) * f;
+        s.r[j] = parameter(c, B, j, 0) - s.p[j] * mean;
+        if (!c->saved[0]) continue;
+        double *kept = c->saved[0]->data;
+        kept[j] = mean;
+        kept[s.width + j] = f;
     }
-    if (c->saved[0]) {
-        memcpy(row_of(c->saved[0], 0), k.mean, (size_t)n * sizeof(float));
-        memcpy(row_of(c->saved[0], 1), k.factor, (size_t)n * sizeof(float));
-    }
-    k.job.groups = 0;
-    k.job.some = some;
-    row_lanes(&k.job, 2);
+    s.out = c->out[0];
+    map(&s);
 }
 
-/* sums: of dy z [n], of dy [n], with z = (x - mean) factor */
-static void some_sums(const struct row_job *job, int64_t from, int64_t to, float *sums,
-    struct mega_arena *scratch)
+static void give(struct mega_grads *g, int i, int64_t j, double d)
 {
-    (void)scratch;
-    const float *mean = row_of(job->c->saved[0], 0), *factor = row_of(job->c->saved[0], 1);
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *x = row_of(job->c->in[X], r), *dy = row_of(job->g->out[0], r);
-        for (int64_t j = 0; j < n; j += VEC) {
-            vec z =
-                (vec_get(x + j, n - j) - vec_get(mean + j, n - j)) * vec_get(factor + j, n - j);
-            vec d = vec_get(dy + j, n - j);
-            vec_add_to(sums + j, d * z, n - j);
-            vec_add_to(sums + n + j, d, n - j);
-        }
-    }
-}
-
-/* dx = factor (dy w - mean(e) - z mean(e z)), e = dy w; running statistics have no means */
-static void some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
-    struct mega_arena *scratch)
-{
-    (void)sums, (void)scratch;
-    const struct channels *k = (const struct channels *)job;
-    const float *mean = row_of(job->c->saved[0], 0), *factor = row_of(job->c->saved[0], 1);
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *x = row_of(job->c->in[X], r), *dy = row_of(job->g->out[0], r);
-        float *dx = row_gradient(job, X, r);
-        for (int64_t j = 0; j < n; j += VEC) {
-            vec f = vec_get(factor + j, n - j),
-                z = (vec_get(x + j, n - j) - vec_get(mean + j, n - j)) * f;
-            vec e = vec_get(dy + j, n - j) * vec_get(k->gain + j, n - j) -
-                    vec_get(k->mean_e + j, n - j) - z * vec_get(k->mean_ez + j, n - j);
-            vec_give(dx + j, f * e, row_adds(job, X), n - j);
-        }
-    }
+    if (!g->in[i]) return;
+    float *to = (float *)g->in[i]->data + j;
+    *to = (float)(d + (g->add >> i & 1 ? (double)*to : 0));
 }
 
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
     if (nothing_arrived(c, g)) return;
-    struct channels k = channels_of(c, g);
-    int64_t n = k.job.width;
-    k.job.some = some_sums;
-    row_groups(&k.job, 2 * n, 3);
-    give_sums(&k.job, W, k.job.sums, n);
-    give_sums(&k.job, B, k.job.sums + n, n);
-    if (!g->in[X]) return;
-    bool train = c->mode & MEGA_RUN_TRAIN;
-    for (int64_t j = 0; j < n; j++) {
-        k.gain[j] = parameter(c, W, j, 1);
-        float share = train ? k.gain[j] / (float)k.job.rows : 0;
-        k.mean_ez[j] = share * k.job.sums[j];
-        k.mean_e[j] = share * k.job.sums[n + j];
+    struct sweep s = sweep_of(c, g->out[0]);
+    const double *mean = c->saved[0]->data, *f = mean + s.width;
+    double share = c->mode & MEGA_RUN_TRAIN ? 1 / (double)s.rows : 0;
+    sum_up(&s);
+    for (int64_t j = 0; j < s.width; j++) {
+        double sum = s.sums[j], sum_z = (s.sums[s.room + j] - mean[j] * sum) * f[j];
+        s.p[j] = parameter(c, W, j, 1) * f[j];
+        s.q[j] = -s.p[j] * f[j] * sum_z * share;
+        s.r[j] = -s.p[j] * sum * share - s.q[j] * mean[j];
+        give(g, W, j, sum_z);
+        give(g, B, j, sum);
     }
-    k.job.groups = 0;
-    k.job.some = some_back;
-    row_lanes(&k.job, 3);
+    s.out = g->in[X];
+    s.add = g->add >> X & 1;
+    if (s.out) map(&s);
 }
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_batch_norm) = { .name = MEGA_ISA_TEXT,
