@@ -17,7 +17,7 @@ void mega_example_embedding(struct mega_maker *m)
 void mega_example_number_embedding(struct mega_maker *m)
 {
     struct mega_call *c = &m->e->call;
-    int64_t D = mega_make_size(m), dim[] = { mega_make_few(m), mega_make_size(m) };
+    int64_t D = mega_make_size(m), dim[] = { mega_make_few(m), mega_make_height(m, D) };
     c->in[MEGA_NUMBER_X] = mega_make_param(m, 2, dim, 0, 1);
     c->in[MEGA_NUMBER_WEIGHT] = mega_make_param(m, 1, &D, 0, 1);
     c->in[MEGA_NUMBER_BIAS] = mega_make_param(m, 1, &D, 0, 1);

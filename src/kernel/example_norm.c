@@ -26,7 +26,7 @@ void mega_example_batch_norm(struct mega_maker *m)
     a->eps = 1e-5;
     a->momentum = 0.1;
     int64_t D = mega_make_size(m), B = 1 + mega_make_below(m, 4);
-    int64_t dim[] = { B, mega_make_size(m) + train, D };
+    int64_t dim[] = { B, mega_make_height(m, D) + train, D };
     if (train) c->mode |= MEGA_RUN_TRAIN;
     c->in[MEGA_BATCH_NORM_X] = mega_make_values(m, 3, dim, mega_make_below(m, 3) ? 0 : 10, 1);
     if (weight) c->in[MEGA_BATCH_NORM_WEIGHT] = mega_make_param(m, 1, &D, 1, 0.5);

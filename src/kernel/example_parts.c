@@ -28,6 +28,11 @@ int64_t mega_make_few(struct mega_maker *m)
     return few[mega_make_below(m, m->small ? 4 : sizeof few / sizeof *few)];
 }
 
+int64_t mega_make_height(struct mega_maker *m, int64_t width)
+{
+    return m->small || width > 40 ? mega_make_size(m) : 1100 + mega_make_below(m, 400);
+}
+
 static mega_tensor *normal(
     struct mega_maker *m, const mega_tensor *like, int64_t gap, double mean, double deviation)
 {
@@ -70,12 +75,8 @@ int mega_make_shape(struct mega_maker *m, int64_t width, int64_t dim[MEGA_RANK])
 {
     int rank = 1 + (int)mega_make_below(m, 4);
     dim[rank - 1] = width;
-    if (rank == 2 && !m->small && width < 40) {
-        dim[0] = 1100 + mega_make_below(m, 400); /* rows for several groups of sums */
-        return rank;
-    }
     for (int i = 0; i < rank - 1; i++)
-        dim[i] = rank == 2 ? mega_make_size(m) : mega_make_few(m);
+        dim[i] = rank == 2 ? mega_make_height(m, width) : mega_make_few(m);
     return rank;
 }
 

@@ -24,6 +24,9 @@ int64_t mega_make_size(struct mega_maker *m);
 /* The same, but few (numbers of rows of text); sometimes 0. */
 int64_t mega_make_few(struct mega_maker *m);
 
+/* How many rows of `width`: where they are narrow, enough for several groups of sums. */
+int64_t mega_make_height(struct mega_maker *m, int64_t width);
+
 /* Normal numbers in an activation: rows apart or not, any place in memory. */
 mega_tensor *mega_make_values(
     struct mega_maker *m, int rank, const int64_t dim[], double mean, double deviation);

@@ -99,6 +99,14 @@ static inline void give_sums(const struct row_job *job, int i, const float *sums
     }
 }
 
+/* Writes or adds one sum to number j of the gradient of input i, a dense parameter. */
+static inline void give_sum(struct mega_grads *g, int i, int64_t j, double sum)
+{
+    if (!g->in[i]) return;
+    float *to = (float *)g->in[i]->data + j;
+    *to = (float)(sum + (g->add >> i & 1 ? (double)*to : 0));
+}
+
 /* Every tensor of the call that there is holds float32. */
 static inline bool rows_accept(const struct mega_call *c, const char **why)
 {

@@ -145,13 +145,6 @@ static void forward(const struct mega_call *c)
     map(&s);
 }
 
-static void give(struct mega_grads *g, int i, int64_t j, double d)
-{
-    if (!g->in[i]) return;
-    float *to = (float *)g->in[i]->data + j;
-    *to = (float)(d + (g->add >> i & 1 ? (double)*to : 0));
-}
-
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
     if (nothing_arrived(c, g)) return;
@@ -164,8 +157,8 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         s.p[j] = parameter(c, W, j, 1) * f[j];
         s.q[j] = -s.p[j] * f[j] * sum_z * share;
         s.r[j] = -s.p[j] * sum * share - s.q[j] * mean[j];
-        give(g, W, j, sum_z);
-        give(g, B, j, sum);
+        give_sum(g, W, j, sum_z);
+        give_sum(g, B, j, sum);
     }
     s.out = g->in[X];
     s.add = g->add >> X & 1;

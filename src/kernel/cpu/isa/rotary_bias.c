@@ -128,13 +128,6 @@ static void forward(const struct mega_call *c)
     run(&r, forward_lane);
 }
 
-static void give(const struct rotary *r, int i, int64_t m, double d)
-{
-    if (!r->g->in[i]) return;
-    float *to = (float *)r->g->in[i]->data + m;
-    *to = (float)(d + (r->g->add >> i & 1 ? (double)*to : 0));
-}
-
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
     if (nothing_arrived(c, g)) return;
@@ -146,10 +139,10 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         double by_cos = r.sums[m], by_sin = r.sums[width + m];
         double a = (double)parameter(c, 0, m), a2 = (double)parameter(c, 0, m + r.half),
                b = (double)parameter(c, 1, m), b2 = (double)parameter(c, 1, m + r.half);
-        give(&r, 0, m, b * by_cos - b2 * by_sin);
-        give(&r, 0, m + r.half, b2 * by_cos + b * by_sin);
-        give(&r, 1, m, a * by_cos + a2 * by_sin);
-        give(&r, 1, m + r.half, a2 * by_cos - a * by_sin);
+        give_sum(g, 0, m, b * by_cos - b2 * by_sin);
+        give_sum(g, 0, m + r.half, b2 * by_cos + b * by_sin);
+        give_sum(g, 1, m, a * by_cos + a2 * by_sin);
+        give_sum(g, 1, m + r.half, a2 * by_cos - a * by_sin);
     }
 }
 
