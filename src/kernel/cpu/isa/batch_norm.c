@@ -16,8 +16,10 @@ enum {
     VAR = MEGA_BATCH_NORM_VAR
 };
 
-/* aligned as the scratch memory is */
-typedef double wide __attribute__((vector_size(VEC * 8), aligned(VEC * 4)));
+/* a vector of doubles and the floats that become one: half of VEC lanes */
+typedef double wide __attribute__((vector_size(VEC * 4)));
+typedef float narrow __attribute__((vector_size(VEC * 2)));
+enum { HALF = VEC / 2 };
 
 struct sweep {
     const struct mega_call *c;
@@ -37,7 +39,7 @@ static struct sweep sweep_of(const struct mega_call *c, const mega_tensor *u)
     s.groups = s.rows / ROWS_A_GROUP;
     if (s.groups < 1) s.groups = 1;
     if (s.groups > MOST_GROUPS) s.groups = MOST_GROUPS;
-    s.room = (s.width + VEC - 1) / VEC * VEC;
+    s.room = (s.width + HALF - 1) / HALF * HALF;
     size_t row = (size_t)s.room * sizeof(double);
     s.sums = mega_scratch(c->work, (size_t)s.groups * 2 * row);
     s.p = mega_scratch(c->work, row);
@@ -46,8 +48,26 @@ static struct sweep sweep_of(const struct mega_call *c, const mega_tensor *u)
     return s;
 }
 
-/* a macro, as functions had better not return vectors that no register holds */
-#define WIDEN(p, left) __builtin_convertvector(vec_get(p, left), wide)
+VEC_INLINE wide widen(const float *p, int64_t left)
+{
+    narrow v = { 0 };
+    if (left >= HALF)
+        memcpy(&v, p, sizeof v);
+    else
+        for (int i = 0; i < left; i++) v[i] = p[i];
+    return __builtin_convertvector(v, wide);
+}
+
+/* to = v, or to += v */
+VEC_INLINE void give_narrow(float *to, wide v, bool add, int64_t left)
+{
+    if (add) v += widen(to, left);
+    narrow n = __builtin_convertvector(v, narrow);
+    if (left >= HALF)
+        memcpy(to, &n, sizeof n);
+    else
+        for (int i = 0; i < left; i++) to[i] = n[i];
+}
 
 VEC_INLINE wide *wide_at(double *p)
 {
@@ -62,10 +82,10 @@ static void sum_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     memset(sum, 0, (size_t)(2 * s->room) * sizeof *sum);
     for (int64_t r = s->rows * lane / s->groups; r < s->rows * (lane + 1) / s->groups; r++) {
         const float *u = row_of(s->u, r), *x = row_of(s->x, r);
-        for (int64_t j = 0, n = s->width; j < n; j += VEC) {
-            wide v = WIDEN(u + j, n - j);
+        for (int64_t j = 0, n = s->width; j < n; j += HALF) {
+            wide v = widen(u + j, n - j);
             *wide_at(sum + j) += v;
-            *wide_at(sum_x + j) += v * WIDEN(x + j, n - j);
+            *wide_at(sum_x + j) += v * widen(x + j, n - j);
         }
     }
 }
@@ -86,10 +106,10 @@ static void map_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     for (int64_t r = from; r < to && r < s->rows; r++) {
         const float *u = row_of(s->u, r), *x = row_of(s->x, r);
         float *out = row_of(s->out, r);
-        for (int64_t j = 0, n = s->width; j < n; j += VEC) {
-            wide v = *wide_at(s->p + j) * WIDEN(u + j, n - j) +
-                     *wide_at(s->q + j) * WIDEN(x + j, n - j) + *wide_at(s->r + j);
-            vec_give(out + j, __builtin_convertvector(v, vec), s->add, n - j);
+        for (int64_t j = 0, n = s->width; j < n; j += HALF) {
+            wide v = *wide_at(s->p + j) * widen(u + j, n - j) +
+                     *wide_at(s->q + j) * widen(x + j, n - j) + *wide_at(s->r + j);
+            give_narrow(out + j, v, s->add, n - j);
         }
     }
 }
