@@ -253,8 +253,8 @@ static bool same_bits(const struct mega_guarded *a, const struct mega_guarded *b
 
 /* ---- the ways of a backward pass ---- */
 
-/* bits of `mask` that stand for inputs that are there; a tensor that comes in twice is wanted
- * for both and added to */
+/* of the inputs `in`, those that are there and may have a gradient; a tensor that comes in
+ * twice is wanted for both and added to */
 static struct ways ways_of(const struct trial *t, uint32_t out, uint32_t in, uint32_t add)
 {
     struct ways w = { .out = out, .in = 0, .add = add };
