@@ -29,9 +29,15 @@ struct drawing {
     bool bands;
 };
 
+/* no NaN, and within what a drawing's arithmetic bears: beyond is as good as infinite */
+static bool drawable(double value)
+{
+    return fabs(value) < 1e100;
+}
+
 static void add_to_bin(struct bin *b, struct mega_point p)
 {
-    if (!isfinite(p.value)) {
+    if (!drawable(p.value)) {
         b->missing++;
         return;
     }
@@ -166,7 +172,7 @@ static void draw_missing(const struct drawing *d, const struct mega_chart_line *
 {
     const struct mega_curve *c = line->curve;
     for (int i = 0, drawn = 0; i < c->n && drawn < MOST_MISSING; i++) {
-        if (isfinite(c->at[i].value)) continue;
+        if (drawable(c->at[i].value)) continue;
         mega_text_add(d->to, "<path class='missing s%d' d='m%.1f %dl8 8m0-8l-8 8'><title>",
             line->colour, x_of(d, c->at[i].step) - 4, TOP);
         mega_html_add(d->to, line->label);

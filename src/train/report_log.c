@@ -159,7 +159,7 @@ static mega_status take_line(struct mega_run_log *log, const struct mega_node *m
     bool train = !strcmp(kind, "train");
     if (!strcmp(kind, "note")) return add_note(log, map, step);
     if (!train && strcmp(kind, "valid")) return MEGA_OK;
-    if (!isfinite(step)) {
+    if (!(step >= 0 && step < 1e15)) {
         *whole = false;
         return MEGA_OK;
     }
