@@ -36,7 +36,7 @@ static mega_status make_room(struct mega_examples *e, int64_t n)
         e->start[0] = 0;
         e->room = room;
     }
-    if (e->ids + n > e->id_room) {
+    if (!e->id || e->ids + n > e->id_room) {
         int64_t room = 2 * (e->ids + n) + 1024;
         if (!grow(&e->id, sizeof *e->id, room))
             return mega_fail(MEGA_NO_MEMORY, "no memory for %lld ids", (long long)room);

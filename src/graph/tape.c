@@ -71,7 +71,7 @@ static bool collect_inputs(mega_run *r, const struct mega_call *c, struct mega_g
         /* the same tensor at two inputs: both add, to zeros */
         for (int k = 0; k < i; k++)
             if (g->in[k] == grad && !grad->filled) {
-                mega_tensor_zero(grad);
+                if (grad->data) mega_tensor_zero(grad);
                 grad->filled = true;
                 g->add |= 1u << k;
             }

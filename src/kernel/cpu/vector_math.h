@@ -33,14 +33,15 @@ VEC_INLINE struct vec_exp_parts vec_exp_split(vec x)
         0.00138145697f };
     vec shifted = x * 1.44269504f + to_whole;
     vec n = shifted - to_whole, r = x - n * high - n * low;
-    return (
-        struct vec_exp_parts){ r * r * VEC_POLYNOMIAL(r, c) + r, (ivec)shifted - 0x4B400000 };
+    /* unsigned: beyond the range of exp the difference wraps, and the caller gives no use to it */
+    ivec power = (ivec)((uvec)shifted - 0x4B400000u);
+    return (struct vec_exp_parts){ r * r * VEC_POLYNOMIAL(r, c) + r, power };
 }
 
 /* 2^n for -126 <= n <= 127 */
 VEC_INLINE vec vec_power_of_2(ivec n)
 {
-    return (vec)((uvec)(n + 127) << 23);
+    return (vec)(((uvec)n + 127u) << 23);
 }
 
 /* least x whose exponential is not below 2^-125: results beneath are given as 0 */

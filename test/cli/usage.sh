@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Exit statuses, help, unknown words with the nearest one, a full standard output.
+source "$(dirname "$0")/lib.sh"
+
+refused 2 "Usage: mega COMMAND" "$mega"
+refused 2 "unknown command 'trian', did you mean train?" "$mega" trian
+refused 2 "unknown option --bacth, did you mean --batch?" "$mega" eval x --bacth 3
+refused 2 "--batch needs a value" "$mega" eval x --batch
+refused 2 "eval needs RUN_OR_MODEL" "$mega" eval
+refused 2 "expected a whole number from 1" "$mega" eval x --batch 0
+refused 1 "there is no run or model folder nothing" "$mega" eval nothing
+refused 1 "train needs a RECIPE" "$mega" train
+[[ $("$mega" --version) == mega\ [0-9]* ]]
+for command in train eval predict "data listops" report inspect verify average "bench ops" "bench step" doctor help; do
+    # shellcheck disable=SC2086 # a command may be two words
+    "$mega" help $command >page && grep -q "^Usage: mega $command" page || fail "no help on $command"
+    # shellcheck disable=SC2086
+    "$mega" help --man $command >page && grep -q '^.TH MEGA-' page || fail "no man page of $command"
+done
+"$mega" help --completion bash | bash -n
+"$mega" help recipe >page && grep -q 'warmup' page || fail "mega help recipe lacks keys"
+for words in "help" "help recipe" "help --markdown" "doctor" "--version"; do
+    # shellcheck disable=SC2086
+    refused 1 "cannot write standard output" bash -c "$mega $words >/dev/full"
+done
