@@ -33,7 +33,8 @@ VEC_INLINE struct vec_exp_parts vec_exp_split(vec x)
         0.00138145697f };
     vec shifted = x * 1.44269504f + to_whole;
     vec n = shifted - to_whole, r = x - n * high - n * low;
-    /* unsigned: beyond the range of exp the difference wraps, and the caller gives no use to it */
+    /* unsigned: beyond the range of exp the difference wraps, and the caller gives no use to it
+     */
     ivec power = (ivec)((uvec)shifted - 0x4B400000u);
     return (struct vec_exp_parts){ r * r * VEC_POLYNOMIAL(r, c) + r, power };
 }
