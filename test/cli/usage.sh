@@ -23,3 +23,8 @@ for words in "help" "help recipe" "help --markdown" "doctor" "--version"; do
     # shellcheck disable=SC2086
     refused 1 "cannot write standard output" bash -c "$mega $words >/dev/full"
 done
+
+# the reference pages are what the tables say
+docs=$here/../../docs/reference
+"$mega" help --markdown | diff -u "$docs/commands.md" - || fail "docs/reference/commands.md: print it anew with: mega help --markdown"
+"$mega" help recipe --markdown | diff -u "$docs/recipe.md" - || fail "docs/reference/recipe.md: print it anew with: mega help recipe --markdown"
