@@ -60,7 +60,7 @@ VEC_INLINE vec vec_exp_down(vec x)
 VEC_INLINE vec vec_exp(vec x)
 {
     struct vec_exp_parts e = vec_exp_split(x);
-    vec half = vec_power_of_2(e.power - 1), y = half + half * e.fraction;
+    vec half = vec_power_of_2((ivec)((uvec)e.power - 1u)), y = half + half * e.fraction;
     y = vec_where(~(x < VEC_EXP_LEAST), y + y);
     return vec_select(x > 88.722836f, vec_all(INFINITY), y);
 }
@@ -72,9 +72,9 @@ static inline vec vec_log(vec x)
         0.142195538f, -0.124055952f, 0.118881606f, -0.116756141f, 0.0674659833f };
     ivec tiny = x < 0x1p-126f;
     ivec bits = (ivec)vec_select(tiny, x * 0x1p23f, x);
-    /* x = m 2^n with m in [sqrt(1/2), sqrt(2)) */
-    ivec n = (bits - 0x3F3504F3) >> 23;
-    vec f = (vec)(bits - (ivec)((uvec)n << 23)) - 1.0f, square = f * f;
+    /* x = m 2^n with m in [sqrt(1/2), sqrt(2)); unsigned, as negative x wrap, and end as NaN */
+    ivec n = (ivec)((uvec)bits - 0x3F3504F3u) >> 23;
+    vec f = (vec)((uvec)bits - ((uvec)n << 23)) - 1.0f, square = f * f;
     vec power = __builtin_convertvector(n - (tiny & 23), vec);
     vec y = f * square * VEC_POLYNOMIAL(f, c) + power * -2.12194440e-4f - 0.5f * square;
     y = y + f + power * 0.693359375f;
