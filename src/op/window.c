@@ -17,9 +17,11 @@ struct mega_window mega_window_at(const struct mega_call *c, int64_t b, int64_t 
         w.from = doc + (i - doc) / a->chunk * a->chunk;
         if (w.from + a->chunk < w.to) w.to = w.from + a->chunk;
     }
-    /* the document may end before the chunk does */
+    /* the document may end before the chunk does, and whatever comes between ends it */
     for (int64_t j = i + 1; rows->doc && j < w.to; j++)
         if (rows->doc[b * rows->T + j] != doc) w.to = j;
+    for (int64_t j = i - 1; rows->doc && j >= 0 && j >= w.from; j--)
+        if (rows->doc[b * rows->T + j] != doc) w.from = j + 1;
     for (int64_t j = w.from; j < w.to; j++) w.real += real(rows, b, j);
     w.all = a->fn == MEGA_ATTENTION_SOFTMAX && !w.real;
     w.seen = a->causal ? i + 1 : w.to;

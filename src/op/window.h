@@ -28,7 +28,7 @@ int64_t mega_window_most(const struct mega_call *c);
  * window; else the real keys, at least 1). Mega section 2.2. */
 double mega_window_divisor(const struct mega_call *c, const struct mega_window *w, int64_t i);
 
-/* The window that the queries i ... *end - 1 of row b share. */
+/* The window that the queries i ... *end - 1 of row b share. Windows of a row never overlap. */
 static inline struct mega_window mega_window_from(
     const struct mega_call *c, int64_t b, int64_t i, int64_t *end)
 {

@@ -51,6 +51,8 @@ struct mega_cpu_rows {
     float (*most)(const float *x, int64_t n);
     /* y = exp(x - most), returns the sum of y */
     float (*exp_sum)(float *y, const float *x, float most, int64_t n);
+    /* dx = y * (dy - mean): through a softmax y, with mean = sum of y dy */
+    void (*softmax_slope)(float *dx, const float *dy, const float *y, float mean, int64_t n);
     /* weights of attention without a softmax: y = f(x), and dx = dy * f'(x) */
     void (*laplace)(float *y, const float *x, int64_t n);
     void (*laplace_slope)(float *dx, const float *dy, const float *x, int64_t n);

@@ -80,6 +80,12 @@ static float row_exp_sum(float *y, const float *x, float most, int64_t n)
     return all;
 }
 
+static void row_softmax_slope(float *dx, const float *dy, const float *y, float mean, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += VEC)
+        vec_put(dx + j, vec_get(y + j, n - j) * (vec_get(dy + j, n - j) - mean), n - j);
+}
+
 static float row_sum(const float *x, int64_t n)
 {
     vec sum = { 0 };
@@ -126,6 +132,7 @@ const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows) = {
     .act_slope = row_act_slope,
     .most = row_most,
     .exp_sum = row_exp_sum,
+    .softmax_slope = row_softmax_slope,
     .laplace = row_laplace,
     .laplace_slope = row_laplace_slope,
     .relu2 = row_relu2,

@@ -1,0 +1,239 @@
+#include "kernel/onednn/attention.h"
+
+enum { Q = MEGA_ATTENTION_Q, K, V, BIAS };
+
+struct backward {
+    struct attention_plan p;
+    struct mega_grads *g;
+    struct share *share; /* [lanes] */
+};
+
+/* What a lane sums for itself. dk and dv need none of this: a key's tiles belong to one lane.
+ */
+struct share {
+    float *dq; /* [queries of the window, Z]; NULL: the window's only lane writes dq itself */
+    float *dbias; /* its middle; NULL: not wanted */
+};
+
+/* A block of queries on its way through the tiles of a lane. */
+struct block {
+    const struct backward *b;
+    const struct share *share;
+    struct attention_queries q;
+    struct mega_matrix dy, s, d, dq;
+    float *mean;   /* of each query: sum of w dw; NULL: all its keys are in one tile */
+    float *factor; /* [keys] */
+    bool begun;    /* dq holds something */
+};
+
+static struct mega_matrix output_gradient(
+    const struct backward *b, const struct attention_queries *q, struct mega_arena *scratch)
+{
+    struct mega_matrix dy = mega_matrix_of(b->g->out[0], attention_row(&b->p, q, 0), 0);
+    if (!mega_matrix_crowded(dy)) return dy;
+    struct mega_matrix copy = mega_matrix_scratch(scratch, q->m, b->p.E);
+    mega_matrix_copy(copy, dy, q->m, b->p.E);
+    return copy;
+}
+
+static struct block block_of(const struct backward *b, const struct share *share,
+    const struct attention_span *span, int64_t first, struct mega_arena *scratch)
+{
+    const struct attention_plan *p = &b->p;
+    struct block w = {
+        .b = b, .share = share, .q = attention_queries(p, span, first, scratch)
+    };
+    w.dy = output_gradient(b, &w.q, scratch);
+    w.s = mega_matrix_scratch(scratch, w.q.m, ATTENTION_KEYS);
+    w.d = mega_matrix_scratch(scratch, w.q.m, ATTENTION_KEYS);
+    w.dq = mega_matrix_scratch(scratch, w.q.m, p->Z);
+    w.factor = mega_arena_get(scratch, ATTENTION_KEYS * sizeof *w.factor);
+    int64_t end = attention_end(p, &w.q);
+    if (attention_keys(p, span, span->lo, end).n == end - span->lo) return w;
+    /* the sum over all tiles is do o */
+    w.mean = mega_arena_get(scratch, ATTENTION_QUERIES * sizeof *w.mean);
+    for (int64_t r = 0; r < w.q.m; r++)
+        w.mean[r] = p->f->dot(
+            mega_matrix_row(w.dy, r), mega_row(p->c->out[0], attention_row(p, &w.q, r)), p->E);
+    return w;
+}
+
+/* a query's row of a tile: s becomes w m, d = do v^T becomes ds */
+static void row_backward(const struct block *w, const struct attention_keys *k, int64_t r)
+{
+    const struct attention_plan *p = &w->b->p;
+    const struct mega_cpu_rows *f = p->f;
+    int64_t n = attention_seen(p, &w->q, k, r), query = w->q.first + r;
+    float *s = mega_matrix_row(w->s, r), *d = mega_matrix_row(w->d, r);
+    if (p->drops) {
+        attention_draw(p, &w->q, k, r, w->factor);
+        f->multiply(d, d, w->factor, n);
+    }
+    switch (p->a->fn) {
+    case MEGA_ATTENTION_SOFTMAX: {
+        const float *log_sum = p->c->saved[0]->data;
+        f->exp_sum(s, s, log_sum[attention_row(p, &w->q, r)], n);
+        f->softmax_slope(d, d, s, w->mean ? w->mean[r] : f->dot(s, d, n), n);
+        break;
+    }
+    case MEGA_ATTENTION_LAPLACE:
+        f->laplace_slope(d, d, s, n);
+        f->laplace(s, s, n);
+        break;
+    case MEGA_ATTENTION_RELU2:
+        f->relu2_slope(d, d, s, n);
+        f->relu2(s, s, n);
+        break;
+    }
+    if (p->drops) f->multiply(s, s, w->factor, n);
+    if (w->share->dbias) f->add_scaled(w->share->dbias + k->first - query, d, 1, n);
+    attention_clear(s + n, s + k->n);
+    attention_clear(d + n, d + k->n);
+}
+
+static void tile_backward(struct block *w, const struct attention_keys *k)
+{
+    const struct attention_plan *p = &w->b->p;
+    mega_tensor *const *to = w->b->g->in;
+    int64_t m = w->q.m, row = w->q.span->b * p->T + k->first;
+    attention_scores(p, &w->q, k, w->s);
+    mega_gemm("NT", m, k->n, p->E, w->dy, k->v, w->d, false);
+    for (int64_t r = 0; r < m; r++) row_backward(w, k, r);
+    if (to[Q]) mega_gemm("NN", m, p->Z, k->n, w->d, k->k, w->dq, w->begun);
+    w->begun = true;
+    if (k->first < 0) return;
+    if (to[K])
+        mega_gemm("TN", k->n, p->Z, m, w->d, w->q.q, mega_matrix_of(to[K], row, 0), true);
+    if (to[V]) mega_gemm("TN", k->n, p->E, m, w->s, w->dy, mega_matrix_of(to[V], row, 0), true);
+}
+
+/* dq of a block, to the share or to where it belongs */
+static void give(const struct block *w)
+{
+    const struct attention_plan *p = &w->b->p;
+    const struct attention_span *span = w->q.span;
+    bool add = !w->share->dq && (w->b->g->add >> Q & 1);
+    for (int64_t r = 0; r < w->q.m; r++) {
+        int64_t i = w->q.first + r;
+        float by = (float)(1 / mega_window_divisor(p->c, &span->window, i));
+        float *dq = mega_matrix_row(w->dq, r);
+        float *to = w->share->dq
+                        ? w->share->dq + (i - span->first) * p->Z
+                        : (float *)mega_row(w->b->g->in[Q], attention_row(p, &w->q, r));
+        if (!w->begun) attention_clear(dq, dq + p->Z);
+        if (add)
+            p->f->add_scaled(to, dq, by, p->Z);
+        else
+            p->f->scale(to, dq, by, p->Z);
+    }
+}
+
+/* zeroes gradients that are to be written, of keys from ... to - 1 of this call */
+static void begin_keys(
+    const struct backward *b, const struct attention_span *span, int64_t from, int64_t to)
+{
+    for (int i = K; i <= V; i++)
+        for (int64_t j = from < 0 ? 0 : from; b->g->in[i] && !(b->g->add >> i & 1) && j < to;
+             j++) {
+            float *row = mega_row(b->g->in[i], span->b * b->p.T + j);
+            attention_clear(row, row + mega_width(b->g->in[i]));
+        }
+}
+
+/* how many j - i there are for the keys and queries of a window */
+static int64_t differences(const struct attention_span *s)
+{
+    return s->lo < s->hi ? s->hi - s->lo + s->end - s->first - 1 : 0;
+}
+
+/* a window's share of its tiles, every lanes-th, for all its queries */
+static void backward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    const struct backward *b = arg;
+    const struct attention_span *span = attention_find(&b->p, lane);
+    const struct share *share = &b->share[lane];
+    int64_t mine = lane - span->lane;
+    struct attention_keys k;
+    if (!mine) {
+        begin_keys(b, span, span->window.from, span->lo);
+        begin_keys(b, span, span->hi, span->window.to);
+    }
+    for (int64_t j = span->lo, tile = 0; j < span->hi; j += k.n, tile++) {
+        k = attention_keys(&b->p, span, j, span->hi);
+        if (tile % span->lanes == mine) begin_keys(b, span, j, j + k.n);
+    }
+    if (share->dbias) {
+        float *least = share->dbias + span->lo - (span->end - 1);
+        attention_clear(least, least + differences(span));
+    }
+    for (int64_t i = span->first; i < span->end; i += ATTENTION_QUERIES) {
+        struct block w = block_of(b, share, span, i, scratch);
+        int64_t end = attention_end(&b->p, &w.q);
+        for (int64_t j = span->lo, tile = 0; j < end; j += k.n, tile++) {
+            k = attention_keys(&b->p, span, j, end);
+            if (tile % span->lanes == mine) tile_backward(&w, &k);
+        }
+        if (b->g->in[Q]) give(&w);
+        mega_arena_release(scratch, 0);
+    }
+}
+
+/* sums the shares of one window's dq, in order */
+static void total_lane(void *arg, int64_t which, struct mega_arena *scratch)
+{
+    (void)scratch;
+    const struct backward *b = arg;
+    const struct attention_span *span = &b->p.span[which];
+    int64_t Z = b->p.Z;
+    for (int64_t i = span->first; span->lanes > 1 && i < span->end; i++) {
+        float *dq = mega_row(b->g->in[Q], span->b * b->p.T + i);
+        if (!(b->g->add >> Q & 1)) attention_clear(dq, dq + Z);
+        for (int64_t lane = span->lane; lane < span->lane + span->lanes; lane++)
+            b->p.f->add_scaled(dq, b->share[lane].dq + (i - span->first) * Z, 1, Z);
+    }
+}
+
+static void total_bias(const struct backward *b)
+{
+    mega_tensor *g = b->g->in[BIAS];
+    if (!(b->g->add >> BIAS & 1)) mega_tensor_zero(g);
+    float *middle = (float *)g->data + (mega_count(g) - 1) / 2;
+    for (int64_t i = 0; i < b->p.spans; i++) {
+        const struct attention_span *s = &b->p.span[i];
+        int64_t least = s->lo - (s->end - 1);
+        for (int64_t lane = s->lane; lane < s->lane + s->lanes; lane++)
+            b->p.f->add_scaled(middle + least, b->share[lane].dbias + least, 1, differences(s));
+    }
+}
+
+static void make_shares(struct backward *b)
+{
+    const struct attention_plan *p = &b->p;
+    b->share = mega_scratch(p->c->work, (size_t)(p->lanes + 1) * sizeof *b->share);
+    for (int64_t i = 0; i < p->spans; i++) {
+        const struct attention_span *s = &p->span[i];
+        size_t dq = (size_t)((s->end - s->first) * p->Z) * sizeof(float);
+        size_t dbias = (size_t)differences(s) * sizeof(float);
+        for (int64_t lane = s->lane; lane < s->lane + s->lanes; lane++) {
+            struct share share = { NULL, NULL };
+            if (b->g->in[Q] && s->lanes > 1) share.dq = mega_scratch(p->c->work, dq);
+            if (b->g->in[BIAS])
+                share.dbias = (float *)mega_scratch(p->c->work, dbias) - (s->lo - (s->end - 1));
+            b->share[lane] = share;
+        }
+    }
+}
+
+void attention_backward(const struct mega_call *c, struct mega_grads *g)
+{
+    if (!g->out[0]) {
+        mega_grads_begin(g);
+        return;
+    }
+    struct backward b = { .p = attention_plan(c, true), .g = g };
+    make_shares(&b);
+    mega_lanes(c->work, b.p.lanes, 2 * attention_cost(&b.p), backward_lane, &b);
+    if (g->in[Q])
+        mega_lanes(c->work, b.p.spans, (double)(b.p.lanes * b.p.T * b.p.Z) / 8, total_lane, &b);
+    if (g->in[BIAS]) total_bias(&b);
+}
