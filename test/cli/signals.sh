@@ -15,7 +15,10 @@ try() {
     rm -rf run
     "$mega" train r.yaml --run run >out 2>err &
     local pid=$! status=0
-    until [[ -s run/log.jsonl ]] && (($(wc -l <run/log.jsonl) >= $2)); do sleep 0.02; done
+    until [[ -s run/log.jsonl ]] && (($(wc -l <run/log.jsonl) >= $2)); do
+        kill -0 $pid || fail "$1: the run ended before $2 lines: $(cat err)"
+        sleep 0.02
+    done
     sleep 0.15
     kill "-$1" $pid
     [[ -z ${3:-} ]] || { sleep 0.1; kill "-$3" $pid 2>/dev/null || true; }
