@@ -201,18 +201,7 @@ static mega_status read_word(struct parser *p, struct mega_node *n)
     return refuse(p, "a value");
 }
 
-static mega_status check_twice(
-    const struct parser *p, const struct mega_node *map, const struct mega_node *n)
-{
-    for (const struct mega_node *other = map->first; other && other != n; other = other->next)
-        if (!strcmp(other->key, n->key))
-            return mega_fail(MEGA_BAD_FILE,
-                "%s:%d:%d: the key \"%s\" stands here for the second time, first on line %d",
-                p->d->name, n->line, n->column, n->key, other->line);
-    return MEGA_OK;
-}
-
-static mega_status read_member(struct parser *p, struct mega_node *map, struct mega_node *n)
+static mega_status read_member(struct parser *p, struct mega_node *n)
 {
     size_t size;
     if (p->at >= p->end || *p->at != '"') return refuse(p, "a key in quotes");
@@ -221,7 +210,6 @@ static mega_status read_member(struct parser *p, struct mega_node *map, struct m
     if (strlen(n->key) != size)
         return mega_fail(
             MEGA_BAD_FILE, "%s:%d:%d: a key with a NUL inside", p->d->name, n->line, n->column);
-    MEGA_TRY(check_twice(p, map, n));
     skip_blanks(p);
     if (p->at >= p->end || *p->at != ':') return refuse(p, "':'");
     p->at++;
@@ -244,7 +232,7 @@ static mega_status read_children(struct parser *p, struct mega_node *n, char clo
         if (!child) return no_memory(p);
         *end = child;
         end = &child->next;
-        MEGA_TRY(n->kind == MEGA_NODE_MAP ? read_member(p, n, child) : read_value(p, child));
+        MEGA_TRY(n->kind == MEGA_NODE_MAP ? read_member(p, child) : read_value(p, child));
         skip_blanks(p);
         if (p->at < p->end && *p->at == close) break;
         if (p->at >= p->end || *p->at != ',')
@@ -253,7 +241,7 @@ static mega_status read_children(struct parser *p, struct mega_node *n, char clo
         skip_blanks(p);
     }
     p->at++;
-    return MEGA_OK;
+    return n->kind == MEGA_NODE_MAP ? mega_node_check_keys(p->d, n, "\"") : MEGA_OK;
 }
 
 static mega_status read_value(struct parser *p, struct mega_node *n)
@@ -297,6 +285,22 @@ mega_status mega_json_parse(
 
 /* ---- printing ---- */
 
+/* the code of a character of two or three bytes */
+static unsigned code_of(const unsigned char *p, int length)
+{
+    return length == 2 ? (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu)
+                       : (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu);
+}
+
+/* controls, line separators, byte order marks: valid in JSON, but not in YAML, JavaScript or on
+ * a terminal */
+static bool is_fragile(const unsigned char *p, int length)
+{
+    unsigned code = length == 2 || length == 3 ? code_of(p, length) : 0;
+    return (code >= 0x80 && code < 0xA0) || code == 0x2028 || code == 0x2029 ||
+           code == 0xFEFF || code >= 0xFFFE;
+}
+
 void mega_json_add_text(struct mega_text *to, const char *bytes, size_t n)
 {
     const unsigned char *p = (const unsigned char *)bytes, *end = p + n;
@@ -307,6 +311,8 @@ void mega_json_add_text(struct mega_text *to, const char *bytes, size_t n)
             mega_text_add(to, "\\%c", *p);
         else if (*p < 0x20 || *p == 0x7F)
             mega_text_add(to, "\\u%04x", *p);
+        else if (is_fragile(p, length))
+            mega_text_add(to, "\\u%04x", code_of(p, length));
         else if (length)
             mega_text_add_bytes(to, p, (size_t)length);
         else

@@ -27,6 +27,43 @@ struct mega_node *mega_node_find(const struct mega_node *map, const char *path)
     return NULL;
 }
 
+static bool is_before(const struct mega_node *a, const struct mega_node *b)
+{
+    return a->line != b->line ? a->line < b->line : a->column < b->column;
+}
+
+static int by_key_and_place(const void *a, const void *b)
+{
+    const struct mega_node *x = *(const struct mega_node *const *)a,
+                           *y = *(const struct mega_node *const *)b;
+    int order = strcmp(x->key, y->key);
+    return order ? order : is_before(y, x) - is_before(x, y);
+}
+
+mega_status mega_node_check_keys(
+    struct mega_document *d, const struct mega_node *map, const char *quote)
+{
+    size_t count = 0, mark = mega_arena_mark(&d->arena);
+    for (const struct mega_node *n = map->first; n; n = n->next) count++;
+    const struct mega_node **sorted = mega_arena_get(&d->arena, (count + 1) * sizeof *sorted);
+    if (!sorted) return mega_fail(MEGA_NO_MEMORY, "no memory to read %s", d->name);
+    count = 0;
+    for (const struct mega_node *n = map->first; n; n = n->next) sorted[count++] = n;
+    qsort(sorted, count, sizeof *sorted, by_key_and_place);
+    const struct mega_node *first = NULL, *second = NULL;
+    for (size_t i = 1; i < count; i++) {
+        bool twice = !strcmp(sorted[i]->key, sorted[i - 1]->key);
+        if (!twice || (second && is_before(second, sorted[i]))) continue;
+        first = sorted[i - 1];
+        second = sorted[i];
+    }
+    mega_arena_release(&d->arena, mark);
+    if (!second) return MEGA_OK;
+    return mega_fail(MEGA_BAD_FILE,
+        "%s:%d:%d: the key %s%.200s%s stands here for the second time, first on line %d",
+        d->name, second->line, second->column, quote, second->key, quote, first->line);
+}
+
 static struct mega_node *add_child(
     struct mega_document *d, struct mega_node *map, const char *key, size_t n)
 {
@@ -68,6 +105,8 @@ mega_status mega_node_set(struct mega_document *d, const char *path, const char 
     if (!map || !*name)
         return mega_fail(MEGA_BAD_ARGUMENT, "%s is not a key of a section", path);
     if (!*value) return mega_fail(MEGA_BAD_ARGUMENT, "%s has no value", path);
+    if (strpbrk(value, "\r\n"))
+        return mega_fail(MEGA_BAD_ARGUMENT, "%s: expected a value of one line", path);
     struct mega_text text = { 0 };
     struct mega_document one = { 0 };
     /* the value is read as it would be in a file, lists included */

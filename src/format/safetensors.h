@@ -33,8 +33,8 @@ struct mega_safetensors {
 
 /* Maps and checks the whole header before anything is used: lengths, known types, overflow of
  * sizes, sizes that fit their shapes, ranges inside the file, overlaps, gaps, names given
- * twice, control characters. A Git LFS pointer, a pickle and a ZIP
- * (.pt) in place of a model are recognised and named. Messages name the file and the tensor. */
+ * twice. A Git LFS pointer, a pickle and a ZIP (.pt) in place of a model are recognised and
+ * named. Messages name the file and the tensor. */
 mega_status mega_safetensors_open(struct mega_safetensors *s, const char *path);
 mega_status mega_safetensors_parse(struct mega_safetensors *s, const char *name,
     const void *bytes, size_t n); /* borrowed bytes */
@@ -45,16 +45,18 @@ const struct mega_st_tensor *mega_safetensors_find(
 const char *mega_safetensors_meta(
     const struct mega_safetensors *s, const char *key); /* or NULL */
 
-/* One element as a double (exact for F32, BF16, F16, small integers); index < count. */
+/* One element as a double (exact for all floating types and integers up to 2^53); index <
+ * count.
+ */
 double mega_st_real(const struct mega_st_tensor *t, int64_t index);
 int64_t mega_st_int(const struct mega_st_tensor *t, int64_t index);
 
 /* Size of an element in bytes, 0 if the type is unknown. */
 size_t mega_st_item_size(const char *dtype);
 
-/* Writes a file whole or not at all, tensors in the order given (offsets aligned to 8; header
- * padded with blanks to a multiple of 8). Only name, dtype, rank, dim and data of each tensor
- * are read; count and size are derived. */
+/* Writes a file whole or not at all, tensors in the order given, each right after the last (the
+ * format allows no gaps); the header is padded with blanks to a multiple of 8. Only name,
+ * dtype, rank, dim and data of each tensor are read; count and size are derived. */
 mega_status mega_safetensors_write(const char *path, const struct mega_st_tensor *tensor, int n,
     const struct mega_st_entry *meta, int n_meta);
 

@@ -1,10 +1,27 @@
 #include "format/scalar.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* files have a decimal point, whatever the program around this library chose for its user */
+static locale_t c_locale_;
+
+static void open_c_locale(void)
+{
+    c_locale_ = newlocale(LC_ALL_MASK, "C", NULL);
+}
+
+static locale_t c_locale(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, open_c_locale);
+    return c_locale_;
+}
 
 static bool is(const char *text, const char *a, const char *b, const char *c)
 {
@@ -24,7 +41,7 @@ static bool read_int(struct mega_node *n, const char *start, int base)
     if (*end || errno) return false;
     n->kind = MEGA_NODE_INT;
     n->integer = value;
-    n->real = (double)value;
+    n->real = value || *start != '-' ? (double)value : -0.0;
     return true;
 }
 
@@ -78,7 +95,7 @@ void mega_scalar_resolve(struct mega_node *n)
         bool whole = !strpbrk(p, ".eE");
         if (whole && read_int(n, p, 10)) return;
         n->kind = MEGA_NODE_REAL;
-        n->real = strtod(p, NULL);
+        n->real = strtod_l(p, NULL, c_locale());
     } else {
         read_special(n, p);
     }
@@ -107,8 +124,10 @@ void mega_real_print(double value, char *out)
         snprintf(out, 32, "%.0f", value);
         return;
     }
-    for (int digits_ = 1; digits_ <= 17; digits_++) {
-        snprintf(out, 32, "%.*g", digits_, value);
-        if (strtod(out, NULL) == value) return;
+    locale_t users = uselocale(c_locale());
+    for (int figures = 1; figures <= 17; figures++) {
+        snprintf(out, 32, "%.*g", figures, value);
+        if (strtod(out, NULL) == value) break;
     }
+    uselocale(users);
 }

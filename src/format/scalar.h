@@ -16,6 +16,11 @@ void mega_scalar_resolve(struct mega_node *n);
 bool mega_node_copy(
     struct mega_document *d, struct mega_node *to, const struct mega_node *from);
 
+/* Refuses a map that holds a key twice, naming both places; `quote` stands around the key in
+ * the message. */
+mega_status mega_node_check_keys(
+    struct mega_document *d, const struct mega_node *map, const char *quote);
+
 /* Length of the valid UTF-8 character at p, 0 if there is none. */
 int mega_utf8_length(const unsigned char *p, const unsigned char *end);
 

@@ -158,6 +158,16 @@ mega_status mega_option_parse(
 
 /* ---- whole sections ---- */
 
+enum { PLACE = 512 };
+
+/* "recipe.yaml:3:5: ", or "" for what a program set */
+static const char *place_of(const struct mega_document *d, const struct mega_node *n, char *out)
+{
+    *out = 0;
+    if (n->line) snprintf(out, PLACE, "%.400s:%d:%d: ", d->name, n->line, n->column);
+    return out;
+}
+
 static mega_status refuse_unknown(const struct mega_document *d, const char *section,
     const struct mega_option *table, const char *except, const struct mega_node *n)
 {
@@ -172,28 +182,30 @@ static mega_status refuse_unknown(const struct mega_document *d, const char *sec
             distance = mega_text_distance(other, n->key);
             memcpy(best, other, sizeof best);
         }
-    return mega_fail(MEGA_BAD_ARGUMENT, "%s:%d:%d: unknown key %s%s%s%s%s%s", d->name, n->line,
-        n->column, section, *section ? "." : "", n->key,
-        *best ? ", the nearest is " : ": mega help recipe lists them all", best, "");
+    char where[PLACE];
+    return mega_fail(MEGA_BAD_ARGUMENT, "%sunknown key %s%s%.200s%s%s", place_of(d, n, where),
+        section, *section ? "." : "", n->key,
+        *best ? ", the nearest is " : ": mega help recipe lists them all", best);
 }
 
 mega_status mega_node_read(const struct mega_document *d, const struct mega_node *map,
     const char *section, const struct mega_option *table, const char *except, void *out)
 {
+    char where[PLACE];
     mega_option_defaults(table, out);
     if (map && map->kind != MEGA_NODE_MAP && map->kind != MEGA_NODE_NULL)
         return mega_fail(MEGA_BAD_ARGUMENT,
-            "%s:%d:%d: %s is a single value, expected a section of keys", d->name, map->line,
-            map->column, section);
+            "%s%s is a single value, expected a section of keys", place_of(d, map, where),
+            section);
     for (const struct mega_node *n = map ? map->first : NULL; n; n = n->next) {
         const struct mega_option *o = mega_option_find(table, n->key);
         if (!o && except && mega_choice_find(except, n->key) >= 0) continue;
         if (!o) return refuse_unknown(d, section, table, except, n);
-        char where[512], key[160];
-        snprintf(where, sizeof where, "%.400s:%d:%d: ", d->name, n->line, n->column);
+        char key[160];
         snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "", n->key);
         /* the document's arena only grows: what was handed out stays */
-        MEGA_TRY(read_value((struct mega_arena *)(uintptr_t)&d->arena, where, key, o, n, out));
+        MEGA_TRY(read_value(
+            (struct mega_arena *)(uintptr_t)&d->arena, place_of(d, n, where), key, o, n, out));
     }
     for (const struct mega_option *o = table; o->name; o++)
         if (!o->fallback && !(map && mega_node_find(map, o->name)))

@@ -122,7 +122,7 @@ size_t mega_tfevents_keep(const void *data, size_t n, int64_t step)
         uint32_t crc = 0;
         for (int i = 3; i >= 0; i--) crc = crc << 8 | event[length + (uint64_t)i];
         if (crc != masked(event, (size_t)length) ||
-            step_of(event, (size_t)length) > (uint64_t)step)
+            (int64_t)step_of(event, (size_t)length) > step)
             break;
         at += FRAME + (size_t)length;
     }

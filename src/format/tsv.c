@@ -17,8 +17,10 @@ int mega_tsv_next(struct mega_tsv *t, struct mega_field *field, int most, int *n
     if (t->at == t->end) return 0;
     const char *line = t->at, *end = memchr(line, '\n', (size_t)(t->end - line));
     t->at = end ? end + 1 : t->end;
-    if (!end) end = t->end;
-    if (end > line && end[-1] == '\r') end--;
+    if (!end)
+        end = t->end;
+    else if (end > line && end[-1] == '\r')
+        end--;
     t->line++;
     *n = 0;
     for (;;) {

@@ -7,9 +7,28 @@
 
 struct parser {
     struct mega_document *d;
+    const char *text;
+    size_t size;
     yaml_parser_t yaml;
     int depth;
 };
+
+struct place {
+    int line, column;
+};
+
+/* of the byte `offset`; columns count characters */
+static struct place place_of(const struct parser *p, size_t offset)
+{
+    struct place at = { 1, 1 };
+    for (size_t i = 0; i < offset && i < p->size; i++) {
+        if (p->text[i] == '\n')
+            at = (struct place){ at.line + 1, 1 };
+        else if ((p->text[i] & 0xC0) != 0x80)
+            at.column++;
+    }
+    return at;
+}
 
 static mega_status refuse_at(const struct parser *p, const yaml_mark_t *mark, const char *what)
 {
@@ -22,9 +41,11 @@ static mega_status refuse_syntax(const struct parser *p)
     const yaml_parser_t *y = &p->yaml;
     if (y->error == YAML_MEMORY_ERROR)
         return mega_fail(MEGA_NO_MEMORY, "no memory to read %s", p->d->name);
-    if (y->error == YAML_READER_ERROR)
-        return mega_fail(MEGA_BAD_FILE, "%s: byte %zu: %s, expected UTF-8 text", p->d->name,
-            y->problem_offset, y->problem);
+    if (y->error == YAML_READER_ERROR) {
+        struct place at = place_of(p, y->problem_offset);
+        return mega_fail(MEGA_BAD_FILE, "%s:%d:%d: %s, expected UTF-8 text", p->d->name,
+            at.line, at.column, y->problem);
+    }
     return mega_fail(MEGA_BAD_FILE, "%s:%d:%d: %s%s%s", p->d->name,
         (int)y->problem_mark.line + 1, (int)y->problem_mark.column + 1,
         y->problem ? y->problem : "not YAML", y->context ? ", " : "",
@@ -62,12 +83,17 @@ static mega_status no_memory(const struct parser *p)
     return mega_fail(MEGA_NO_MEMORY, "no memory to read %s", p->d->name);
 }
 
+static mega_status check_bare(const struct parser *p, const yaml_event_t *event,
+    const yaml_char_t *anchor, const yaml_char_t *tag)
+{
+    if (anchor) return refuse_at(p, &event->start_mark, "anchors (&...) are not read here");
+    if (tag) return refuse_at(p, &event->start_mark, "tags (!...) are not read here");
+    return MEGA_OK;
+}
+
 static mega_status read_scalar(struct parser *p, const yaml_event_t *event, struct mega_node *n)
 {
-    if (event->data.scalar.tag)
-        return refuse_at(p, &event->start_mark, "tags (!...) are not read here");
-    if (event->data.scalar.anchor)
-        return refuse_at(p, &event->start_mark, "anchors (&...) are not read here");
+    MEGA_TRY(check_bare(p, event, event->data.scalar.anchor, event->data.scalar.tag));
     n->text = copy(p, event);
     if (!n->text) return no_memory(p);
     n->size = event->data.scalar.length;
@@ -92,31 +118,18 @@ static mega_status read_next(struct parser *p, struct mega_node *n)
     return status;
 }
 
-static mega_status check_key(
-    struct parser *p, const struct mega_node *map, const yaml_event_t *event, const char *key)
-{
-    if (strlen(key) != event->data.scalar.length)
-        return refuse_at(p, &event->start_mark, "a key with a NUL inside");
-    for (const struct mega_node *other = map->first; other; other = other->next)
-        if (!strcmp(other->key, key))
-            return mega_fail(MEGA_BAD_FILE,
-                "%s:%d:%d: the key %s stands here for the second time, first on line %d",
-                p->d->name, (int)event->start_mark.line + 1, (int)event->start_mark.column + 1,
-                key, other->line);
-    return MEGA_OK;
-}
-
 /* a key's own place is where messages about it point; the value's takes its place only when it
  * is read */
-static mega_status read_member(
-    struct parser *p, struct mega_node *map, struct mega_node **end, yaml_event_t *event)
+static mega_status read_member(struct parser *p, struct mega_node **end, yaml_event_t *event)
 {
     if (event->type != YAML_SCALAR_EVENT)
         return refuse_at(p, &event->start_mark, "expected a key: a word");
+    MEGA_TRY(check_bare(p, event, event->data.scalar.anchor, event->data.scalar.tag));
     struct mega_node *n = new_node(p, &event->start_mark);
     char *key = copy(p, event);
     if (!n || !key) return no_memory(p);
-    MEGA_TRY(check_key(p, map, event, key));
+    if (strlen(key) != event->data.scalar.length)
+        return refuse_at(p, &event->start_mark, "a key with a NUL inside");
     int line = n->line, column = n->column;
     MEGA_TRY(read_next(p, n));
     n->key = key;
@@ -136,7 +149,7 @@ static mega_status read_children(struct parser *p, struct mega_node *n, yaml_eve
         if (event.type == last) {
             open = false;
         } else if (n->kind == MEGA_NODE_MAP) {
-            status = read_member(p, n, end, &event);
+            status = read_member(p, end, &event);
         } else {
             *end = new_node(p, &event.start_mark);
             status = *end ? read_node(p, &event, *end) : no_memory(p);
@@ -144,7 +157,8 @@ static mega_status read_children(struct parser *p, struct mega_node *n, yaml_eve
         if (*end) end = &(*end)->next;
         yaml_event_delete(&event);
     }
-    return status;
+    if (status || n->kind != MEGA_NODE_MAP) return status;
+    return mega_node_check_keys(p->d, n, "");
 }
 
 static mega_status read_node(struct parser *p, yaml_event_t *event, struct mega_node *n)
@@ -155,10 +169,10 @@ static mega_status read_node(struct parser *p, yaml_event_t *event, struct mega_
     bool map = event->type == YAML_MAPPING_START_EVENT;
     if (!map && event->type != YAML_SEQUENCE_START_EVENT)
         return refuse_at(p, &event->start_mark, "expected a value");
-    if (map ? event->data.mapping_start.anchor || event->data.mapping_start.tag
-            : event->data.sequence_start.anchor || event->data.sequence_start.tag)
-        return refuse_at(
-            p, &event->start_mark, "anchors (&...) and tags (!...) are not read here");
+    MEGA_TRY(map ? check_bare(p, event, event->data.mapping_start.anchor,
+                       event->data.mapping_start.tag)
+                 : check_bare(p, event, event->data.sequence_start.anchor,
+                       event->data.sequence_start.tag));
     if (++p->depth > MEGA_NODE_DEPTH)
         return refuse_at(p, &event->start_mark, "nested too deep");
     n->kind = map ? MEGA_NODE_MAP : MEGA_NODE_LIST;
@@ -232,6 +246,8 @@ mega_status mega_yaml_parse(
         text += 3;
         n -= 3;
     }
+    p.text = text;
+    p.size = n;
     status = check_tabs(d, text, n);
     yaml_parser_set_input_string(&p.yaml, (const unsigned char *)text, n);
     yaml_parser_set_encoding(&p.yaml, YAML_UTF8_ENCODING);
