@@ -1,76 +1,70 @@
 #include "cli/bench_problem.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/rng.h"
 #include "graph/ops.h"
 
 enum { D = 128, E = 256, Z = 64, F = 256, N = 16, C = 128, V = 257, LONGEST = 4096 };
-#define TIME (-1)
+enum { B = MEGA_PROBLEM_B, T = MEGA_PROBLEM_T };
 
 static const struct mega_attr_linear plain = { MEGA_ACT_LINEAR }, silu = { MEGA_ACT_SILU };
+static const struct mega_attr_activation pointwise = { MEGA_ACT_SILU };
 static const struct mega_attr_feed_forward feed_forward = { .act = MEGA_ACT_SILU };
 static const struct mega_attr_norm scale_norm = { .kind = MEGA_NORM_SCALE, .eps = 1e-5 },
                                    layer_norm = { .kind = MEGA_NORM_LAYER, .eps = 1e-5 };
+static const struct mega_attr_batch_norm batch_norm = { .eps = 1e-5, .momentum = 0.1 };
 static const struct mega_attr_ema two_way = { .two_way = true }, one_way = { .two_way = false };
 static const struct mega_attr_attention chunked = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = C },
                                         full = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
                                         laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
+static const struct mega_attr_rotary_bias rotary = { .length = LONGEST };
 static const struct mega_attr_gate gate_silu = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_residual residual = { .act = MEGA_ACT_SILU };
 static const struct mega_attr_dropout tenth = { .p = 0.1 };
 static const struct mega_attr_embedding embed = { .pad = 0, .scale = 1 };
 static const struct mega_attr_pool mean = { MEGA_POOL_MEAN };
 
-#define X(width)                                                                               \
-    {                                                                                          \
-        3,                                                                                     \
-        {                                                                                      \
-            2, TIME, width                                                                     \
-        }                                                                                      \
-    }
-#define M(rows, columns)                                                                       \
-    {                                                                                          \
-        2,                                                                                     \
-        {                                                                                      \
-            rows, columns                                                                      \
-        }                                                                                      \
-    }
-#define L(n)                                                                                   \
-    {                                                                                          \
-        1,                                                                                     \
-        {                                                                                      \
-            n                                                                                  \
-        }                                                                                      \
-    }
+#define STATISTICS (1u << MEGA_BATCH_NORM_MEAN | 1u << MEGA_BATCH_NORM_VAR)
 
+/* in the order of a layer: projections, moving average, attention, what joins them; then the
+ * ends of a model */
 const struct mega_problem mega_problems[] = {
-    { "linear 128 -> 256, silu", &mega_op_linear, &silu, { X(D), M(E, D), L(E) }, false },
+    { "linear 128 -> 256, silu", &mega_op_linear, &silu, { { B, T, D }, { E, D }, { E } }, 0,
+        0 },
     { "linear 128 -> 576", &mega_op_linear, &plain,
-        { X(D), M(Z + E + 2 * D, D), L(Z + E + 2 * D) }, false },
-    { "linear 256 -> 128", &mega_op_linear, &plain, { X(E), M(D, E), L(D) }, false },
+        { { B, T, D }, { Z + E + 2 * D, D }, { Z + E + 2 * D } }, 0, 0 },
+    { "linear 256 -> 128", &mega_op_linear, &plain, { { B, T, E }, { D, E }, { D } }, 0, 0 },
     { "feed_forward 128, 256", &mega_op_feed_forward, &feed_forward,
-        { X(D), X(D), M(F, D), L(F), M(D, F), L(D) }, false },
-    { "norm, scale", &mega_op_norm, &scale_norm, { X(D), L(1) }, false },
-    { "norm, layer", &mega_op_norm, &layer_norm, { X(D), L(D), L(D) }, false },
+        { { B, T, D }, { B, T, D }, { F, D }, { F }, { D, F }, { D } }, 0, 0 },
+    { "norm, scale", &mega_op_norm, &scale_norm, { { B, T, D }, { 1 } }, 0, 0 },
+    { "norm, layer", &mega_op_norm, &layer_norm, { { B, T, D }, { D }, { D } }, 0, 0 },
+    { "batch_norm", &mega_op_batch_norm, &batch_norm,
+        { { B, T, D }, { D }, { D }, { D }, { D } }, 0, STATISTICS },
     { "ema, two ways", &mega_op_ema, &two_way,
-        { X(D), M(2 * D, N), M(2 * D, N), M(2 * D, N), M(2 * D, N), L(D) }, false },
+        { { B, T, D }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { D } }, 0, 0 },
     { "ema, one way", &mega_op_ema, &one_way,
-        { X(D), M(D, N), M(D, N), M(D, N), M(D, N), L(D) }, false },
-    { "query_key", &mega_op_query_key, NULL, { X(Z), M(2, Z), M(2, Z) }, false },
+        { { B, T, D }, { D, N }, { D, N }, { D, N }, { D, N }, { D } }, 0, 0 },
+    { "query_key", &mega_op_query_key, NULL, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0, 0 },
+    { "rotary_bias", &mega_op_rotary_bias, &rotary, { { 1, Z }, { 1, Z } }, 0, 0 },
     { "attention, chunk 128, softmax", &mega_op_attention, &chunked,
-        { X(Z), X(Z), X(E), L(2 * C - 1) }, false },
+        { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * C - 1 } }, 0, 0 },
     { "attention, chunk 128, laplace", &mega_op_attention, &laplace,
-        { X(Z), X(Z), X(E), L(2 * C - 1) }, false },
+        { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * C - 1 } }, 0, 0 },
     { "attention, full, softmax", &mega_op_attention, &full,
-        { X(Z), X(Z), X(E), L(2 * LONGEST - 1) }, false },
-    { "gate", &mega_op_gate, &gate_silu, { X(E), X(E) }, false },
-    { "gated_residual", &mega_op_gated_residual, &residual, { X(D), X(D), X(D), X(D) }, false },
-    { "dropout 0.1", &mega_op_dropout, &tenth, { X(D) }, false },
-    { "add", &mega_op_add, NULL, { X(D), X(D) }, false },
-    { "embedding", &mega_op_embedding, &embed, { M(V, D), M(2, TIME) }, true },
-    { "pool", &mega_op_pool, &mean, { X(D) }, false },
+        { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * LONGEST - 1 } }, 0, 0 },
+    { "activation, silu", &mega_op_activation, &pointwise, { { B, T, E } }, 0, 0 },
+    { "gate", &mega_op_gate, &gate_silu, { { B, T, E }, { B, T, E } }, 0, 0 },
+    { "gated_residual", &mega_op_gated_residual, &residual,
+        { { B, T, D }, { B, T, D }, { B, T, D }, { B, T, D } }, 0, 0 },
+    { "dropout 0.1", &mega_op_dropout, &tenth, { { B, T, D } }, 0, 0 },
+    { "add", &mega_op_add, NULL, { { B, T, D }, { B, T, D } }, 0, 0 },
+    { "concat", &mega_op_concat, NULL, { { B, T, D }, { B, T, D } }, 0, 0 },
+    { "mask", &mega_op_mask, NULL, { { B, T, D } }, 0, 0 },
+    { "embedding", &mega_op_embedding, &embed, { { V, D }, { B, T } }, V, 0 },
+    { "number_embedding", &mega_op_number_embedding, NULL, { { B, T }, { D }, { D } }, 0, 0 },
+    { "pool", &mega_op_pool, &mean, { { B, T, D } }, 0, 0 },
+    { "cross_entropy, 64 of 10", &mega_op_cross_entropy, NULL, { { 64, 10 }, { 64 } }, 10, 0 },
     { 0 },
 };
 
@@ -89,35 +83,42 @@ static void fill(mega_tensor *t, uint64_t site, double scale)
         mega_put(t, i / width, i % width, scale * mega_rng_normal(&g));
 }
 
-static void fill_ids(mega_tensor *t)
+static void fill_ids(mega_tensor *t, int64_t below)
 {
     struct mega_rng g;
     mega_rng_start(&g, 1, 9);
     for (int64_t i = 0; i < mega_count(t); i++)
-        ((int32_t *)t->data)[i] = 1 + (int32_t)mega_rng_below(&g, V - 1);
+        ((int32_t *)t->data)[i] = 1 + (int32_t)mega_rng_below(&g, (uint32_t)below - 1);
+}
+
+/* input i described, its numbers not yet there; false if the problem has none such */
+static bool describe(
+    mega_tensor *t, const struct mega_problem *p, int i, int64_t rows, int64_t places)
+{
+    int64_t dim[3];
+    int rank = 0;
+    for (; rank < 3 && p->in[i][rank]; rank++) {
+        int64_t size = p->in[i][rank];
+        dim[rank] = size == B ? rows : size == T ? places : size;
+    }
+    *t = mega_tensor_over(NULL, p->ids && i == 1 ? MEGA_I32 : MEGA_F32, rank, dim);
+    return rank > 0;
 }
 
 static bool open_inputs(
-    struct mega_trial *t, const struct mega_problem *p, int64_t B, int64_t T)
+    struct mega_trial *t, const struct mega_problem *p, int64_t rows, int64_t places)
 {
-    for (int i = 0; i < MEGA_IN && p->in[i].rank; i++) {
-        int64_t dim[3];
-        for (int k = 0; k < p->in[i].rank; k++)
-            dim[k] = p->in[i].dim[k] == TIME ? T : p->in[i].dim[k];
-        bool ids = p->ids && i == 1;
-        if (p->in[i].rank == 3 || ids) dim[0] = B;
-        t->in[i] = mega_tensor_over(NULL, ids ? MEGA_I32 : MEGA_F32, p->in[i].rank, dim);
+    for (int i = 0; i < MEGA_IN && describe(&t->in[i], p, i, rows, places); i++) {
         if (!allocate(&t->in[i])) return false;
-        /* weights of a layer are small, activations are not */
-        if (ids)
-            fill_ids(&t->in[i]);
-        else
-            fill(&t->in[i], (uint64_t)i,
-                p->in[i].rank == 3                                           ? 1
-                : p->op == &mega_op_linear || p->op == &mega_op_feed_forward ? 0.05
-                                                                             : 0.5);
         t->call.in[i] = &t->in[i];
-        if (ids) continue;
+        if (t->in[i].dtype == MEGA_I32) {
+            fill_ids(&t->in[i], p->ids);
+            continue;
+        }
+        /* weights of a layer are small, activations are not */
+        bool product = p->op == &mega_op_linear || p->op == &mega_op_feed_forward;
+        fill(&t->in[i], (uint64_t)i, t->in[i].rank == 3 ? 1 : product ? 0.05 : 0.5);
+        if (p->fixed >> i & 1) continue;
         t->in_grad[i] = mega_like(&t->in[i], MEGA_F32);
         if (!allocate(&t->in_grad[i])) return false;
         t->grads.in[i] = &t->in_grad[i];
@@ -125,48 +126,66 @@ static bool open_inputs(
     return true;
 }
 
-static bool open_outputs(struct mega_trial *t)
+static mega_status describe_outputs(struct mega_trial *t)
 {
     for (int i = 0; i < MEGA_OUT; i++) t->out[i] = mega_absent();
     for (int i = 0; i < MEGA_SAVED; i++) t->saved[i] = mega_absent();
-    if (t->call.op->shape(&t->call, t->out)) return false;
+    MEGA_TRY(t->call.op->shape(&t->call, t->out));
+    for (int i = 0; i < MEGA_OUT; i++)
+        if (t->out[i].rank >= 0) t->call.out[i] = &t->out[i];
+    return MEGA_OK;
+}
+
+static bool open_outputs(struct mega_trial *t)
+{
     for (int i = 0; i < MEGA_OUT; i++) {
         if (t->out[i].rank < 0) continue;
         t->out_grad[i] = mega_like(&t->out[i], MEGA_F32);
         if (!allocate(&t->out[i]) || !allocate(&t->out_grad[i])) return false;
         fill(&t->out_grad[i], 20 + (uint64_t)i, 1);
-        t->call.out[i] = &t->out[i];
         t->grads.out[i] = &t->out_grad[i];
     }
-    if (t->call.kernel->keep) t->call.kernel->keep(&t->call, t->saved);
+    const struct mega_kernel *k = t->call.kernel;
+    if (k->keep) k->keep(&t->call, t->saved);
     for (int i = 0; i < MEGA_SAVED; i++) {
         if (t->saved[i].rank < 0) continue;
         if (!allocate(&t->saved[i])) return false;
         t->call.saved[i] = &t->saved[i];
     }
+    if (k->prepare) t->call.prepared = k->prepare(&t->call);
     return true;
 }
 
 mega_status mega_trial_open(struct mega_trial *t, const struct mega_problem *p,
-    const struct mega_kernel *k, struct mega_work *work, int64_t B, int64_t T)
+    const struct mega_kernel *k, struct mega_work *work, int64_t rows, int64_t places)
 {
-    *t = (struct mega_trial){ .rows = { .B = B, .T = T } };
+    *t = (struct mega_trial){ .rows = { .B = rows, .T = places } };
     t->call = (struct mega_call){ .op = p->op,
         .attr = p->attr,
         .dtype = MEGA_F32,
         .mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD,
         .now = { 1, 1 },
         .kernel = k,
+        .rows = &t->rows,
         .work = work };
-    t->call.rows = &t->rows;
     t->grads.touched = ~0u;
-    if (open_inputs(t, p, B, T) && open_outputs(t)) return MEGA_OK;
-    mega_trial_close(t);
-    return mega_fail(MEGA_NO_MEMORY, "%s: no memory to time it with", p->name);
+    mega_status status = MEGA_OK;
+    bool room = open_inputs(t, p, rows, places);
+    if (room) status = describe_outputs(t);
+    const char *why;
+    if (room && !status && k->accepts && !k->accepts(&t->call, &why)) {
+        t->refusal = why;
+        return MEGA_OK;
+    }
+    if (room && !status) room = open_outputs(t);
+    if (!room) status = mega_fail(MEGA_NO_MEMORY, "%s: no memory to time it with", p->name);
+    if (status) mega_trial_close(t);
+    return status;
 }
 
 void mega_trial_close(struct mega_trial *t)
 {
+    if (t->call.prepared && t->call.kernel->forget) t->call.kernel->forget(t->call.prepared);
     for (int i = 0; i < MEGA_IN; i++) {
         free(t->in[i].data);
         free(t->in_grad[i].data);
@@ -194,26 +213,4 @@ void mega_trial_backward(struct mega_trial *t)
 {
     reset_scratch(t);
     t->call.kernel->backward(&t->call, &t->grads);
-}
-
-static double difference(const mega_tensor *a, const mega_tensor *b)
-{
-    double most = 1e-3, worst = 0;
-    for (int64_t i = 0, width = mega_width(a); i < mega_count(a); i++) {
-        double x = mega_get(a, i / width, i % width), y = mega_get(b, i / width, i % width),
-               d = fabs(x - y);
-        most = fmax(most, fabs(y));
-        if (!(d <= worst)) worst = isnan(d) ? INFINITY : d;
-    }
-    return worst / most;
-}
-
-double mega_trial_difference(const struct mega_trial *a, const struct mega_trial *b)
-{
-    double worst = 0;
-    for (int i = 0; i < MEGA_OUT; i++)
-        if (a->call.out[i]) worst = fmax(worst, difference(&a->out[i], &b->out[i]));
-    for (int i = 0; i < MEGA_IN; i++)
-        if (a->grads.in[i]) worst = fmax(worst, difference(&a->in_grad[i], &b->in_grad[i]));
-    return worst;
 }

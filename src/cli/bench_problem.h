@@ -4,16 +4,16 @@
 
 #include "op/contracts.h"
 
+/* What stands for the rows and for the places of a row in a problem's shapes. */
+enum { MEGA_PROBLEM_B = -1, MEGA_PROBLEM_T = -2 };
+
 struct mega_problem {
     const char *name; /* "linear 128 -> 576" */
     const struct mega_op *op;
     const void *attr;
-    /* shape of each input; a dimension of -1 is T; rank 0: absent */
-    struct {
-        int rank;
-        int64_t dim[3];
-    } in[MEGA_IN];
-    bool ids; /* in[1] holds ids below in[0]'s rows */
+    int64_t in[MEGA_IN][3]; /* shapes, ended by 0; all 0: absent */
+    int64_t ids;            /* in[1] holds ids below this; 0: numbers as the others do */
+    uint32_t fixed;         /* bit i: in[i] wants no gradient */
 };
 
 extern const struct mega_problem mega_problems[]; /* ended by a NULL name */
@@ -25,6 +25,7 @@ struct mega_trial {
     mega_tensor in[MEGA_IN], out[MEGA_OUT], saved[MEGA_SAVED], out_grad[MEGA_OUT],
         in_grad[MEGA_IN];
     struct mega_rows rows;
+    const char *refusal; /* why the kernel does not take it; NULL: it does, and can be run */
 };
 
 /* Rows of B x T places, random inputs; the kernel computes with a tape. */
@@ -33,9 +34,5 @@ mega_status mega_trial_open(struct mega_trial *t, const struct mega_problem *p,
 void mega_trial_close(struct mega_trial *t);
 void mega_trial_forward(struct mega_trial *t);
 void mega_trial_backward(struct mega_trial *t);
-
-/* The largest difference between two trials' outputs and gradients, relative to the largest
- * value of each tensor. */
-double mega_trial_difference(const struct mega_trial *a, const struct mega_trial *b);
 
 #endif

@@ -49,43 +49,110 @@ static int64_t numbers(const mega_model *m)
     return n;
 }
 
-static mega_status read_config(const char *folder, struct mega_text *out)
+/* ---- the same model? ---- */
+
+static bool same(const struct mega_node *a, const struct mega_node *b)
 {
+    struct mega_text x = { 0 }, y = { 0 };
+    mega_json_add_node(&x, a, 0);
+    mega_json_add_node(&y, b, 0);
+    bool alike = !x.failed && !y.failed && x.size == y.size && !memcmp(x.data, y.data, x.size);
+    mega_text_done(&x);
+    mega_text_done(&y);
+    return alike;
+}
+
+static void add_value(struct mega_text *to, const struct mega_node *n)
+{
+    if (n)
+        mega_json_add_node(to, n, 0);
+    else
+        mega_text_add(to, "absent");
+}
+
+/* adds "model.width is 12 and 16" for the first key that differs; nothing if all are alike */
+static void compare(const struct mega_node *a, const struct mega_node *b, const char *path,
+    struct mega_text *difference)
+{
+    if (a && b && same(a, b)) return;
+    if (a && b && a->kind == MEGA_NODE_LIST) {
+        mega_text_add(difference, "%s differ", path);
+        return;
+    }
+    if (!a || !b || a->kind != MEGA_NODE_MAP || b->kind != MEGA_NODE_MAP) {
+        mega_text_add(difference, "%s is ", path);
+        add_value(difference, a);
+        mega_text_add(difference, " and ");
+        add_value(difference, b);
+        return;
+    }
+    const struct mega_node *maps[] = { a, b };
+    for (int i = 0; i < 2; i++)
+        for (const struct mega_node *n = maps[i]->first; n && !difference->size; n = n->next) {
+            char key[256];
+            snprintf(key, sizeof key, "%s%s%.100s", path, *path ? "." : "", n->key);
+            compare(mega_node_find(a, n->key), mega_node_find(b, n->key), key, difference);
+        }
+}
+
+static mega_status check_same(
+    const mega_model *first, const mega_model *m, const char *folder, const char *other)
+{
+    struct mega_text difference = { 0 };
+    compare(first->document.root, m->document.root, "", &difference);
+    mega_status status = MEGA_OK;
+    if (difference.failed)
+        status = mega_fail(MEGA_NO_MEMORY, "no memory to compare models");
+    else if (difference.size)
+        status = mega_fail(MEGA_BAD_ARGUMENT, "%s and %s are not the same model: %s", folder,
+            other, difference.data);
+    mega_text_done(&difference);
+    return status;
+}
+
+/* ---- the mean ---- */
+
+static mega_status add_model(
+    const mega_model *first, double *sum, const char *folder, const char *other)
+{
+    mega_model *m;
+    MEGA_TRY(mega_model_load(&m, other));
+    mega_status status = check_same(first, m, folder, other);
+    if (!status) add(m, sum);
+    mega_model_free(m);
+    return status;
+}
+
+/* the first model's own config.json beside the mean; a write that fails leaves nothing */
+static mega_status save(const char *out, const mega_model *m, const char *folder)
+{
+    struct mega_text config = { 0 };
     char path[1400];
     snprintf(path, sizeof path, "%s/config.json", folder);
-    return mega_file_read(path, out);
+    mega_status status = mega_file_read(path, &config);
+    if (!status) {
+        status = mega_model_folder_save(out, m, config.data);
+        if (status) mega_folder_remove(out);
+    }
+    mega_text_done(&config);
+    return status;
 }
 
 /* the first model gives shape and config.json; the others must have the same */
 static mega_status average(const char *out, char (*folder)[1280], int n)
 {
-    struct mega_text config = { 0 }, other = { 0 };
-    mega_model *first = NULL;
+    mega_model *first;
     MEGA_TRY(mega_model_load(&first, folder[0]));
     double *sum = calloc((size_t)numbers(first) + 1, sizeof *sum);
-    mega_status status = sum ? read_config(folder[0], &config)
-                             : mega_fail(MEGA_NO_MEMORY, "no memory to average");
+    mega_status status = sum ? MEGA_OK : mega_fail(MEGA_NO_MEMORY, "no memory to average");
     if (!status) add(first, sum);
-    for (int i = 1; i < n && !status; i++) {
-        mega_model *m = NULL;
-        status = read_config(folder[i], &other);
-        if (!status &&
-            (other.size != config.size || memcmp(other.data, config.data, config.size) != 0))
-            status = mega_fail(MEGA_BAD_ARGUMENT,
-                "%s and %s are not the same model: their config.json differ", folder[0],
-                folder[i]);
-        if (!status) status = mega_model_load(&m, folder[i]);
-        if (!status) add(m, sum);
-        mega_model_free(m);
-    }
+    for (int i = 1; i < n && !status; i++) status = add_model(first, sum, folder[0], folder[i]);
     if (!status) {
         put(first, sum, 1 / (double)n);
-        status = mega_model_folder_save(out, first, config.data);
+        status = save(out, first, folder[0]);
     }
     free(sum);
     mega_model_free(first);
-    mega_text_done(&config);
-    mega_text_done(&other);
     return status;
 }
 

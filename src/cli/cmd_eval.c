@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "cli/command.h"
 #include "cli/session.h"
 #include "format/node.h"
@@ -33,19 +32,13 @@ static const struct mega_option options[] = {
     { 0 },
 };
 
-static mega_status read_rows(
-    struct mega_classify *task, const char *file, enum mega_split split)
+static mega_status read_rows(struct mega_session *s, const char *file, enum mega_split split)
 {
-    struct mega_text text = { 0 };
-    if (!file) return mega_classify_load(task, split);
-    mega_status status = mega_file_read_gz(file, &text);
-    if (!status)
-        status = mega_classify_take(task, split, strcmp(file, "-") ? file : "standard input",
-            text.data, text.size, true);
-    if (!status && !mega_classify_examples(task, split)->n)
-        status = mega_fail(MEGA_BAD_FILE, "%s holds no rows", file);
-    mega_text_done(&text);
-    return status;
+    if (!file) return mega_classify_load(s->task, split);
+    MEGA_TRY(mega_session_read(s, file, true));
+    return mega_classify_examples(s->task, split)->n
+               ? MEGA_OK
+               : mega_fail(MEGA_BAD_FILE, "%s holds no rows", file);
 }
 
 /* the share of the largest true class: what an accuracy must beat */
@@ -96,7 +89,7 @@ static int run(const struct mega_line *line)
     if (status) return mega_command_fail(status);
     const char *file = line->n_words > 1 ? line->word[1] : NULL;
     enum mega_split split = file ? MEGA_SPLIT_TEST : (enum mega_split)o->split;
-    status = read_rows(s.task, file, split);
+    status = read_rows(&s, file, split);
     if (!status)
         status =
             mega_evaluate(s.run, s.model, s.task, split, o->batch, o->tokens, false, &tally);

@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "cli/command.h"
 #include "cli/session.h"
 #include "format/node.h"
@@ -115,14 +114,9 @@ static int run(const struct mega_line *line)
     const struct options *o = line->options;
     const char *file = line->n_words > 1 ? line->word[1] : "-";
     struct mega_session s;
-    struct mega_text text = { 0 };
     mega_status status = mega_session_open(&s, line->word[0], &o->open);
     if (status) return mega_command_fail(status);
-    status = mega_file_read_gz(file, &text);
-    if (!status)
-        status = mega_classify_take(s.task, MEGA_SPLIT_TEST,
-            strcmp(file, "-") ? file : "standard input", text.data, text.size, false);
-    mega_text_done(&text);
+    status = mega_session_read(&s, file, false);
     if (!status) status = predict(&s, o);
     mega_session_close(&s);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;

@@ -44,11 +44,12 @@ int mega_command_fail(mega_status status)
 int mega_command_finish(int status)
 {
     /* close, not only flush: some file systems report a full disk there */
-    int failed = ferror(stdout);
-    errno = failed ? ENOSPC : 0;
-    if (fclose(stdout)) failed = 1;
+    bool failed = ferror(stdout);
+    errno = 0;
+    if (fclose(stdout)) failed = true;
     if (!failed) return status;
-    fprintf(stderr, "mega: cannot write standard output: %s\n", strerror(errno ? errno : EIO));
+    fprintf(stderr, "mega: cannot write standard output%s%s\n", errno ? ": " : "",
+        errno ? strerror(errno) : "");
     return status ? status : MEGA_EXIT_FAILED;
 }
 
@@ -207,18 +208,42 @@ static const struct mega_command *find_in(int argc, char **argv, int *used)
     return mega_command_find(argv[0]);
 }
 
-static const char *nearest_command(const char *word)
+/* the command whose name is nearest to `words`, or NULL */
+static const char *nearest_command(const char *words)
 {
     const char *nearest = NULL;
     int best = 3;
     for (const struct mega_command *const *c = mega_commands; *c; c++) {
-        int distance = mega_text_distance((*c)->name, word);
+        int distance = mega_text_distance((*c)->name, words);
         if (distance < best) {
             best = distance;
             nearest = (*c)->name;
         }
     }
     return nearest;
+}
+
+/* The words name no command: was one meant that is spelt alike, or one of those that begin with
+ * the first word? */
+static int unknown_command(const char *first, const char *second)
+{
+    char words[128];
+    struct mega_text meant = { 0 };
+    snprintf(words, sizeof words, "%.60s%s%.60s", first, *second ? " " : "", second);
+    const char *near = nearest_command(words), *given = near ? words : first;
+    if (!near) near = nearest_command(first);
+    if (near) mega_text_add(&meant, "%s", near);
+    size_t length = strlen(first);
+    for (const struct mega_command *const *c = mega_commands; *c && !near; c++)
+        if (!strncmp((*c)->name, first, length) && (*c)->name[length] == ' ')
+            mega_text_add(&meant, "%s%s", meant.size ? " or " : "", (*c)->name);
+    if (meant.size)
+        mega_fail(
+            MEGA_BAD_ARGUMENT, "unknown command '%s', did you mean %s?", given, meant.data);
+    else
+        mega_fail(MEGA_BAD_ARGUMENT, "unknown command '%s'", first);
+    mega_text_done(&meant);
+    return usage_error(NULL);
 }
 
 int mega_command_main(int argc, char **argv)
@@ -234,12 +259,7 @@ int mega_command_main(int argc, char **argv)
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) argv[1] = "help";
     int used;
     const struct mega_command *c = find_in(argc - 1, argv + 1, &used);
-    if (!c) {
-        const char *near = nearest_command(argv[1]);
-        mega_fail(MEGA_BAD_ARGUMENT, "unknown command '%s'%s%s%s", argv[1],
-            near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
-        return usage_error(NULL);
-    }
+    if (!c) return unknown_command(argv[1], argc > 2 ? argv[2] : "");
     for (int i = 1 + used; i < argc; i++)
         if (!strcmp(argv[i], "--help")) {
             mega_help_usage(stdout, c);

@@ -1,6 +1,7 @@
 #include "cli/session.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "train/run_folder.h"
@@ -29,6 +30,17 @@ mega_status mega_session_open(
     *s = (struct mega_session){ 0 };
     mega_status status = open_all(s, path, o);
     if (status) mega_session_close(s);
+    return status;
+}
+
+mega_status mega_session_read(struct mega_session *s, const char *file, bool labels)
+{
+    struct mega_text text = { 0 };
+    mega_status status = mega_file_read_gz(file, &text);
+    if (!status)
+        status = mega_classify_take(s->task, MEGA_SPLIT_TEST,
+            strcmp(file, "-") ? file : "standard input", text.data, text.size, labels);
+    mega_text_done(&text);
     return status;
 }
 

@@ -17,6 +17,11 @@ struct mega_session {
  * data are). */
 mega_status mega_session_open(
     struct mega_session *s, const char *path, const struct mega_open *o);
+
+/* Reads the rows of a file ("-": standard input) into the test split; without `labels` every
+ * class is -1. */
+mega_status mega_session_read(struct mega_session *s, const char *file, bool labels);
+
 void mega_session_close(struct mega_session *s);
 
 #endif

@@ -120,6 +120,16 @@ static mega_status save(const char *folder, const struct reference *f, int64_t t
     return mega_safetensors_write(path_of(folder, path), tensor, n, NULL, 0);
 }
 
+/* what the model says to the texts of `f`, into the folder; ends `f` */
+static mega_status answer_and_save(
+    mega_run *r, const mega_model *m, const char *folder, struct reference *f)
+{
+    mega_status status = forward(r, m, f, f->logits);
+    if (!status) status = save(folder, f, m->config.task.towers);
+    done(f);
+    return status;
+}
+
 mega_status mega_reference_store(mega_run *r, const mega_model *m, const char *folder)
 {
     int64_t longest = m->config.encoder.longest;
@@ -127,13 +137,30 @@ mega_status mega_reference_store(mega_run *r, const mega_model *m, const char *f
         .T = longest < LONGEST ? longest : LONGEST,
         .classes = m->config.task.classes };
     mega_status status = make_room(&f);
-    if (!status) {
-        draw(&f, &m->config.task.inputs);
-        status = forward(r, m, &f, f.logits);
+    if (status) {
+        done(&f);
+        return status;
     }
-    if (!status) status = save(folder, &f, m->config.task.towers);
-    done(&f);
-    return status;
+    draw(&f, &m->config.task.inputs);
+    return answer_and_save(r, m, folder, &f);
+}
+
+mega_status mega_reference_store_texts(
+    mega_run *r, const mega_model *m, const char *folder, const struct mega_batch *texts)
+{
+    struct reference f = {
+        .rows = texts->n, .T = mega_dim(&texts->text[0], 1), .classes = m->config.task.classes
+    };
+    mega_status status = make_room(&f);
+    if (status) {
+        done(&f);
+        return status;
+    }
+    for (int k = 0; k < m->config.task.towers; k++) {
+        memcpy(f.id[k], texts->text[k].data, mega_size(&texts->text[k]));
+        memcpy(f.len[k], texts->rows[k].len, (size_t)f.rows * sizeof **f.len);
+    }
+    return answer_and_save(r, m, folder, &f);
 }
 
 /* ---- computing again ---- */
@@ -209,15 +236,15 @@ static mega_status compare(
     return status;
 }
 
-mega_status mega_reference_compare(
-    mega_run *r, const mega_model *m, const char *folder, struct mega_reference *out)
+mega_status mega_reference_compare(mega_run *r, const mega_model *m, const char *folder,
+    const char *file, struct mega_reference *out)
 {
     struct reference f = { 0 };
     char path[1280];
-    if (!mega_path_exists(path_of(folder, path)))
+    if (!file && !mega_path_exists(path_of(folder, path)))
         return mega_fail(MEGA_BAD_ARGUMENT,
             "%s holds no reference outputs: mega verify --store %s makes them", folder, folder);
-    mega_status status = load(path, m, &f);
+    mega_status status = load(file ? file : path, m, &f);
     if (!status) status = compare(r, m, &f, out);
     done(&f);
     return status;
