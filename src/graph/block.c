@@ -21,11 +21,10 @@ static int slots(struct mega_carry *c, mega_tensor **slot[CARRY_MOST])
     return n;
 }
 
-/* moves one tensor made since the mark down to the arena's end, dense; rows move upwards in
- * memory order, so none is overwritten before it was read */
-static mega_tensor *settle(mega_run *r, const mega_tensor *from)
+/* a dense copy of `from` at the arena's end */
+static mega_tensor *copy_dense(mega_run *r, const mega_tensor *from)
 {
-    mega_tensor was = *from;
+    mega_tensor was = *from; /* its own memory may be handed out anew */
     mega_tensor *t = mega_run_memory(r, sizeof *t);
     if (!t) return NULL;
     *t = mega_tensor_over(NULL, was.dtype, was.rank, was.dim);
@@ -38,25 +37,42 @@ static mega_tensor *settle(mega_run *r, const mega_tensor *from)
     return t;
 }
 
-/* drops everything since the mark but the carry */
-static void keep_carry(mega_run *r, size_t mark, struct mega_carry *c)
+/* one tensor of the carry becomes another one wherever it stands */
+static void replace(struct mega_carry *c, const mega_tensor *was, mega_tensor *now)
 {
     mega_tensor **slot[CARRY_MOST];
-    int n = slots(c, slot);
-    char *floor = r->values.base + mark;
+    for (int i = 0, n = slots(c, slot); i < n; i++)
+        if (*slot[i] == was) *slot[i] = now;
+}
+
+/* the lowest tensor of the carry that was made between two addresses; NULL: none */
+static mega_tensor *lowest(struct mega_carry *c, const char *from, const char *to)
+{
+    mega_tensor **slot[CARRY_MOST], *least = NULL;
+    for (int i = 0, n = slots(c, slot); i < n; i++) {
+        const char *at = (const char *)*slot[i];
+        if (at && at >= from && at < to && (!least || *slot[i] < least)) least = *slot[i];
+    }
+    return least;
+}
+
+/* Drops everything since the mark but the carry, which moves down, lowest first: a tensor's new
+ * place never lies above its old one. Views are made dense first, since two of them may share
+ * their numbers. */
+static void keep_carry(mega_run *r, size_t mark, struct mega_carry *c)
+{
+    const char *floor = r->values.base + mark;
+    mega_tensor **slot[CARRY_MOST];
+    for (int i = 0, n = slots(c, slot); i < n; i++) {
+        mega_tensor *t = *slot[i];
+        if (t && t->base && (const char *)t >= floor) replace(c, t, copy_dense(r, t));
+    }
+    const char *end = r->values.base + r->values.used;
+    if (r->status) return;
     mega_arena_release(&r->values, mark);
-    /* lowest first: a tensor's new place never lies above its old one */
-    for (;;) {
-        mega_tensor **lowest = NULL;
-        for (int i = 0; i < n; i++)
-            if (*slot[i] && (char *)*slot[i] >= floor && (!lowest || *slot[i] < *lowest))
-                lowest = slot[i];
-        if (!lowest || r->status) return;
-        mega_tensor *was = *lowest, *now = settle(r, was);
-        for (int i = 0; i < n; i++)
-            if (*slot[i] == was) *slot[i] = now;
+    for (mega_tensor *t; !r->status && (t = lowest(c, floor, end));) {
+        replace(c, t, copy_dense(r, t));
         floor = r->values.base + r->values.used;
-        if (!now) return;
     }
 }
 
@@ -156,6 +172,15 @@ static void open_gradients(mega_run *r, struct block_record *b)
     b->mark = mega_arena_mark(&r->gradients);
 }
 
+/* what arrived at a kept output arrives at the new one; a view passes it on to its base */
+static void hand_over(mega_run *r, const mega_tensor *old, mega_tensor *new)
+{
+    if (!new->base)
+        new->grad = old->grad;
+    else if (old->grad && old->grad->filled)
+        mega_run_seed_with(r, new, old->grad);
+}
+
 static void recompute(mega_run *r, struct block_record *b)
 {
     struct place before = enter(r, &b->block);
@@ -171,12 +196,11 @@ static void recompute(mega_run *r, struct block_record *b)
     r->recording = false;
     r->replaying = replaying;
 
-    /* what arrived at the kept outputs arrives at the new ones */
     mega_tensor **old[CARRY_MOST], **new[CARRY_MOST];
     int n = slots(&b->out, old);
     slots(&again, new);
     for (int i = 0; i < n && !r->status; i++)
-        if (*old[i] && *new[i] && *new[i] != *old[i]) (*new[i])->grad = (*old[i])->grad;
+        if (*old[i] && *new[i] && *new[i] != *old[i]) hand_over(r, *old[i], *new[i]);
     run_walk_back(r, NULL);
 
     r->last = last;

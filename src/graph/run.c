@@ -141,7 +141,14 @@ mega_tensor *mega_run_input(mega_run *r, const mega_tensor *t)
 
 mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
 {
+    char shape[96];
     if (r->status) return NULL;
+    if (!x || from < 0 || n < 0 || from + n > mega_width(x)) {
+        mega_run_fail(r, mega_fail(MEGA_INTERNAL, "columns %lld ... %lld of %s",
+                             (long long)from, (long long)(from + n - 1),
+                             x ? mega_tensor_print(x, shape) : "a missing tensor"));
+        return NULL;
+    }
     mega_tensor *t = mega_run_memory(r, sizeof *t);
     if (!t) return NULL;
     *t = *x;

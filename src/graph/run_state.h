@@ -49,6 +49,7 @@ struct mega_run {
 struct mega_stream {
     const struct mega_store *store;
     int64_t rows, piece, places;
+    bool unlimited; /* some attention looks back to the row's start */
     int32_t *place; /* [rows] */
     struct mega_arena arena;
     struct stream_cell {

@@ -29,13 +29,33 @@ static bool make_cell(mega_stream *s, const struct mega_cell *c)
     return cell->next.data != NULL;
 }
 
+/* some attention looks back to the row's start */
+static bool is_unlimited(const struct mega_store *store)
+{
+    for (const struct mega_cell *c = store->first_cell; c; c = c->next)
+        if (c->kind == MEGA_CELL_LOG && !c->window) return true;
+    return false;
+}
+
 mega_status mega_stream_new(mega_stream **out, const struct mega_store *store, int64_t rows,
     int64_t piece, int64_t places)
 {
     *out = NULL;
+    if (rows < 1 || piece < 1)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "a stream of %lld rows in pieces of %lld places: expected at least 1 of each",
+            (long long)rows, (long long)piece);
+    bool unlimited = is_unlimited(store);
+    if (places < 1 && unlimited)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "a stream with room for %lld places: this model's attention is not limited to "
+            "chunks and needs room for the whole text",
+            (long long)places);
     mega_stream *s = calloc(1, sizeof *s);
     if (!s) return mega_fail(MEGA_NO_MEMORY, "no memory for a stream");
-    *s = (mega_stream){ .store = store, .rows = rows, .piece = piece, .places = places };
+    *s = (mega_stream){
+        .store = store, .rows = rows, .piece = piece, .places = places, .unlimited = unlimited
+    };
     mega_status status = mega_arena_init(&s->arena, STREAM_RESERVE);
     if (!status) {
         s->place = mega_arena_zeroed(&s->arena, (size_t)rows * sizeof *s->place);
@@ -97,6 +117,20 @@ int64_t mega_stream_room(const mega_stream *s)
 
 /* ---- cells in a run ---- */
 
+/* unlimited attention finds room for every place of this pass */
+static void check_room(mega_run *r, const mega_stream *s)
+{
+    for (int64_t b = 0; s->unlimited && b < s->rows; b++) {
+        int64_t end = mega_rows_place(&r->rows, b) + mega_rows_len(&r->rows, b);
+        if (end <= s->places) continue;
+        mega_run_fail(r, mega_fail(MEGA_BAD_ARGUMENT,
+                             "row %lld of the stream would have %lld places, but there is room "
+                             "for %lld",
+                             (long long)b, (long long)end, (long long)s->places));
+        return;
+    }
+}
+
 const struct mega_rows *mega_run_rows(mega_run *r, const struct mega_rows *rows)
 {
     mega_stream *s = r->args.stream;
@@ -112,6 +146,7 @@ const struct mega_rows *mega_run_rows(mega_run *r, const struct mega_rows *rows)
         return &r->rows;
     }
     r->rows.place = s->place;
+    check_room(r, s);
     return &r->rows;
 }
 
@@ -172,6 +207,8 @@ void run_drop_cells(mega_run *r)
 {
     for (struct mega_cell *c = r->set_cells; c; c = c->next_set) c->set = false;
     r->set_cells = NULL;
+    mega_stream *s = r->args.stream;
+    for (int i = 0; s && i < s->store->n_cells; i++) s->cell[i].set = false;
 }
 
 void mega_run_turn(mega_run *r)
@@ -179,7 +216,7 @@ void mega_run_turn(mega_run *r)
     if (r->status) return;
     for (struct mega_cell *c = r->set_cells; c; c = c->next_set)
         mega_tensor_copy(&c->value, &c->next_value);
-    run_drop_cells(r);
     if (r->args.stream) settle_stream(r, r->args.stream);
+    run_drop_cells(r);
     r->has_rows = false;
 }

@@ -40,9 +40,19 @@ static mega_tensor *view_gradient(mega_run *r, mega_tensor *t)
     return g;
 }
 
+static mega_tensor *param_gradient(mega_run *r, struct mega_param *p)
+{
+    if (p->gradient.data || (r->args.mode & MEGA_RUN_DRY)) return &p->gradient;
+    mega_run_fail(r, mega_fail(MEGA_BAD_ARGUMENT,
+                         "parameter %s has no room for a gradient: the model was not made for "
+                         "training",
+                         p->name));
+    return NULL;
+}
+
 mega_tensor *run_gradient(mega_run *r, mega_tensor *t)
 {
-    if (t->param) return &t->param->gradient;
+    if (t->param) return param_gradient(r, t->param);
     if (!t->grad) t->grad = t->base ? view_gradient(r, t) : new_gradient(r, t);
     return t->grad;
 }
@@ -111,25 +121,33 @@ void mega_run_backward(mega_run *r)
     run_walk_back(r, NULL);
 }
 
-void mega_run_seed_with(mega_run *r, mega_tensor *t, const mega_tensor *cotangent)
+/* adds `each`, or the cotangent where there is one, to t's gradient */
+static void seed(mega_run *r, mega_tensor *t, const mega_tensor *cotangent, double each)
 {
-    if (r->status || !t) return;
     mega_tensor *g = run_gradient(r, t);
     if (!g) return;
     for (int64_t row = 0, n = mega_height(t); g->data && row < n; row++)
         for (int64_t j = 0; j < mega_width(t); j++)
-            mega_put(
-                g, row, j, (g->filled ? mega_get(g, row, j) : 0) + mega_get(cotangent, row, j));
+            mega_put(g, row, j,
+                (g->filled ? mega_get(g, row, j) : 0) +
+                    (cotangent ? mega_get(cotangent, row, j) : each));
     g->filled = true;
+}
+
+void mega_run_seed_with(mega_run *r, mega_tensor *t, const mega_tensor *cotangent)
+{
+    char have[96], want[96];
+    if (r->status || !t) return;
+    if (!cotangent || !mega_same_shape(t, cotangent)) {
+        mega_run_fail(r, mega_fail(MEGA_BAD_ARGUMENT, "the cotangent is %s, expected %s",
+                             cotangent ? mega_tensor_print(cotangent, have) : "missing",
+                             mega_tensor_print(t, want)));
+        return;
+    }
+    seed(r, t, cotangent, 0);
 }
 
 void mega_run_seed(mega_run *r, mega_tensor *t, double each)
 {
-    if (r->status || !t) return;
-    mega_tensor *g = run_gradient(r, t);
-    if (!g) return;
-    for (int64_t row = 0, n = mega_height(t); g->data && row < n; row++)
-        for (int64_t j = 0; j < mega_width(t); j++)
-            mega_put(g, row, j, (g->filled ? mega_get(g, row, j) : 0) + each);
-    g->filled = true;
+    if (!r->status && t) seed(r, t, NULL, each);
 }
