@@ -96,20 +96,53 @@ void mega_tfevents_scalar(
     mega_text_done(&summary);
 }
 
-/* the step of one event: field 2 right after the nine bytes of the wall time, as we write it; 0
- * where there is none */
-static uint64_t step_of(const unsigned char *p, size_t n)
+/* What is read back of an event: field 2 right after the nine bytes of the wall time, then the
+ * tag inside the summary, as we write them; 0 and an empty tag where there are none. */
+struct event {
+    int64_t step;
+    const unsigned char *tag;
+    size_t tag_size;
+};
+
+/* the number after the byte `field`; false if another field stands there */
+static bool take_varint(
+    const unsigned char *p, size_t n, size_t *at, unsigned char field, uint64_t *value)
 {
-    uint64_t step = 0;
-    if (n < 11 || p[9] != 2 << 3) return 0;
-    for (size_t i = 10, shift = 0; i < n && shift < 64; i++, shift += 7) {
-        step |= (uint64_t)(p[i] & 0x7F) << shift;
-        if (!(p[i] & 0x80)) break;
+    if (*at >= n || p[*at] != field) return false;
+    *value = 0;
+    for (size_t i = *at + 1, shift = 0; i < n && shift < 64; i++, shift += 7) {
+        *value |= (uint64_t)(p[i] & 0x7F) << shift;
+        if (p[i] & 0x80) continue;
+        *at = i + 1;
+        return true;
     }
-    return step;
+    return false;
 }
 
-size_t mega_tfevents_keep(const void *data, size_t n, int64_t step)
+static struct event read_event(const unsigned char *p, size_t n)
+{
+    struct event e = { 0 };
+    uint64_t step, size;
+    size_t at = 9;
+    if (!take_varint(p, n, &at, 2 << 3, &step)) return e;
+    e.step = (int64_t)step;
+    if (!take_varint(p, n, &at, 5 << 3 | 2, &size) ||
+        !take_varint(p, n, &at, 1 << 3 | 2, &size) ||
+        !take_varint(p, n, &at, 1 << 3 | 2, &size) || size > n - at)
+        return e;
+    e.tag = p + at;
+    e.tag_size = (size_t)size;
+    return e;
+}
+
+static bool is_later(const struct event *e, int64_t step, const char *late)
+{
+    size_t n = late ? strlen(late) : 0;
+    return e->step > step ||
+           (late && e->step == step && e->tag_size >= n && !memcmp(e->tag, late, n));
+}
+
+size_t mega_tfevents_keep(const void *data, size_t n, int64_t step, const char *late)
 {
     const unsigned char *p = data;
     enum { FRAME = 16 };
@@ -121,9 +154,9 @@ size_t mega_tfevents_keep(const void *data, size_t n, int64_t step)
         const unsigned char *event = p + at + 12;
         uint32_t crc = 0;
         for (int i = 3; i >= 0; i--) crc = crc << 8 | event[length + (uint64_t)i];
-        if (crc != masked(event, (size_t)length) ||
-            (int64_t)step_of(event, (size_t)length) > step)
-            break;
+        if (crc != masked(event, (size_t)length)) break;
+        struct event e = read_event(event, (size_t)length);
+        if (is_later(&e, step, late)) break;
         at += FRAME + (size_t)length;
     }
     return at;

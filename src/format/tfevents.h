@@ -13,7 +13,8 @@ void mega_tfevents_scalar(
     struct mega_text *to, double date_s, int64_t step, const char *tag, float value);
 
 /* Bytes of `data` up to the last whole record whose step is at most `step` (after a crash,
- * later ones are cut off). */
-size_t mega_tfevents_keep(const void *data, size_t n, int64_t step);
+ * later ones are cut off). Records of `step` itself whose tag begins with `late` (NULL: none)
+ * count as later. */
+size_t mega_tfevents_keep(const void *data, size_t n, int64_t step, const char *late);
 
 #endif

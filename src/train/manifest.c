@@ -28,6 +28,23 @@ static void add_machine(struct mega_text *t, const mega_context *c)
     mega_text_add(t, "  \"threads\": %d,\n", c->work.threads);
 }
 
+/* the changes that earlier resumes were allowed, then the new ones */
+static void add_resumes(struct mega_text *t, const char *path, const char *fresh)
+{
+    struct mega_document old = { 0 };
+    const char *comma = "\n    ";
+    if (mega_path_exists(path) && !mega_json_load(&old, path)) {
+        const struct mega_node *list = mega_node_find(old.root, "resumes");
+        for (const struct mega_node *n = list ? list->first : NULL; n; n = n->next) {
+            mega_text_add(t, "%s", comma);
+            mega_json_add_node(t, n, 4);
+            comma = ",\n    ";
+        }
+        mega_document_done(&old);
+    }
+    mega_text_add(t, "%s%s", *fresh ? comma : "", fresh);
+}
+
 mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_context *c,
     const struct mega_recipe *r, const struct mega_classify *task, const char *resumes)
 {
@@ -48,11 +65,12 @@ mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_cont
             (unsigned long long)mega_classify_examples(task, s)->hash);
         more = true;
     }
-    mega_text_add(&t, "\n  },\n  \"resumes\": [%s]\n}\n", resumes);
-    mega_status status =
-        t.failed
-            ? mega_fail(MEGA_NO_MEMORY, "no memory for the manifest")
-            : mega_file_write(mega_run_folder_path(f, path, "manifest.json"), t.data, t.size);
+    mega_run_folder_path(f, path, "manifest.json");
+    mega_text_add(&t, "\n  },\n  \"resumes\": [");
+    add_resumes(&t, path, resumes);
+    mega_text_add(&t, "]\n}\n");
+    mega_status status = t.failed ? mega_fail(MEGA_NO_MEMORY, "no memory for the manifest")
+                                  : mega_file_write(path, t.data, t.size);
     mega_text_done(&t);
     return status;
 }

@@ -8,8 +8,8 @@
 #include "train/recipe.h"
 #include "train/run_folder.h"
 
-/* Writes manifest.json; `resumes` is a text of JSON objects about earlier resumptions, or "".
- */
+/* Writes manifest.json; `resumes` is a text of JSON objects about changes that a resume was
+ * allowed, or "": they follow those that the file lists already. */
 mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_context *c,
     const struct mega_recipe *r, const struct mega_classify *task, const char *resumes);
 

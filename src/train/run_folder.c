@@ -32,15 +32,35 @@ char *mega_run_folder_path(
     return out;
 }
 
-mega_status mega_run_folder_create(struct mega_run_folder *f, const char *path)
+static bool ends_in_part(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 5 && !strcmp(name + n - 5, ".part");
+}
+
+/* recipe.full.yaml is the last file that a beginning writes */
+bool mega_run_folder_begun(const char *path)
+{
+    char recipe[1280];
+    snprintf(recipe, sizeof recipe, "%.1200s/recipe.full.yaml", path);
+    return mega_path_exists(recipe);
+}
+
+static bool is_of_a_beginning(const char *name)
+{
+    return !strcmp(name, "recipe.yaml") || !strcmp(name, "manifest.json") || ends_in_part(name);
+}
+
+mega_status mega_run_folder_create(struct mega_run_folder *f, const char *path, bool again)
 {
     MEGA_TRY(set_path(f, path));
     if (mega_path_exists(f->path)) {
         struct mega_names names;
         MEGA_TRY(mega_folder_list(f->path, &names));
-        int n = names.n;
+        int others = 0;
+        for (int i = 0; i < names.n; i++) others += !again || !is_of_a_beginning(names.item[i]);
         mega_names_done(&names);
-        if (n)
+        if (others)
             return mega_fail(MEGA_BAD_ARGUMENT,
                 "run folder %s is not empty: a fresh run touches nothing that is there; choose "
                 "another --run, or go on with --resume auto",
@@ -52,10 +72,9 @@ mega_status mega_run_folder_create(struct mega_run_folder *f, const char *path)
 mega_status mega_run_folder_open(struct mega_run_folder *f, const char *path)
 {
     MEGA_TRY(set_path(f, path));
-    char recipe[1280];
     if (!mega_path_is_folder(f->path))
         return mega_fail(MEGA_BAD_ARGUMENT, "there is no run folder %s", f->path);
-    if (!mega_path_exists(mega_run_folder_path(f, recipe, "recipe.full.yaml")))
+    if (!mega_run_folder_begun(f->path))
         return mega_fail(
             MEGA_BAD_FILE, "%s is not a run folder: recipe.full.yaml is missing", f->path);
     return MEGA_OK;
@@ -118,8 +137,7 @@ mega_status mega_run_folder_point(
 
 static bool is_remains(const char *name)
 {
-    size_t n = strlen(name);
-    return !strncmp(name, "step-", 5) && n > 5 && !strcmp(name + n - 5, ".part");
+    return !strncmp(name, "step-", 5) && ends_in_part(name);
 }
 
 static mega_status remove_remains(const struct mega_run_folder *f)

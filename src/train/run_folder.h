@@ -18,8 +18,12 @@ struct mega_run_folder {
     char path[1024];
 };
 
-/* Opens a folder for a fresh run: it must be absent or empty. */
-mega_status mega_run_folder_create(struct mega_run_folder *f, const char *path);
+/* Whether a run has begun in this folder: --resume auto goes on there, else begins afresh. */
+bool mega_run_folder_begun(const char *path);
+
+/* Opens a folder for a fresh run: it must be absent or empty or, with `again`, hold no more
+ * than a run that was killed before it had begun. */
+mega_status mega_run_folder_create(struct mega_run_folder *f, const char *path, bool again);
 
 /* Opens the folder of an earlier run; refuses what is none. */
 mega_status mega_run_folder_open(struct mega_run_folder *f, const char *path);

@@ -20,49 +20,51 @@ void mega_record_add(struct mega_record *r, const char *name, double value)
 
 /* ---- opening: what lies beyond the step is cut off ---- */
 
-/* the step of one line of log.jsonl, or -1 */
-static int64_t line_step(const char *line, size_t n)
+static const char *const kinds[] = { "train", "valid", "note" };
+
+/* whether a line of log.jsonl belongs to `step` or an earlier one */
+static bool is_kept(const char *line, size_t n, int64_t step, bool due)
 {
     struct mega_document d = { 0 };
-    int64_t step = -1;
-    if (!mega_json_parse(&d, "log.jsonl", line, n)) {
-        const struct mega_node *node = mega_node_find(d.root, "step");
-        if (node && node->kind == MEGA_NODE_INT) step = node->integer;
-        mega_document_done(&d);
-    }
-    return step;
+    if (mega_json_parse(&d, "log.jsonl", line, n)) return false;
+    const struct mega_node *of = mega_node_find(d.root, "step"),
+                           *kind = mega_node_find(d.root, "kind");
+    bool kept = of && of->kind == MEGA_NODE_INT && of->integer >= 0 && of->integer <= step;
+    if (kept && due && of->integer == step)
+        kept = !kind || !kind->text || strcmp(kind->text, kinds[MEGA_RECORD_VALID]) != 0;
+    mega_document_done(&d);
+    return kept;
 }
 
-/* bytes of the log up to the last whole line that belongs to `step` or an earlier one */
-static size_t log_keep(const char *data, size_t n, int64_t step)
+/* bytes of the log up to the last whole line that is kept */
+static size_t log_keep(const char *data, size_t n, int64_t step, bool due)
 {
     size_t keep = 0, at = 0;
     while (at < n) {
         const char *end = memchr(data + at, '\n', n - at);
         if (!end) break;
-        int64_t of = line_step(data + at, (size_t)(end - data) - at);
-        if (of > step || of < 0) break;
+        if (!is_kept(data + at, (size_t)(end - data) - at, step, due)) break;
         at = keep = (size_t)(end - data) + 1;
     }
     return keep;
 }
 
-static mega_status cut_back(const char *path, int64_t step, bool events)
+static mega_status cut_back(const char *path, int64_t step, bool due, bool events)
 {
     struct mega_map map;
     MEGA_TRY(mega_map_open(&map, path));
     const void *data = map.data;
-    size_t keep = events ? mega_tfevents_keep(data, map.size, step)
-                         : log_keep(data, map.size, step),
+    size_t keep = events ? mega_tfevents_keep(data, map.size, step, due ? "valid/" : NULL)
+                         : log_keep(data, map.size, step, due),
            all = map.size;
     mega_map_close(&map);
     if (keep < all && truncate(path, (off_t)keep)) return mega_fail_errno("shorten", path);
     return MEGA_OK;
 }
 
-static mega_status open_file(const char *path, int64_t step, bool events, int *fd)
+static mega_status open_file(const char *path, int64_t step, bool due, bool events, int *fd)
 {
-    if (step >= 0 && mega_path_exists(path)) MEGA_TRY(cut_back(path, step, events));
+    if (step >= 0 && mega_path_exists(path)) MEGA_TRY(cut_back(path, step, due, events));
     *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     return *fd < 0 ? mega_fail_errno("open", path) : MEGA_OK;
 }
@@ -81,13 +83,13 @@ static mega_status write_all(int fd, const char *path, const struct mega_text *t
 
 /* the event file's name must begin so for TensorBoard to find it; one file a run */
 mega_status mega_sinks_open(struct mega_sinks *s, const struct mega_run_folder *f, int64_t step,
-    const struct mega_screen *screen)
+    bool due, const struct mega_screen *screen)
 {
     *s = (struct mega_sinks){ .log_fd = -1, .events_fd = -1, .screen = *screen };
     mega_run_folder_path(f, s->log_path, "log.jsonl");
     mega_run_folder_path(f, s->events_path, "events.out.tfevents.1.mega");
-    MEGA_TRY(open_file(s->log_path, step, false, &s->log_fd));
-    MEGA_TRY(open_file(s->events_path, step, true, &s->events_fd));
+    MEGA_TRY(open_file(s->log_path, step, due, false, &s->log_fd));
+    MEGA_TRY(open_file(s->events_path, step, due, true, &s->events_fd));
     if (lseek(s->events_fd, 0, SEEK_END) > 0) return MEGA_OK;
     mega_text_clear(&s->buffer);
     mega_tfevents_version(&s->buffer, mega_date_s());
@@ -103,8 +105,6 @@ void mega_sinks_close(struct mega_sinks *s)
 }
 
 /* ---- writing ---- */
-
-static const char *const kinds[] = { "train", "valid", "note" };
 
 static void print_json(struct mega_text *to, const struct mega_record *r)
 {

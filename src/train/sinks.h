@@ -45,9 +45,10 @@ struct mega_sinks {
     char log_path[1280], events_path[1280];
 };
 
-/* Opens the files of a run, cut back to `step` (-1: a fresh run). */
+/* Opens the files of a run, cut back to `step` (-1: a fresh run); with `due`, also what the
+ * validation after `step` wrote is cut, since that will be run again. */
 mega_status mega_sinks_open(struct mega_sinks *s, const struct mega_run_folder *f, int64_t step,
-    const struct mega_screen *screen);
+    bool due, const struct mega_screen *screen);
 void mega_sinks_close(struct mega_sinks *s);
 
 /* To log.jsonl and the event file. */

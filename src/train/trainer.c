@@ -87,7 +87,7 @@ static mega_status begin_fresh(struct trainer *t)
 {
     char path[1280];
     struct mega_text full = { 0 }, given = { 0 };
-    MEGA_TRY(mega_run_folder_create(&t->folder, t->q->run));
+    MEGA_TRY(mega_run_folder_create(&t->folder, t->q->run, t->q->resume));
     mega_recipe_print(&t->recipe, &full);
     mega_status status = full.failed ? mega_fail(MEGA_NO_MEMORY, "no memory for the recipe")
                                      : mega_file_read(t->q->recipe, &given);
@@ -102,7 +102,7 @@ static mega_status begin_fresh(struct trainer *t)
     mega_text_done(&full);
     mega_text_done(&given);
     t->progress = (struct mega_progress){ .best_step = -1 };
-    return status ? status : mega_sinks_open(&t->sinks, &t->folder, -1, &t->q->screen);
+    return status ? status : mega_sinks_open(&t->sinks, &t->folder, -1, false, &t->q->screen);
 }
 
 /* the newest checkpoint that is whole, or -1 */
@@ -133,6 +133,24 @@ static mega_status compare_recipes(
     return status;
 }
 
+/* What belongs to the checkpoint of the present step beside its folder. */
+static mega_status settle(struct trainer *t)
+{
+    const struct mega_progress *p = &t->progress;
+    char step[1280], path[1280];
+    mega_run_folder_path(&t->folder, step, "step-%06lld", (long long)p->step);
+    mega_run_folder_path(
+        &t->folder, path, "step-%06lld/reference.safetensors", (long long)p->step);
+    if (!mega_path_exists(path)) MEGA_TRY(mega_reference_store(t->run, t->model, step));
+    if (mega_run_folder_link(&t->folder, "latest") != p->step)
+        MEGA_TRY(mega_run_folder_point(&t->folder, "latest", p->step));
+    mega_run_folder_path(&t->folder, path, "step-%06lld", (long long)p->best_step);
+    if (p->best_step >= 0 && mega_path_exists(path) &&
+        mega_run_folder_link(&t->folder, "best") != p->best_step)
+        MEGA_TRY(mega_run_folder_point(&t->folder, "best", p->best_step));
+    return mega_run_folder_retain(&t->folder, t->recipe.train.keep);
+}
+
 static mega_status begin_again(struct trainer *t)
 {
     char path[1280];
@@ -146,9 +164,14 @@ static mega_status begin_again(struct trainer *t)
     if (!status) status = newest(t, &step);
     t->progress = (struct mega_progress){ .best_step = -1 };
     struct mega_training_state state = state_of(t);
-    if (!status && step >= 0) status = mega_checkpoint_load(&t->folder, step, t->model, &state);
+    if (!status && step >= 0) {
+        status = mega_checkpoint_load(&t->folder, step, t->model, &state);
+        /* a kill may have come right after the checkpoint was whole */
+        if (!status) status = settle(t);
+    }
     if (!status)
-        status = mega_sinks_open(&t->sinks, &t->folder, t->progress.step, &t->q->screen);
+        status = mega_sinks_open(
+            &t->sinks, &t->folder, t->progress.step, t->progress.due != 0, &t->q->screen);
     /* an obeyed change is written down: the full recipe shows the new value, the manifest both
      */
     if (!status && changes.size) {
@@ -348,13 +371,8 @@ static mega_status validate(struct trainer *t)
 static mega_status save(struct trainer *t)
 {
     struct mega_training_state state = state_of(t);
-    char path[1280];
     MEGA_TRY(mega_checkpoint_save(&t->folder, t->model, t->config.data, &state));
-    mega_run_folder_path(&t->folder, path, "step-%06lld", (long long)t->progress.step);
-    MEGA_TRY(mega_reference_store(t->run, t->model, path));
-    if (t->progress.best_step == t->progress.step && !t->progress.due)
-        MEGA_TRY(mega_run_folder_point(&t->folder, "best", t->progress.step));
-    return mega_run_folder_retain(&t->folder, t->recipe.train.keep);
+    return settle(t);
 }
 
 /* ---- the loop ---- */
@@ -448,7 +466,7 @@ static mega_status train(struct trainer *t)
 {
     MEGA_TRY(open_data(t));
     MEGA_TRY(open_model(t));
-    bool again = t->q->resume && mega_path_exists(t->q->run);
+    bool again = t->q->resume && mega_run_folder_begun(t->q->run);
     MEGA_TRY(again ? begin_again(t) : begin_fresh(t));
     mega_sinks_line(&t->sinks,
         "%s: %lld rows to train on, %lld to validate; %lld parameters; %d threads, %s",
@@ -471,6 +489,9 @@ mega_status mega_train(const struct mega_train_request *q)
     char own[1280];
     const char *recipe = q->recipe;
     if (!recipe) {
+        if (!mega_run_folder_begun(q->run))
+            return mega_fail(MEGA_BAD_ARGUMENT,
+                "%s holds no run to go on with: give the RECIPE of a new one", q->run);
         snprintf(own, sizeof own, "%.1100s/recipe.full.yaml", q->run);
         recipe = own;
     }

@@ -1,5 +1,6 @@
 # What the command-line tests share. Run as: MEGA=path/to/mega test/cli/<name>.sh
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "FAILED: ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 mega=${MEGA:?}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cases=$here/../cases
@@ -21,7 +22,7 @@ refused() {
     grep -qF -- "$text" err || fail "$* said: $(cat err); expected: $text"
 }
 
-# tiny FILE ROWS [KEY=VALUE...]: a recipe of a small ListOps model over one file of rows
+# tiny FILE: a recipe of a small ListOps model over one file of rows
 tiny() {
     cat <<END
 task: { name: listops, train: "$1", valid: "$1" }
@@ -35,3 +36,14 @@ model_of() { sha256sum <"$1/step-$(printf %06d "$2")/model.safetensors"; }
 
 # log lines of a run without what depends on the clock
 plain_log() { sed 's/, "seconds".*//' "$1/log.jsonl"; }
+
+# the tags of a run's TensorBoard events, in order
+events() { grep -aoE '(train|valid)/[a-z_]+' "$1"/events.out.tfevents.*; }
+
+# same_run RUN RUN STEPS: equal final models, equal logs, one line an update
+same_run() {
+    [[ $(model_of "$1" "$3") == "$(model_of "$2" "$3")" ]] || fail "$2 ends in another model than $1"
+    diff <(plain_log "$1") <(plain_log "$2") >differences || fail "$2 has another log than $1: $(head differences)"
+    [[ $(grep -c '"kind": "train"' "$2/log.jsonl") == "$3" ]] || fail "$2: not one line an update"
+    cmp <(events "$1") <(events "$2") || fail "$2 has other TensorBoard events than $1"
+}
