@@ -10,24 +10,29 @@
 #include <string.h>
 
 #include "golden/case.h"
-#include "golden/optim_case.h"
 
+/* a module's name, or how it begins ("..*"); what runs a case of it, and a whole training run
+ */
 static const struct {
     const char *module;
-    golden_adapter *run;
+    golden_adapter *run, *train;
 } adapters[] = {
-    { "SequenceNorm", golden_norm },
-    { "RealNumberEmbedding", golden_number_embedding },
-    { "SimpleRelativePositionalBias", golden_simple_bias },
-    { "RotaryRelativePositionalBias", golden_rotary_bias },
-    { "MultiHeadEMA", golden_ema },
-    { "MultiHeadEMA.step", golden_ema_step },
-    { "MovingAverageGatedAttention", golden_attention },
-    { "NormalizedFeedForwardNetwork", golden_feed_forward },
-    { "MegaSentenceEncoderLayer", golden_layer },
-    { "LRAModel", golden_lra_model },
-    { "LRAModel+LRACrossEntropyCriterion", golden_lra_model },
-    { "SCRawModel", golden_speech_model },
+    { "SequenceNorm", golden_norm, NULL },
+    { "RealNumberEmbedding", golden_number_embedding, NULL },
+    { "SimpleRelativePositionalBias", golden_simple_bias, NULL },
+    { "RotaryRelativePositionalBias", golden_rotary_bias, NULL },
+    { "MultiHeadEMA", golden_ema, NULL },
+    { "MultiHeadEMA.step", golden_ema_step, NULL },
+    { "MovingAverageGatedAttention", golden_attention, NULL },
+    { "NormalizedFeedForwardNetwork", golden_feed_forward, NULL },
+    { "MegaSentenceEncoderLayer", golden_layer, NULL },
+    { "LRAModel", golden_lra_model, golden_train },
+    { "LRAModel+LRACrossEntropyCriterion", golden_lra_model, NULL },
+    { "SCRawModel", golden_speech_model, golden_train },
+    { "lr_scheduler.*", golden_schedule, NULL },
+    { "megalodon.optim.lr_scheduler*", golden_schedule, NULL },
+    { "fairseq.optim.adam.Adam*", golden_adam, NULL },
+    { "torch.optim.AdamW*", golden_adam, NULL },
 };
 
 struct options {
@@ -40,12 +45,26 @@ struct counts {
     int passed, failed, unsupported, later;
 };
 
+static bool matches(const char *pattern, const char *name)
+{
+    size_t n = strlen(pattern);
+    return pattern[n - 1] == '*' ? !strncmp(pattern, name, n - 1) : !strcmp(pattern, name);
+}
+
 static golden_adapter *find_adapter(const struct golden_case *c)
 {
-    if (!strcmp(golden_meta(c, "cfg.arch"), "lra")) return golden_train;
+    bool train = !strcmp(golden_meta(c, "kind"), "train");
     for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++)
-        if (!strcmp(adapters[i].module, golden_meta(c, "module"))) return adapters[i].run;
+        if (matches(adapters[i].module, golden_meta(c, "module")))
+            return train ? adapters[i].train : adapters[i].run;
     return NULL;
+}
+
+/* what official files hold beside weights (Mega section 9.1) */
+static bool is_idle(const char *name)
+{
+    return strstr(name, "num_batches_tracked") || strstr(name, "_float_tensor") ||
+           strstr(name, "version");
 }
 
 /* what nobody looked at makes a case unsupported */
@@ -56,10 +75,11 @@ static void check_complete(struct golden_case *c)
             golden_unsupported(c, "%s is not known", c->file->meta[i].key);
     for (int i = 0; i < c->file->n; i++) {
         const char *name = c->file->tensor[i].name;
-        bool result = !strncmp(name, "out.", 4) || !strncmp(name, "grad.", 5) ||
-                      !strncmp(name, "final.", 6);
-        if (result && !c->compared[i]) golden_unsupported(c, "%s is not compared", name);
+        bool given = !strncmp(name, "in.", 3) || !strncmp(name, "param.", 6);
+        if (given ? !c->used[i] && !is_idle(name) : !c->compared[i])
+            golden_unsupported(c, "%s is not %s", name, given ? "used" : "compared");
     }
+    if (c->worst > 1) golden_fail(c, "%s", c->worst_reason);
 }
 
 static double largest_gradient(const struct mega_safetensors *s)
@@ -78,28 +98,25 @@ static double tolerance(const struct golden_case *c, const char *key, double fal
     return *text ? strtod(text, NULL) : fallback;
 }
 
-static int run_case(
-    const struct mega_safetensors *s, const struct options *o, struct golden_result *r)
+static void run_case(struct golden_case *c, const struct options *o)
 {
-    const char *name = mega_safetensors_meta(s, "case");
-    if (name && !strncmp(name, "optim/", 6)) return golden_optim_case(s, r);
-    struct golden_case c = { .file = s, .result = r, .verbose = o->verbose };
-    c.compared = calloc((size_t)s->n + 1, sizeof *c.compared);
-    c.read = calloc((size_t)s->n_meta + 1, sizeof *c.read);
-    c.tol_out = tolerance(&c, "tol_out_rel", 2e-5);
-    c.tol_grad = tolerance(&c, "tol_grad_rel", 5e-5);
-    c.grad_floor = largest_gradient(s) / 100;
-    golden_adapter *adapter = find_adapter(&c);
-    if (!adapter)
-        golden_unsupported(
-            &c, "module %s belongs to a later capability", golden_meta(&c, "module"));
-    else if (golden_check(&c, mega_context_new(&c.context, &o->context)))
-        adapter(&c);
-    if (adapter) check_complete(&c);
-    mega_context_free(c.context);
-    free(c.compared);
-    free(c.read);
-    return c.status;
+    c->used = calloc((size_t)c->file->n + 1, sizeof *c->used);
+    c->compared = calloc((size_t)c->file->n + 1, sizeof *c->compared);
+    c->read = calloc((size_t)c->file->n_meta + 1, sizeof *c->read);
+    c->tol_out = tolerance(c, "tol_out_rel", 2e-5);
+    c->tol_grad = tolerance(c, "tol_grad_rel", 5e-5);
+    c->grad_floor = largest_gradient(c->file) / 100;
+    golden_adapter *adapter = find_adapter(c);
+    if (!adapter) {
+        golden_unsupported(c, "later capability: module %s", golden_meta(c, "module"));
+    } else if (golden_check(c, mega_context_new(&c->context, &o->context))) {
+        adapter(c);
+        check_complete(c);
+    }
+    mega_context_free(c->context);
+    free(c->used);
+    free(c->compared);
+    free(c->read);
 }
 
 /* "mega/cross_nomask" stands on a line of the list */
@@ -119,22 +136,19 @@ static void run_file(const char *path, const struct options *o, struct counts *c
 {
     static const char *const words[] = { "pass", "fail", "unsupported" };
     struct mega_safetensors s;
-    struct golden_result r = { 0 };
-    int status = GOLDEN_FAILED;
-    if (mega_safetensors_open(&s, path)) {
-        snprintf(r.reason, sizeof r.reason, "%s", mega_message());
-    } else {
-        status = run_case(&s, o, &r);
+    struct golden_case c = { .file = &s, .verbose = o->verbose };
+    if (golden_check(&c, mega_safetensors_open(&s, path))) {
+        run_case(&c, o);
         mega_safetensors_close(&s);
     }
-    if (status == GOLDEN_UNSUPPORTED && is_later(o, path)) {
+    if (c.verdict == GOLDEN_UNSUPPORTED && is_later(o, path)) {
         counts->later++;
         return;
     }
-    printf("%s %s%s%s\n", words[status], path, status ? ": " : "", status ? r.reason : "");
-    counts->passed += status == GOLDEN_PASSED;
-    counts->failed += status == GOLDEN_FAILED;
-    counts->unsupported += status == GOLDEN_UNSUPPORTED;
+    printf("%s %s%s%s\n", words[c.verdict], path, c.verdict ? ": " : "", c.reason);
+    counts->passed += c.verdict == GOLDEN_PASSED;
+    counts->failed += c.verdict == GOLDEN_FAILED;
+    counts->unsupported += c.verdict == GOLDEN_UNSUPPORTED;
 }
 
 static void run_path(const char *path, const struct options *o, struct counts *counts)

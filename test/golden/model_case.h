@@ -16,7 +16,10 @@ struct mega_model_config golden_model_config(
 bool golden_model_open(
     struct golden_case *c, struct golden_model *g, const struct mega_model_config *config);
 void golden_model_close(struct golden_model *g); /* also after an open that failed */
-struct mega_rows golden_model_rows(
-    struct golden_model *g, const mega_tensor *text, const int32_t *len);
+
+/* The rows of `text` [B, T]: places by lengths and, for tokens, by what is not the pad symbol.
+ * `len` is borrowed. */
+void golden_model_rows(struct golden_model *g, const mega_tensor *text, const int32_t *len,
+    struct mega_rows *rows);
 
 #endif
