@@ -28,14 +28,47 @@ static mega_status choose_isa(mega_context *c, const char *name)
         "instruction set '%s' is not known, expected base, avx2 or avx512", name);
 }
 
+static bool is_room(const char *name, size_t n)
+{
+    static const char *const rooms[] = { "onednn", "cpu" };
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        if (strlen(rooms[i]) == n && !memcmp(rooms[i], name, n)) return true;
+    return false;
+}
+
 static mega_status choose_rooms(mega_context *c, const char *rooms)
 {
     if (!rooms) return MEGA_OK;
-    if (strlen(rooms) >= sizeof c->rooms)
-        return mega_fail(
-            MEGA_BAD_ARGUMENT, "rooms '%s': expected a list of onednn, cpu, or none", rooms);
-    strcpy(c->rooms, strcmp(rooms, "none") ? rooms : "");
     c->limits.rooms = c->rooms;
+    if (!strcmp(rooms, "none")) return MEGA_OK;
+    bool known = strlen(rooms) < sizeof c->rooms;
+    for (const char *at = rooms; known; at++) {
+        size_t n = strcspn(at, ",");
+        known = is_room(at, n);
+        at += n;
+        if (!*at) break;
+    }
+    if (!known)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "rooms '%s': expected onednn, cpu, both with a comma between, or none", rooms);
+    strcpy(c->rooms, rooms);
+    return MEGA_OK;
+}
+
+static mega_status choose_threads(int asked, const char *variable, int *threads)
+{
+    enum { MOST = 1024 };
+    char *end = NULL;
+    long n = asked;
+    if (!asked && variable) {
+        n = strtol(variable, &end, 10);
+        if (*end || end == variable || n < 1 || n > MOST)
+            return mega_fail(MEGA_BAD_ARGUMENT,
+                "MEGA_THREADS is '%s', expected a number from 1 to %d", variable, MOST);
+    }
+    if (n < 0 || n > MOST)
+        return mega_fail(MEGA_BAD_ARGUMENT, "%ld threads: expected 1 to %d", n, MOST);
+    *threads = (int)n;
     return MEGA_OK;
 }
 
@@ -48,14 +81,12 @@ mega_status mega_context_new(mega_context **out, const struct mega_context_optio
     if (!c) return mega_fail(MEGA_NO_MEMORY, "no memory for a context");
     c->log = (struct mega_log){ options->log, options->log_arg };
     c->log_dispatch = options->log_dispatch;
-    const char *threads = given(NULL, "MEGA_THREADS");
-    int n = options->threads ? options->threads : threads ? atoi(threads) : 0;
-    mega_status status = n < 0 || n > 1024
-                             ? mega_fail(MEGA_BAD_ARGUMENT, "%d threads: expected 1 to 1024", n)
-                             : MEGA_OK;
+    int threads = 0; /* as many as there are */
+    mega_status status =
+        choose_threads(options->threads, given(NULL, "MEGA_THREADS"), &threads);
     if (!status) status = choose_isa(c, given(options->isa, "MEGA_ISA"));
     if (!status) status = choose_rooms(c, given(options->rooms, "MEGA_ROOMS"));
-    if (!status) status = mega_work_init(&c->work, n);
+    if (!status) status = mega_work_init(&c->work, threads);
     if (status) {
         free(c);
         return status;
