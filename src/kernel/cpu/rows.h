@@ -46,6 +46,9 @@ struct mega_cpu_rows {
     /* dx = dy * act'(x + bias) */
     void (*act_slope)(enum mega_act act, float *dx, const float *dy, const float *x,
         const float *bias, int64_t n);
+    /* both at once: y = act(x + bias), dx = dy * act'(x + bias) */
+    void (*act_both)(enum mega_act act, float *y, float *dx, const float *dy, const float *x,
+        const float *bias, int64_t n);
 
     /* the largest element; -infinity for n = 0 */
     float (*most)(const float *x, int64_t n);

@@ -54,6 +54,20 @@ static void row_act_slope(
 #undef LOOP
 }
 
+static void row_act_both(enum mega_act act, float *y, float *dx, const float *dy,
+    const float *x, const float *bias, int64_t n)
+{
+#define LOOP(a)                                                                                \
+    for (int64_t j = 0; j < n; j += VEC) {                                                     \
+        struct vec_jet f = vec_act_jet(a, plus_bias(x, bias, j, n));                           \
+        vec d = vec_get(dy + j, n - j) * f.slope;                                              \
+        vec_put(y + j, f.value, n - j);                                                        \
+        vec_put(dx + j, d, n - j);                                                             \
+    }
+    VEC_EACH_ACT(act, LOOP)
+#undef LOOP
+}
+
 static float row_most(const float *x, int64_t n)
 {
     vec most = vec_all(-INFINITY);
@@ -130,6 +144,7 @@ const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows) = {
     .erf = row_erf,
     .act = row_act,
     .act_slope = row_act_slope,
+    .act_both = row_act_both,
     .most = row_most,
     .exp_sum = row_exp_sum,
     .softmax_slope = row_softmax_slope,
