@@ -69,11 +69,11 @@ static void time_trial(struct mega_trial *t, int64_t turns, double ms[2])
 }
 
 static void print(const struct bench *b, const struct mega_problem *p,
-    const struct mega_kernel_entry *e, const double ms[2], double flops, double bytes)
+    const struct mega_kernel_entry *e, const double ms[2], const struct mega_call *c)
 {
-    /* backward: twice the products, and every operand's gradient */
     for (int k = 0; k < 2; k++) {
-        double f = flops * (k + 1), m = bytes * (k + 1);
+        double f, m;
+        (k ? mega_op_cost_back : mega_op_cost)(c, &f, &m);
         double by_flops = f / b->peak.fma_all * 1e-6, by_bytes = m / b->peak.copy_all * 1e-6,
                limit = fmax(by_flops, by_bytes);
         const char *pass = k ? "backward" : "forward";
@@ -101,7 +101,7 @@ static mega_status time_kernel(
     const struct bench *b, const struct mega_problem *p, const struct mega_kernel_entry *e)
 {
     struct mega_trial t;
-    double ms[2], flops, bytes;
+    double ms[2];
     if (!e->kernel->backward) {
         leave_out(p->name, e, "it has no backward pass");
         return MEGA_OK;
@@ -111,8 +111,7 @@ static mega_status time_kernel(
         leave_out(p->name, e, t.refusal);
     } else {
         time_trial(&t, b->o->turns, ms);
-        mega_op_cost(&t.call, &flops, &bytes);
-        print(b, p, e, ms, flops, bytes);
+        print(b, p, e, ms, &t.call);
         fflush(stdout);
     }
     mega_trial_close(&t);

@@ -79,11 +79,12 @@ static void keep_carry(mega_run *r, size_t mark, struct mega_carry *c)
 struct place {
     char path[256];
     uint64_t hash;
+    int chains;
 };
 
 static struct place enter(mega_run *r, const struct mega_block *b)
 {
-    struct place before = { .hash = r->path_hash };
+    struct place before = { .hash = r->path_hash, .chains = r->n_chains };
     memcpy(before.path, r->path, sizeof before.path);
     snprintf(r->path, sizeof r->path, "%s", b->path);
     r->path_hash = mega_hash_join(mega_hash_text(b->path), (uint64_t)b->repeat);
@@ -94,6 +95,7 @@ static void leave(mega_run *r, const struct place *before)
 {
     memcpy(r->path, before->path, sizeof r->path);
     r->path_hash = before->hash;
+    r->n_chains = before->chains;
 }
 
 void run_record_block(mega_run *r, enum record_kind kind, struct block_record *b)

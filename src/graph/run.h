@@ -10,6 +10,7 @@
 
 #include "graph/context.h"
 #include "graph/param.h"
+#include "graph/profile.h"
 #include "op/op.h"
 
 typedef struct mega_run mega_run;
@@ -61,9 +62,13 @@ mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site);
 /* The key of a place of use: what mega_run_call gives an op for random numbers. */
 uint64_t mega_run_site(const mega_run *r, const char *site);
 
-/* The same for a region: false in a healthy run means that nobody accepts: go on with the
- * chain. */
+/* The same for a region: false in a healthy run means that nobody accepts: go on with the chain
+ * of plain ops and say where it ends (for the profile; the end of a block ends it too). */
 bool mega_run_region(mega_run *r, struct mega_call *c, const char *site);
+void mega_run_chain_end(mega_run *r);
+
+/* From now on ops are timed into `p`, which the caller keeps; NULL: no longer. */
+void mega_run_profile(mega_run *r, struct mega_profile *p);
 
 /* Where gradients start: d(total) / d(t) = each, for every element; or a whole cotangent of t's
  * shape. */

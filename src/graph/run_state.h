@@ -10,8 +10,9 @@ enum record_kind { RECORD_OP, RECORD_BLOCK_BEGIN, RECORD_BLOCK_END, RECORD_RECOM
 struct record {
     struct record *before;
     enum record_kind kind;
-    struct mega_call call;      /* OP */
-    struct block_record *block; /* the others */
+    struct mega_call call;       /* OP */
+    const struct mega_op *chain; /* OP: the refused region in whose place it stands */
+    struct block_record *block;  /* the others */
 };
 
 struct block_record {
@@ -27,6 +28,7 @@ struct memo_entry {
     const struct mega_kernel *kernel;
     void *prepared;
 };
+enum { CHAIN_MOST = 8 };   /* refused regions inside each other */
 enum { MEMO_SIZE = 8192 }; /* entries; forgotten at a begin when three quarters are in use */
 
 struct mega_run {
@@ -44,6 +46,10 @@ struct mega_run {
     struct mega_cell *set_cells; /* MODEL cells with a next value */
     struct memo_entry *memo;
     int memo_used;
+    struct mega_profile *profile; /* or NULL */
+    const struct mega_op
+        *chain[CHAIN_MOST]; /* refused regions that we are in, innermost last */
+    int n_chains;
 };
 
 struct mega_stream {
@@ -57,6 +63,13 @@ struct mega_stream {
         bool set;
     } * cell; /* by mega_cell.index */
 };
+
+/* the region in whose place the present ops stand; NULL: none */
+static inline const struct mega_op *run_chain(const mega_run *r)
+{
+    int n = r->n_chains < CHAIN_MOST ? r->n_chains : CHAIN_MOST;
+    return n ? r->chain[n - 1] : NULL;
+}
 
 /* the gradient of t, made (unfilled) if there is none yet; NULL after an error */
 mega_tensor *run_gradient(mega_run *r, mega_tensor *t);

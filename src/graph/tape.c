@@ -90,13 +90,17 @@ static bool collect_inputs(mega_run *r, const struct mega_call *c, struct mega_g
     return true;
 }
 
-static void op_backward(mega_run *r, const struct mega_call *c)
+static void op_backward(mega_run *r, const struct record *rec)
 {
+    const struct mega_call *c = &rec->call;
     struct mega_grads g = { .touched = ~0u };
     if (!collect_outputs(c, &g) || !collect_inputs(r, c, &g)) return;
     if (!(r->args.mode & MEGA_RUN_DRY)) {
+        double start = mega_profile_start(r->profile);
         mega_arena_release(&c->work->scratch[c->work->threads], 0);
         c->kernel->backward(c, &g);
+        if (r->profile)
+            mega_profile_call(r->profile, c, MEGA_PROFILE_BACKWARD, rec->chain, start);
     }
     for (int i = 0; i < c->op->n_in; i++) {
         if (!g.in[i]) continue;
@@ -109,7 +113,7 @@ void run_walk_back(mega_run *r, struct record *stop)
 {
     for (struct record *rec = r->last; rec != stop && !r->status; rec = rec->before) {
         if (rec->kind == RECORD_OP)
-            op_backward(r, &rec->call);
+            op_backward(r, rec);
         else
             block_backward(r, rec);
     }

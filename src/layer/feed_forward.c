@@ -57,5 +57,6 @@ mega_tensor *mega_feed_forward_run(mega_run *r, const struct mega_feed_forward *
     t = mega_dropout_run(r, &f->drop_hidden, t, rows);
     t = linear(r, t, f->down, f->down_bias, MEGA_ACT_LINEAR); /* [B, T, D] */
     t = add(r, mega_dropout_run(r, &f->drop_out, t, rows), x);
+    mega_run_chain_end(r);
     return o->prenorm ? t : mega_norm_run(r, &f->norm, t);
 }

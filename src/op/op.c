@@ -71,3 +71,10 @@ void mega_op_cost(const struct mega_call *c, double *flops, double *bytes)
     for (int i = 0; i < MEGA_OUT; i++)
         if (c->out[i]) *bytes += (double)mega_size(c->out[i]);
 }
+
+void mega_op_cost_back(const struct mega_call *c, double *flops, double *bytes)
+{
+    mega_op_cost(c, flops, bytes);
+    *flops *= 2;
+    *bytes *= 2;
+}

@@ -111,4 +111,8 @@ static inline double mega_grad_out(
 /* FLOPs and least bytes of a call: the op's own count, or every operand once. */
 void mega_op_cost(const struct mega_call *c, double *flops, double *bytes);
 
+/* The same for the backward pass: a product comes back as two of its size, and every operand as
+ * itself and its gradient. */
+void mega_op_cost_back(const struct mega_call *c, double *flops, double *bytes);
+
 #endif

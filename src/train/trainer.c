@@ -32,6 +32,7 @@ struct trainer {
     struct mega_text config; /* config.json */
     int64_t last_update;     /* the run ends there at the latest */
     double started_s, peak_gflops;
+    bool warm;       /* an update was made since the program began */
     double window_s; /* since the last line on the screen */
     int64_t window_tokens;
     double window_flops;
@@ -79,6 +80,7 @@ static mega_status open_model(struct trainer *t)
     MEGA_TRY(mega_run_new(&t->run, t->q->context));
     MEGA_TRY(
         mega_optimizer_init(&t->optimizer, &t->q->context->work, t->model, &t->recipe.adam));
+    t->optimizer.profile = t->q->profile;
     return mega_classify_config(t->task, t->model, &t->config);
 }
 
@@ -210,7 +212,9 @@ static mega_status run_passes(struct trainer *t, struct update_result *result)
     for (int64_t k = 0; k < result->plan.passes; k++) {
         struct mega_batch *b;
         double loss;
+        double start = mega_profile_start(t->q->profile);
         MEGA_TRY(mega_feed_next(t->feed, &b));
+        mega_profile_stage(t->q->profile, "waiting for data", 0, start);
         if (k == 0) {
             result->plan = mega_feed_update(t->feed);
             units = units_of(t, &result->plan);
@@ -303,6 +307,20 @@ static mega_status update(struct trainer *t)
         p->position = 0;
     }
     return MEGA_OK;
+}
+
+/* the same, timed where a profile is wanted */
+static mega_status timed_update(struct trainer *t)
+{
+    struct mega_profile *p = t->q->profile;
+    double start = mega_profile_start(p);
+    mega_run_profile(t->run, p);
+    mega_status status = update(t);
+    mega_run_profile(t->run, NULL);
+    mega_profile_step(p, start);
+    if (!t->warm) mega_profile_forget(p);
+    t->warm = true;
+    return status;
 }
 
 /* ---- validation ---- */
@@ -437,7 +455,7 @@ static mega_status loop(struct trainer *t)
     while (!ended(t)) {
         const char *why = asked_to_stop(t);
         if (why) return leave(t, why);
-        MEGA_TRY(update(t));
+        MEGA_TRY(timed_update(t));
         MEGA_TRY(after_update(t));
     }
     return MEGA_OK;

@@ -13,6 +13,7 @@ struct mega_optimizer {
     struct mega_adam adam;
     struct mega_span *span; /* one for each parameter, in the store's order */
     int n_spans;
+    struct mega_profile *profile; /* or NULL */
 };
 
 mega_status mega_optimizer_init(struct mega_optimizer *o, struct mega_work *work, mega_model *m,

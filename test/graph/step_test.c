@@ -278,10 +278,14 @@ static void a_warm_step_allocates_nothing(void **state)
     static const char *const models[] = { "norm: layernorm", "norm: batchnorm, recompute: true",
         "norm: rmsnorm, prenorm: true, attention: laplace, bias: rotary" };
     static struct training t;
+    struct mega_profile *profile;
     double loss;
     if (!COUNTED) skip();
+    assert_int_equal(mega_profile_new(&profile), MEGA_OK);
     for (int i = 0; i < 6; i++) {
         start(&t, i < 3 ? &small : &large, models[i % 3], 2, NULL);
+        /* a profile changes nothing about it */
+        mega_run_profile(t.run, i % 2 ? profile : NULL);
         for (int64_t k = 0; k < 3; k++) step(&t, k, &loss);
         size_t peak = mega_run_peak(t.run);
         atomic_store(&allocations, 0);
@@ -292,6 +296,7 @@ static void a_warm_step_allocates_nothing(void **state)
         assert_true(mega_run_peak(t.run) == peak);
         done(&t);
     }
+    mega_profile_free(profile);
 }
 
 static size_t peak_of(const char *more, unsigned mode)
