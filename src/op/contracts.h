@@ -31,11 +31,13 @@ struct mega_attr_activation {
 
 /* add: a, b -> y, same shape */
 
-/* attention: exact single-head attention inside windows.
- * in: q [B,T,Z], k [B,T,Z], v [B,T,E], bias [2n-1] (optional, F32; entry n-1+j-i for query i
- * and key j of a window), past_k [B,P,Z], past_v [B,P,E] (optional: a stream's log; place p
- * lies at p modulo P, places before rows->place are valid) out: o [B,T,E]; weights [B,K,W,W]
- * only if attr.weights (K windows of at most W places; dense runs without a stream). */
+/* attention: exact attention of H heads inside windows, G heads of keys and values; query head
+ * h reads head h / (H / G) of them. A head is a range of columns (heads.h). in: q [B,T,H*d], k
+ * [B,T,G*d], v [B,T,G*dv], bias [2n-1] (optional, F32, for all heads; entry n-1+j-i for query i
+ * and key j of a window), past_k [B,P,G*d], past_v [B,P,G*dv] (optional: a stream's log; place
+ * p lies at p modulo P, places before rows->place are valid) out: o [B,T,H*dv]; weights
+ * [B,H*K,W,W] only if attr.weights (K windows of at most W places, those of head 0 first; dense
+ * runs without a stream). */
 enum mega_attention_fn { MEGA_ATTENTION_SOFTMAX, MEGA_ATTENTION_LAPLACE, MEGA_ATTENTION_RELU2 };
 #define MEGA_ATTENTION_CHOICES "softmax|laplace|relu2"
 struct mega_attr_attention {
@@ -45,6 +47,9 @@ struct mega_attr_attention {
     int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
                        document */
     double dropout; /* of the weights, after the function; only in TRAIN */
+    int64_t heads, kv_heads; /* H, 0: 1; G, which divides H, 0: H */
+    double scale;            /* factor of the scores; 0: what the function says, 1/sqrt(d) for
+                                softmax, else 1/keys counted */
 };
 enum {
     MEGA_ATTENTION_Q,

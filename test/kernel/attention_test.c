@@ -80,6 +80,32 @@ static void dropout_draws_the_same_in_every_tile(void **state)
     holds(&f, false);
 }
 
+/* q, k and v of H heads and G of keys and values */
+static void cut_into_heads(struct fixture *f, int64_t H, int64_t G)
+{
+    int64_t q[] = { B, T, H * Z }, k[] = { B, T, G * Z }, v[] = { B, T, G * E };
+    f->a->heads = H;
+    f->a->kv_heads = G;
+    f->e.call.in[MEGA_ATTENTION_Q] = mega_make_param(&f->m, 3, q, 0, 1);
+    f->e.call.in[MEGA_ATTENTION_K] = mega_make_param(&f->m, 3, k, 0, 1);
+    f->e.call.in[MEGA_ATTENTION_V] = mega_make_param(&f->m, 3, v, 0, 1);
+}
+
+static void heads_keep_to_their_columns(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    cut_into_heads(&f, 3, 3);
+    f.a->dropout = 0.3;
+    f.e.call.mode = MEGA_RUN_TRAIN;
+    f.e.call.now = (struct mega_now){ 7, 3 };
+    holds(&f, false);
+    begin(&f);
+    cut_into_heads(&f, 4, 2);
+    holds(&f, false);
+}
+
 static void padding_and_holes_are_seen_by_nobody(void **state)
 {
     (void)state;
@@ -137,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_rows_are_windows_of_many_tiles),
         cmocka_unit_test(dropout_draws_the_same_in_every_tile),
+        cmocka_unit_test(heads_keep_to_their_columns),
         cmocka_unit_test(padding_and_holes_are_seen_by_nobody),
         cmocka_unit_test(documents_keep_to_themselves),
         cmocka_unit_test(a_stream_sees_its_past_round_the_end_of_the_log),

@@ -5,7 +5,8 @@
  *   backward: s and w again;  dv = (w m)^T do,  dw = (do v^T) m,  ds = dw f'(s),
  *             dq = ds k / divisor,  dk = ds^T q / divisor,  dbias[j - i] = sum of ds
  *
- * with m the factors of dropout. Kept: the logarithm of each softmax's sum, [B T]. */
+ * with m the factors of dropout. Kept: the logarithm of each softmax's sum, [B T H]. A head is
+ * a range of columns; heads are more windows. */
 #include <math.h>
 
 #include "kernel/onednn/attention.h"
@@ -25,13 +26,14 @@ static bool accepts(const struct mega_call *c, const char **why)
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 {
     if (((const struct mega_attr_attention *)c->attr)->fn == MEGA_ATTENTION_SOFTMAX)
-        saved[0] = mega_shaped(MEGA_F32, 1, c->rows->B * c->rows->T, 0, 0, 0);
+        saved[0] =
+            mega_shaped(MEGA_F32, 1, c->rows->B * c->rows->T * mega_heads_of(c).H, 0, 0, 0);
 }
 
 /* scalar operations, as mega_lanes counts them: vectors do eight at a time */
 double attention_cost(const struct attention_plan *p)
 {
-    return (double)(p->c->rows->B * p->T) * (double)mega_window_most(p->c) *
+    return (double)(p->c->rows->B * p->T * p->n.H) * (double)mega_window_most(p->c) *
            (double)(p->Z + p->E) / 8;
 }
 
@@ -88,7 +90,7 @@ static void finish(const struct attention_plan *p, const struct block *b)
     for (int64_t r = 0; r < b->q.m; r++) {
         float sum = b->sum[r], *o = mega_matrix_row(b->o, r);
         if (sum > 0) p->f->scale(o, o, 1 / sum, p->E);
-        if (kept) kept[attention_row(p, &b->q, r)] = sum > 0 ? b->most[r] + logf(sum) : 0;
+        if (kept) kept[attention_sum(p, &b->q, r)] = sum > 0 ? b->most[r] + logf(sum) : 0;
     }
 }
 
@@ -97,9 +99,9 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     const struct attention_plan *p = arg;
     const struct attention_span *span = attention_find(p, lane);
     int64_t first = span->first + (lane - span->lane) * ATTENTION_QUERIES;
-    struct block b = { .q = attention_queries(p, span, first, scratch) };
+    struct block b = { .q = attention_queries(p, span, span->head, first, scratch) };
     b.score = mega_matrix_scratch(scratch, b.q.m, ATTENTION_KEYS);
-    b.o = mega_matrix_of(p->c->out[0], attention_row(p, &b.q, 0), 0);
+    b.o = mega_matrix_of(p->c->out[0], attention_row(p, &b.q, 0), span->head * p->E);
     b.most = mega_arena_get(scratch, (2 * ATTENTION_QUERIES + ATTENTION_KEYS) * sizeof *b.most);
     b.sum = b.most + ATTENTION_QUERIES;
     b.factor = b.sum + ATTENTION_QUERIES;

@@ -11,7 +11,8 @@ struct backward {
 /* What a lane sums for itself. dk and dv need none of this: a key's tiles belong to one lane.
  */
 struct share {
-    float *dq; /* [queries of the window, Z]; NULL: the window's only lane writes dq itself */
+    float *dq;    /* [queries of the window, heads of the span, Z]; NULL: the window's only lane
+                     writes dq itself */
     float *dbias; /* its middle; NULL: not wanted */
 };
 
@@ -29,7 +30,8 @@ struct block {
 static struct mega_matrix output_gradient(
     const struct backward *b, const struct attention_queries *q, struct mega_arena *scratch)
 {
-    struct mega_matrix dy = mega_matrix_of(b->g->out[0], attention_row(&b->p, q, 0), 0);
+    struct mega_matrix dy =
+        mega_matrix_of(b->g->out[0], attention_row(&b->p, q, 0), q->head * b->p.E);
     if (!mega_matrix_crowded(dy)) return dy;
     struct mega_matrix copy = mega_matrix_scratch(scratch, q->m, b->p.E);
     mega_matrix_copy(copy, dy, q->m, b->p.E);
@@ -37,11 +39,11 @@ static struct mega_matrix output_gradient(
 }
 
 static struct block block_of(const struct backward *b, const struct share *share,
-    const struct attention_span *span, int64_t first, struct mega_arena *scratch)
+    const struct attention_span *span, int64_t head, int64_t first, struct mega_arena *scratch)
 {
     const struct attention_plan *p = &b->p;
     struct block w = {
-        .b = b, .share = share, .q = attention_queries(p, span, first, scratch)
+        .b = b, .share = share, .q = attention_queries(p, span, head, first, scratch)
     };
     w.dy = output_gradient(b, &w.q, scratch);
     w.s = mega_matrix_scratch(scratch, w.q.m, ATTENTION_KEYS);
@@ -52,9 +54,9 @@ static struct block block_of(const struct backward *b, const struct share *share
     if (attention_keys(p, span, span->lo, end).n == end - span->lo) return w;
     /* the sum over all tiles is do o */
     w.mean = mega_arena_get(scratch, ATTENTION_QUERIES * sizeof *w.mean);
+    struct mega_matrix o = mega_matrix_of(p->c->out[0], attention_row(p, &w.q, 0), head * p->E);
     for (int64_t r = 0; r < w.q.m; r++)
-        w.mean[r] = p->f->dot(
-            mega_matrix_row(w.dy, r), mega_row(p->c->out[0], attention_row(p, &w.q, r)), p->E);
+        w.mean[r] = p->f->dot(mega_matrix_row(w.dy, r), mega_matrix_row(o, r), p->E);
     return w;
 }
 
@@ -72,7 +74,7 @@ static void row_backward(const struct block *w, const struct attention_keys *k, 
     switch (p->a->fn) {
     case MEGA_ATTENTION_SOFTMAX: {
         const float *log_sum = p->c->saved[0]->data;
-        f->exp_sum(s, s, log_sum[attention_row(p, &w->q, r)], n);
+        f->exp_sum(s, s, log_sum[attention_sum(p, &w->q, r)], n);
         f->softmax_slope(d, d, s, w->mean ? w->mean[r] : f->dot(s, d, n), n);
         break;
     }
@@ -95,7 +97,8 @@ static void tile_backward(struct block *w, const struct attention_keys *k)
 {
     const struct attention_plan *p = &w->b->p;
     mega_tensor *const *to = w->b->g->in;
-    int64_t m = w->q.m, row = w->q.span->b * p->T + k->first;
+    int64_t m = w->q.m, row = w->q.span->b * p->T + k->first,
+            group = mega_heads_group(&p->n, w->q.head);
     attention_scores(p, &w->q, k, w->s);
     mega_gemm("NT", m, k->n, p->E, w->dy, k->v, w->d, false);
     for (int64_t r = 0; r < m; r++) row_backward(w, k, r);
@@ -103,8 +106,11 @@ static void tile_backward(struct block *w, const struct attention_keys *k)
     w->begun = true;
     if (k->first < 0) return;
     if (to[K])
-        mega_gemm("TN", k->n, p->Z, m, w->d, w->q.q, mega_matrix_of(to[K], row, 0), true);
-    if (to[V]) mega_gemm("TN", k->n, p->E, m, w->s, w->dy, mega_matrix_of(to[V], row, 0), true);
+        mega_gemm(
+            "TN", k->n, p->Z, m, w->d, w->q.q, mega_matrix_of(to[K], row, group * p->Z), true);
+    if (to[V])
+        mega_gemm(
+            "TN", k->n, p->E, m, w->s, w->dy, mega_matrix_of(to[V], row, group * p->E), true);
 }
 
 /* dq of a block, to the share or to where it belongs */
@@ -113,13 +119,17 @@ static void give(const struct block *w)
     const struct attention_plan *p = &w->b->p;
     const struct attention_span *span = w->q.span;
     bool add = !w->share->dq && (w->b->g->add >> Q & 1);
+    int64_t width = span->heads * p->Z;
+    struct mega_matrix all =
+        w->share->dq
+            ? (struct mega_matrix){ w->share->dq + (w->q.first - span->first) * width +
+                                        (w->q.head - span->head) * p->Z,
+                  width }
+            : mega_matrix_of(w->b->g->in[Q], attention_row(p, &w->q, 0), w->q.head * p->Z);
     for (int64_t r = 0; r < w->q.m; r++) {
         int64_t i = w->q.first + r;
         float by = (float)(1 / mega_window_divisor(p->c, &span->window, i));
-        float *dq = mega_matrix_row(w->dq, r);
-        float *to = w->share->dq
-                        ? w->share->dq + (i - span->first) * p->Z
-                        : (float *)mega_row(w->b->g->in[Q], attention_row(p, &w->q, r));
+        float *dq = mega_matrix_row(w->dq, r), *to = mega_matrix_row(all, r);
         if (!w->begun) attention_clear(dq, dq + p->Z);
         if (add)
             p->f->add_scaled(to, dq, by, p->Z);
@@ -132,18 +142,38 @@ static void give(const struct block *w)
 static void begin_keys(
     const struct backward *b, const struct attention_span *span, int64_t from, int64_t to)
 {
-    for (int i = K; i <= V; i++)
-        for (int64_t j = from < 0 ? 0 : from; b->g->in[i] && !(b->g->add >> i & 1) && j < to;
-             j++) {
-            float *row = mega_row(b->g->in[i], span->b * b->p.T + j);
-            attention_clear(row, row + mega_width(b->g->in[i]));
+    int64_t group = mega_heads_group(&b->p.n, span->head), first = from < 0 ? 0 : from;
+    for (int i = K; i <= V; i++) {
+        if (!b->g->in[i] || b->g->add >> i & 1) continue;
+        int64_t width = i == K ? b->p.Z : b->p.E;
+        for (int64_t j = first; j < to; j++) {
+            float *row = (float *)mega_row(b->g->in[i], span->b * b->p.T + j) + group * width;
+            attention_clear(row, row + width);
         }
+    }
 }
 
 /* how many j - i there are for the keys and queries of a window */
 static int64_t differences(const struct attention_span *s)
 {
     return s->lo < s->hi ? s->hi - s->lo + s->end - s->first - 1 : 0;
+}
+
+/* the lane's tiles for the queries of one head */
+static void head_backward(const struct backward *b, const struct share *share,
+    const struct attention_span *span, int64_t head, int64_t mine, struct mega_arena *scratch)
+{
+    for (int64_t i = span->first; i < span->end; i += ATTENTION_QUERIES) {
+        struct block w = block_of(b, share, span, head, i, scratch);
+        struct attention_keys k;
+        int64_t end = attention_end(&b->p, &w.q);
+        for (int64_t j = span->lo, tile = 0; j < end; j += k.n, tile++) {
+            k = attention_keys(&b->p, span, j, end);
+            if (tile % span->lanes == mine) tile_backward(&w, &k);
+        }
+        if (b->g->in[Q]) give(&w);
+        mega_arena_release(scratch, 0);
+    }
 }
 
 /* a window's share of its tiles, every lanes-th, for all its queries */
@@ -166,16 +196,8 @@ static void backward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         float *least = share->dbias + span->lo - (span->end - 1);
         attention_clear(least, least + differences(span));
     }
-    for (int64_t i = span->first; i < span->end; i += ATTENTION_QUERIES) {
-        struct block w = block_of(b, share, span, i, scratch);
-        int64_t end = attention_end(&b->p, &w.q);
-        for (int64_t j = span->lo, tile = 0; j < end; j += k.n, tile++) {
-            k = attention_keys(&b->p, span, j, end);
-            if (tile % span->lanes == mine) tile_backward(&w, &k);
-        }
-        if (b->g->in[Q]) give(&w);
-        mega_arena_release(scratch, 0);
-    }
+    for (int64_t h = span->head; h < span->head + span->heads; h++)
+        head_backward(b, share, span, h, mine, scratch);
 }
 
 /* sums the shares of one window's dq, in order */
@@ -184,12 +206,12 @@ static void total_lane(void *arg, int64_t which, struct mega_arena *scratch)
     (void)scratch;
     const struct backward *b = arg;
     const struct attention_span *span = &b->p.span[which];
-    int64_t Z = b->p.Z;
+    int64_t width = span->heads * b->p.Z;
     for (int64_t i = span->first; span->lanes > 1 && i < span->end; i++) {
-        float *dq = mega_row(b->g->in[Q], span->b * b->p.T + i);
-        if (!(b->g->add >> Q & 1)) attention_clear(dq, dq + Z);
+        float *dq = (float *)mega_row(b->g->in[Q], span->b * b->p.T + i) + span->head * b->p.Z;
+        if (!(b->g->add >> Q & 1)) attention_clear(dq, dq + width);
         for (int64_t lane = span->lane; lane < span->lane + span->lanes; lane++)
-            b->p.f->add_scaled(dq, b->share[lane].dq + (i - span->first) * Z, 1, Z);
+            b->p.f->add_scaled(dq, b->share[lane].dq + (i - span->first) * width, 1, width);
     }
 }
 
@@ -212,7 +234,7 @@ static void make_shares(struct backward *b)
     b->share = mega_scratch(p->c->work, (size_t)(p->lanes + 1) * sizeof *b->share);
     for (int64_t i = 0; i < p->spans; i++) {
         const struct attention_span *s = &p->span[i];
-        size_t dq = (size_t)((s->end - s->first) * p->Z) * sizeof(float);
+        size_t dq = (size_t)((s->end - s->first) * s->heads * p->Z) * sizeof(float);
         size_t dbias = (size_t)differences(s) * sizeof(float);
         for (int64_t lane = s->lane; lane < s->lane + s->lanes; lane++) {
             struct share share = { NULL, NULL };

@@ -36,20 +36,24 @@ static int64_t blocks(const struct attention_span *s)
     return (s->end - s->first + ATTENTION_QUERIES - 1) / ATTENTION_QUERIES;
 }
 
-/* visits all windows; fills p->span if it is there */
+/* visits all windows, once for each head or group of heads; fills p->span if it is there */
 static void list(struct attention_plan *p, bool backward)
 {
-    int64_t n = 0;
+    int64_t n = 0, heads = backward ? p->n.H / p->n.G : 1;
     p->lanes = 0;
     for (int64_t b = 0; b < p->c->rows->B; b++)
-        for (int64_t i = 0; i < p->T; n++) {
+        for (int64_t i = 0; i < p->T;) {
             struct attention_span s = span_at(p->c, b, i);
             i = s.end;
-            if (!p->span) continue;
-            s.lane = p->lanes;
-            s.lanes = backward ? shares(p, &s) : blocks(&s);
-            p->lanes += s.lanes;
-            p->span[n] = s;
+            for (int64_t h = 0; h < p->n.H; h += heads, n++) {
+                if (!p->span) continue;
+                s.head = h;
+                s.heads = heads;
+                s.lane = p->lanes;
+                s.lanes = backward ? shares(p, &s) : blocks(&s);
+                p->lanes += s.lanes;
+                p->span[n] = s;
+            }
         }
     p->spans = n;
 }
@@ -60,11 +64,12 @@ struct attention_plan attention_plan(const struct mega_call *c, bool backward)
     struct attention_plan p = { .c = c,
         .a = c->attr,
         .f = mega_cpu_rows(mega_isa_here()),
-        .Z = mega_width(c->in[Q]),
-        .E = mega_width(c->in[V]),
+        .n = mega_heads_of(c),
         .T = c->rows->T,
         .bias = bias ? (const float *)bias->data + (mega_count(bias) - 1) / 2 : NULL,
         .key = mega_draw_key(c) };
+    p.Z = p.n.d;
+    p.E = p.n.dv;
     p.drops = mega_dropout_acts(c, p.a->dropout);
     list(&p, backward);
     p.span = mega_scratch(c->work, (size_t)(p.spans + 1) * sizeof *p.span);
@@ -88,14 +93,16 @@ const struct attention_span *attention_find(const struct attention_plan *p, int6
 /* ---- queries and keys ---- */
 
 struct attention_queries attention_queries(const struct attention_plan *p,
-    const struct attention_span *span, int64_t first, struct mega_arena *scratch)
+    const struct attention_span *span, int64_t head, int64_t first, struct mega_arena *scratch)
 {
-    struct attention_queries q = {
-        .span = span, .first = first, .m = least(span->end - first, ATTENTION_QUERIES)
-    };
+    struct attention_queries q = { .span = span,
+        .head = head,
+        .first = first,
+        .m = least(span->end - first, ATTENTION_QUERIES) };
+    struct mega_matrix from = mega_matrix_of(p->c->in[Q], span->b * p->T + first, head * p->Z);
     q.q = mega_matrix_scratch(scratch, q.m, p->Z);
     for (int64_t r = 0; r < q.m; r++)
-        p->f->scale(mega_matrix_row(q.q, r), mega_row(p->c->in[Q], span->b * p->T + first + r),
+        p->f->scale(mega_matrix_row(q.q, r), mega_matrix_row(from, r),
             (float)(1 / mega_window_divisor(p->c, &span->window, first + r)), p->Z);
     return q;
 }
@@ -115,8 +122,9 @@ struct attention_keys attention_keys(const struct attention_plan *p,
         which = PAST_K;
         row = span->b * places + place;
     }
-    k.k = mega_matrix_of(in[which], row, 0);
-    k.v = mega_matrix_of(in[which + 1], row, 0);
+    int64_t group = mega_heads_group(&p->n, span->head);
+    k.k = mega_matrix_of(in[which], row, group * p->Z);
+    k.v = mega_matrix_of(in[which + 1], row, group * p->E);
     return k;
 }
 
@@ -163,6 +171,6 @@ void attention_draw(const struct attention_plan *p, const struct attention_queri
     const struct mega_rows *rows = p->c->rows;
     int64_t b = q->span->b, place = mega_rows_place(rows, b);
     struct mega_draw_row d = mega_draw_keys(
-        p->key, mega_rows_number(rows, b), 0, place + q->first + r, p->a->dropout);
+        p->key, mega_rows_number(rows, b), q->head, place + q->first + r, p->a->dropout);
     p->f->draw(factor, &d, place + k->first, k->n);
 }
