@@ -8,7 +8,12 @@
 #include "cmocka_all.h"
 
 extern const struct mega_op mega_op_attention;
-extern const struct mega_kernel mega_onednn_attention;
+static const struct mega_kernel_entry *fastest(void)
+{
+    for (const struct mega_kernel_entry *e = mega_kernels; e->op; e++)
+        if (e->op == &mega_op_attention && e->isa <= mega_isa_here()) return e;
+    return NULL;
+}
 
 enum { B = 2, T = 430, Z = 5, E = 9 };
 
@@ -48,14 +53,12 @@ static int32_t *integers(struct fixture *f, int64_t n)
 /* with all three functions, seeing the future or not */
 static void holds(struct fixture *f, bool causal_only)
 {
-    static const struct mega_kernel_entry entry = { "onednn", &mega_op_attention,
-        &mega_onednn_attention, MEGA_ISA_BASE };
     for (int i = 0; i < 3; i++)
         for (int causal = causal_only; causal < 2; causal++) {
             f->a->fn = (enum mega_attention_fn)i;
             f->a->causal = causal;
             snprintf(f->e.text, sizeof f->e.text, "function %d, causal %d", i, causal);
-            if (mega_check_example(&f->check, &entry, &f->e)) fail_msg("%s", mega_message());
+            if (mega_check_example(&f->check, fastest(), &f->e)) fail_msg("%s", mega_message());
         }
     assert_int_equal(f->check.refused, 0);
     mega_check_done(&f->check);

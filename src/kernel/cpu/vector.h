@@ -148,21 +148,26 @@ VEC_INLINE vec vec_turn(vec x, vec sign)
     return (vec)((ivec)x ^ ((ivec)sign & ~0x7FFFFFFF));
 }
 
-/* Over all lanes, by halves: one fixed order. */
-static inline float vec_sum(vec v)
+/* lane i of the result is lane i + half of v, for i < half */
+VEC_INLINE vec vec_upper(vec v, int half)
 {
-    float lane[VEC];
-    vec_store(lane, v);
-    for (int half = VEC / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+    ivec from;
+    for (int i = 0; i < VEC; i++) from[i] = (i + half) % VEC;
+    return __builtin_shuffle(v, from);
 }
 
-static inline float vec_most(vec v)
+/* Over all lanes, by halves: one fixed order. */
+VEC_INLINE float vec_sum(vec v)
 {
-    float most = v[0];
-    for (int i = 1; i < VEC; i++) most = v[i] > most ? v[i] : most;
-    return most;
+    _Pragma("GCC unroll 4") for (int half = VEC / 2; half; half /= 2) v += vec_upper(v, half);
+    return v[0];
+}
+
+VEC_INLINE float vec_most(vec v)
+{
+    _Pragma("GCC unroll 4") for (int half = VEC / 2; half; half /= 2) v =
+        vec_max(vec_upper(v, half), v);
+    return v[0];
 }
 
 #endif

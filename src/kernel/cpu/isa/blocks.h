@@ -43,7 +43,7 @@ static inline struct mega_right pack_turned(
 static inline struct mega_right right_of(
     struct mega_arena *scratch, struct mega_matrix b, int64_t k, int64_t n)
 {
-    if (!mega_matrix_crowded(b)) return mega_right(products, b, n);
+    if (b.stride % 512) return mega_right(products, b, n);
     size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
     return mega_right_packed(products, mega_arena_get(scratch, bytes), b, k, n);
 }

@@ -183,9 +183,9 @@ static void inside_backward(const struct backward *b, int64_t row, int64_t m,
         row_functions->act_both(
             s->a->act, to, d, d, mega_matrix_row(p, r), s->c->in[UP_BIAS]->data, s->F);
         if (drops(s, 0)) row_functions->multiply(to, to, factor, s->F);
-        row_functions->add_scaled(sums->up_bias, d, 1, s->F);
-        row_functions->add_scaled(sums->down_bias, mega_matrix_row(dz, r), 1, s->D);
     }
+    row_functions->add_rows(sums->up_bias, dh.at, dh.stride, m, s->F);
+    row_functions->add_rows(sums->down_bias, dz.at, dz.stride, m, s->D);
 }
 
 static void block_backward(const struct backward *b, int64_t row, int64_t m, struct sums *sums,

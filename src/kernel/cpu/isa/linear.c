@@ -166,8 +166,7 @@ static void add_to_sums(const struct backward *s, int64_t row, int64_t m, int64_
     if (!sums->db) return;
     if (!sums->add_b) memset(sums->db, 0, (size_t)n * sizeof *sums->db);
     sums->add_b = true;
-    for (int64_t r = 0; r < m; r++)
-        row_functions->add_scaled(sums->db, mega_matrix_row(d, r), 1, n);
+    row_functions->add_rows(sums->db, d.at, d.stride, m, n);
 }
 
 /* a block of rows: dx */

@@ -125,6 +125,24 @@ static void row_add_scaled(float *y, const float *x, float by, int64_t n)
         vec_put(y + j, vec_get(y + j, n - j) + by * vec_get(x + j, n - j), n - j);
 }
 
+static void row_add_rows(float *y, const float *x, int64_t stride, int64_t m, int64_t n)
+{
+    enum { AT_ONCE = 4 }; /* vectors, so that their sums need not wait for one another */
+    int64_t j = 0;
+    for (; j + AT_ONCE * VEC <= n; j += AT_ONCE * VEC) {
+        vec sum[AT_ONCE];
+        for (int i = 0; i < AT_ONCE; i++) sum[i] = vec_load(y + j + i * VEC);
+        for (int64_t r = 0; r < m; r++)
+            for (int i = 0; i < AT_ONCE; i++) sum[i] += vec_load(x + r * stride + j + i * VEC);
+        for (int i = 0; i < AT_ONCE; i++) vec_store(y + j + i * VEC, sum[i]);
+    }
+    for (; j < n; j += VEC) {
+        vec sum = vec_get(y + j, n - j);
+        for (int64_t r = 0; r < m; r++) sum += vec_get(x + r * stride + j, n - j);
+        vec_put(y + j, sum, n - j);
+    }
+}
+
 static void row_multiply(float *y, const float *a, const float *b, int64_t n)
 {
     for (int64_t j = 0; j < n; j += VEC)
@@ -157,5 +175,6 @@ const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows) = {
     .scale = row_scale,
     .add_scaled = row_add_scaled,
     .multiply = row_multiply,
+    .add_rows = row_add_rows,
     .draw = row_draw,
 };
