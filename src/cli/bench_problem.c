@@ -21,6 +21,7 @@ static const struct mega_attr_attention chunked = { .fn = MEGA_ATTENTION_SOFTMAX
 static const struct mega_attr_rotary_bias rotary = { .length = LONGEST };
 static const struct mega_attr_gate gate_silu = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_residual residual = { .act = MEGA_ACT_SILU };
+static const struct mega_attr_gated_output gated_output = { .act = MEGA_ACT_SILU };
 static const struct mega_attr_dropout tenth = { .p = 0.1 };
 static const struct mega_attr_embedding embed = { .pad = 0, .scale = 1 };
 static const struct mega_attr_pool mean = { MEGA_POOL_MEAN };
@@ -57,6 +58,9 @@ const struct mega_problem mega_problems[] = {
     { "gate", &mega_op_gate, &gate_silu, { { B, T, E }, { B, T, E } }, 0, 0 },
     { "gated_residual", &mega_op_gated_residual, &residual,
         { { B, T, D }, { B, T, D }, { B, T, D }, { B, T, D } }, 0, 0 },
+    { "gated_output 256 -> 128", &mega_op_gated_output, &gated_output,
+        { { B, T, D }, { B, T, D }, { B, T, D }, { B, T, E }, { B, T, E }, { D, E }, { D } }, 0,
+        0 },
     { "dropout 0.1", &mega_op_dropout, &tenth, { { B, T, D } }, 0, 0 },
     { "add", &mega_op_add, NULL, { { B, T, D }, { B, T, D } }, 0, 0 },
     { "concat", &mega_op_concat, NULL, { { B, T, D }, { B, T, D } }, 0, 0 },
@@ -116,7 +120,8 @@ static bool open_inputs(
             continue;
         }
         /* weights of a layer are small, activations are not */
-        bool product = p->op == &mega_op_linear || p->op == &mega_op_feed_forward;
+        bool product = p->op == &mega_op_linear || p->op == &mega_op_feed_forward ||
+                       p->op == &mega_op_gated_output;
         fill(&t->in[i], (uint64_t)i, t->in[i].rank == 3 ? 1 : product ? 0.05 : 0.5);
         if (p->fixed >> i & 1) continue;
         t->in_grad[i] = mega_like(&t->in[i], MEGA_F32);

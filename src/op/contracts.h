@@ -137,6 +137,23 @@ struct mega_attr_gate {
 };
 enum { MEGA_GATE_X, MEGA_GATE_G };
 
+/* gated_output: a region. x, u, a [B,T,D], o, r [B,T,E], w [D,E], b [D] -> x + sigmoid(u) *
+ * (drop(act(a + w (o silu(r)) + b)) - x) [B,T,D]. The call's site is that of the dropout. */
+struct mega_attr_gated_output {
+    enum mega_act act;
+    enum mega_dropout_kind kind;
+    double dropout;
+};
+enum {
+    MEGA_GATED_OUTPUT_X,
+    MEGA_GATED_OUTPUT_U,
+    MEGA_GATED_OUTPUT_A,
+    MEGA_GATED_OUTPUT_O,
+    MEGA_GATED_OUTPUT_R,
+    MEGA_GATED_OUTPUT_W,
+    MEGA_GATED_OUTPUT_B
+};
+
 /* gated_residual: x, u, a, b [B,T,D] -> y = x + sigmoid(u) * (drop(act(a + b)) - x) */
 struct mega_attr_gated_residual {
     enum mega_act act;

@@ -137,6 +137,31 @@ VEC_INLINE vec vec_max(vec a, vec b)
 #endif
 }
 
+/* The smaller; b where one is not a number. */
+VEC_INLINE vec vec_min(vec a, vec b)
+{
+#if defined(MEGA_ISA_avx512)
+    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(MEGA_ISA_avx2)
+    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (vec)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return vec_select(a < b, a, b);
+#endif
+}
+
+/* 1 / x for 2^-126 <= x <= 2^126, 1 ulp */
+VEC_INLINE vec vec_reciprocal(vec x)
+{
+#if defined(MEGA_ISA_avx512)
+    vec r = (vec)_mm512_rcp14_ps((__m512)x);
+    return r + r * (1.0f - x * r);
+#else
+    return 1.0f / x;
+#endif
+}
+
 VEC_INLINE vec vec_abs(vec x)
 {
     return (vec)((ivec)x & 0x7FFFFFFF);
