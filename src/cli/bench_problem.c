@@ -15,9 +15,14 @@ static const struct mega_attr_norm scale_norm = { .kind = MEGA_NORM_SCALE, .eps 
                                    layer_norm = { .kind = MEGA_NORM_LAYER, .eps = 1e-5 };
 static const struct mega_attr_batch_norm batch_norm = { .eps = 1e-5, .momentum = 0.1 };
 static const struct mega_attr_ema two_way = { .two_way = true }, one_way = { .two_way = false };
-static const struct mega_attr_attention chunked = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = C },
-                                        full = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
-                                        laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
+static const struct mega_attr_attention
+    chunked = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = C },
+    full = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
+    heads = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1, .heads = 4 },
+    causal_heads = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1, .causal = true, .heads = 4 },
+    head = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
+    full_laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = -1 },
+    laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
 static const struct mega_attr_rotary_bias rotary = { .length = LONGEST };
 static const struct mega_attr_gate gate_silu = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_residual residual = { .act = MEGA_ACT_SILU };
@@ -54,6 +59,16 @@ const struct mega_problem mega_problems[] = {
         { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * C - 1 } }, 0, 0 },
     { "attention, full, softmax", &mega_op_attention, &full,
         { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * LONGEST - 1 } }, 0, 0 },
+    { "attention, full, laplace", &mega_op_attention, &full_laplace,
+        { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * LONGEST - 1 } }, 0, 0 },
+    { "attention, full, 1 head of 64", &mega_op_attention, &head,
+        { { B, T, Z }, { B, T, Z }, { B, T, Z } }, 0, 0 },
+    { "attention, full, 4 heads of 64", &mega_op_attention, &heads,
+        { { B, T, 4 * Z }, { B, T, 4 * Z }, { B, T, 4 * Z } }, 0, 0 },
+    { "attention, causal, 4 heads of 64", &mega_op_attention, &causal_heads,
+        { { B, T, 4 * Z }, { B, T, 4 * Z }, { B, T, 4 * Z } }, 0, 0 },
+    { "attention, full, 4 heads of 32", &mega_op_attention, &heads,
+        { { B, T, 2 * Z }, { B, T, 2 * Z }, { B, T, 2 * Z } }, 0, 0 },
     { "activation, silu", &mega_op_activation, &pointwise, { { B, T, E } }, 0, 0 },
     { "gate", &mega_op_gate, &gate_silu, { { B, T, E }, { B, T, E } }, 0, 0 },
     { "gated_residual", &mega_op_gated_residual, &residual,
