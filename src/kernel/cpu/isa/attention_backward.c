@@ -45,14 +45,14 @@ static struct block block_of(const struct backward *b, const struct share *share
     const struct attention_plan *p = &b->p;
     struct block w = { .b = b, .share = share, .q = queries_of(p, span, head, first, scratch) };
     w.dy = output_gradient(b, &w.q, scratch);
-    w.s = mega_matrix_scratch(scratch, w.q.m, ATTENTION_KEYS);
-    w.d = mega_matrix_scratch(scratch, w.q.m, ATTENTION_KEYS);
+    w.s = mega_matrix_scratch(scratch, w.q.m, p->tile);
+    w.d = mega_matrix_scratch(scratch, w.q.m, p->tile);
     w.dq = mega_matrix_scratch(scratch, w.q.m, p->Z);
-    w.factor = mega_arena_get(scratch, ATTENTION_KEYS * sizeof *w.factor);
+    w.factor = mega_arena_get(scratch, (size_t)p->tile * sizeof *w.factor);
     int64_t end = end_of(p, &w.q);
     if (keys_of(p, span, span->lo, end).n == end - span->lo) return w;
     /* the sum over all tiles is do o */
-    w.mean = mega_arena_get(scratch, ATTENTION_QUERIES * sizeof *w.mean);
+    w.mean = mega_arena_get(scratch, (size_t)p->tile * sizeof *w.mean);
     struct mega_matrix o = mega_matrix_of(p->c->out[0], query_row(p, &w.q, 0), head * p->E);
     for (int64_t r = 0; r < w.q.m; r++)
         w.mean[r] = row_functions->dot(mega_matrix_row(w.dy, r), mega_matrix_row(o, r), p->E);
@@ -210,7 +210,7 @@ static int64_t differences(const struct attention_span *s)
 static void head_backward(const struct backward *b, const struct share *share,
     const struct attention_span *span, int64_t head, int64_t mine, struct mega_arena *scratch)
 {
-    for (int64_t i = span->first; i < span->end; i += ATTENTION_QUERIES) {
+    for (int64_t i = span->first; i < span->end; i += b->p.tile) {
         struct block w = block_of(b, share, span, head, i, scratch);
         struct attention_keys k;
         int64_t end = end_of(&b->p, &w.q);

@@ -107,13 +107,13 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct attention_plan *p = arg;
     const struct attention_span *span = find_span(p, lane);
-    int64_t first = span->first + (lane - span->lane) * ATTENTION_QUERIES;
+    int64_t first = span->first + (lane - span->lane) * p->tile;
     struct block b = { .q = queries_of(p, span, span->head, first, scratch) };
-    b.score = mega_matrix_scratch(scratch, b.q.m, ATTENTION_KEYS);
+    b.score = mega_matrix_scratch(scratch, b.q.m, p->tile);
     b.o = mega_matrix_of(p->c->out[0], query_row(p, &b.q, 0), span->head * p->E);
-    b.most = mega_arena_get(scratch, (2 * ATTENTION_QUERIES + ATTENTION_KEYS) * sizeof *b.most);
-    b.sum = b.most + ATTENTION_QUERIES;
-    b.factor = b.sum + ATTENTION_QUERIES;
+    b.most = mega_arena_get(scratch, (size_t)(3 * p->tile) * sizeof *b.most);
+    b.sum = b.most + p->tile;
+    b.factor = b.sum + p->tile;
     clear(b.sum, b.sum + b.q.m);
 
     int64_t j = span->lo, end = end_of(p, &b.q);

@@ -11,11 +11,7 @@
 #include "op/heads.h"
 #include "op/window.h"
 
-enum {
-    ATTENTION_QUERIES = 128,
-    ATTENTION_KEYS = 128,
-    ATTENTION_LANES = 16 /* backward: as many are made if the work can be cut so */
-};
+enum { ATTENTION_LANES = 16 }; /* backward: as many are made if the work can be cut so */
 
 /* Queries first ... end - 1 of row b, which share a window, for the heads head ... head + heads
  * - 1, which share their keys: forward one head, backward all that read one head of keys. */
@@ -32,6 +28,7 @@ struct attention_plan {
     const struct mega_call *c;
     const struct mega_attr_attention *a;
     struct mega_heads n;
+    int64_t tile;      /* queries of a block, and keys */
     int64_t Z, E, T;   /* Z, E: widths of one head */
     const float *bias; /* its middle: bias[j - i]; NULL: none */
     uint64_t key;      /* of the draws */
@@ -61,14 +58,14 @@ static inline struct attention_span span_at(const struct mega_call *c, int64_t b
 static inline int64_t shares(const struct attention_plan *p, const struct attention_span *s)
 {
     enum { MOST = 8 }; /* each has a dq of its own */
-    int64_t tiles = (s->hi - s->lo + ATTENTION_KEYS - 1) / ATTENTION_KEYS;
+    int64_t tiles = pieces(s->hi - s->lo, p->tile);
     int64_t wanted = least((ATTENTION_LANES + p->spans - 1) / p->spans, MOST);
     return tiles < 1 ? 1 : least(tiles, wanted);
 }
 
-static inline int64_t blocks(const struct attention_span *s)
+static inline int64_t blocks(const struct attention_plan *p, const struct attention_span *s)
 {
-    return (s->end - s->first + ATTENTION_QUERIES - 1) / ATTENTION_QUERIES;
+    return pieces(s->end - s->first, p->tile);
 }
 
 /* visits all windows, once for each head or group of heads; fills p->span if it is there */
@@ -85,7 +82,7 @@ static inline void list(struct attention_plan *p, bool backward)
                 s.head = h;
                 s.heads = heads;
                 s.lane = p->lanes;
-                s.lanes = backward ? shares(p, &s) : blocks(&s);
+                s.lanes = backward ? shares(p, &s) : blocks(p, &s);
                 p->lanes += s.lanes;
                 p->span[n] = s;
             }
@@ -102,6 +99,7 @@ static inline struct attention_plan plan_of(const struct mega_call *c, bool back
     struct attention_plan p = { .c = c,
         .a = c->attr,
         .n = mega_heads_of(c),
+        .tile = block_rows(c),
         .T = c->rows->T,
         .bias = bias ? (const float *)bias->data + (mega_count(bias) - 1) / 2 : NULL,
         .key = mega_draw_key(c) };
@@ -145,10 +143,9 @@ struct attention_queries {
 static inline struct attention_queries queries_of(const struct attention_plan *p,
     const struct attention_span *span, int64_t head, int64_t first, struct mega_arena *scratch)
 {
-    struct attention_queries q = { .span = span,
-        .head = head,
-        .first = first,
-        .m = least(span->end - first, ATTENTION_QUERIES) };
+    struct attention_queries q = {
+        .span = span, .head = head, .first = first, .m = least(span->end - first, p->tile)
+    };
     struct mega_matrix from = mega_matrix_of(p->c->in[Q], span->b * p->T + first, head * p->Z);
     q.q = mega_matrix_scratch(scratch, q.m, p->Z);
     for (int64_t r = 0; r < q.m; r++)
@@ -181,7 +178,7 @@ struct attention_keys {
 static inline struct attention_keys keys_of(const struct attention_plan *p,
     const struct attention_span *span, int64_t first, int64_t end)
 {
-    struct attention_keys k = { .first = first, .n = least(end - first, ATTENTION_KEYS) };
+    struct attention_keys k = { .first = first, .n = least(end - first, p->tile) };
     const mega_tensor *const *in = (const mega_tensor *const *)p->c->in;
     int which = K;
     int64_t row = span->b * p->T + first;

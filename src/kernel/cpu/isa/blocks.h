@@ -22,6 +22,12 @@ static inline int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Rows of a block: with what a kernel needs beside them they stay in a core's cache. */
+static inline int64_t block_rows(const struct mega_call *c)
+{
+    return c->work->tile ? c->work->tile : 128;
+}
+
 /* b [k, n], or turned [n, k], packed by lanes into the calling thread's scratch, for all lanes
  * of the call. */
 struct mega_right MEGA_ISA_NAME(mega_pack)(

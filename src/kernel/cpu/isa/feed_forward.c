@@ -10,7 +10,6 @@
 
 enum { X = MEGA_FEED_FORWARD_X, RESIDUAL, UP, UP_BIAS, DOWN, DOWN_BIAS };
 enum {
-    BLOCK = 128,
     MOST_GROUPS = 16,
     MOST_PART = 256 << 10 /* floats of a group's sums, which should stay in a core's cache */
 };
@@ -32,7 +31,7 @@ static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 struct sizes {
     const struct mega_call *c;
     const struct mega_attr_feed_forward *a;
-    int64_t rows, D, F;
+    int64_t rows, D, F, block;
     uint64_t key[2];
     struct mega_right up,
         down; /* as the pass reads them: turned forward, as they lie backward */
@@ -44,7 +43,8 @@ static struct sizes sizes_of(const struct mega_call *c)
         .a = c->attr,
         .rows = mega_height(c->in[X]),
         .D = mega_width(c->in[X]),
-        .F = c->in[UP]->dim[0] };
+        .F = c->in[UP]->dim[0],
+        .block = block_rows(c) };
     for (int i = 0; i < 2; i++) {
         struct mega_call at = *c;
         at.site = s.a->site[i];
@@ -77,7 +77,7 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct sizes *s = arg;
     const struct mega_call *c = s->c;
-    int64_t row = lane * BLOCK, m = least(s->rows - row, BLOCK);
+    int64_t row = lane * s->block, m = least(s->rows - row, s->block);
     float *factor = mega_arena_get(scratch, (size_t)(s->F + s->D) * sizeof *factor);
     struct mega_matrix h = mega_matrix_scratch(scratch, m, s->F);
     struct mega_matrix p = c->saved[0] ? mega_matrix_of(c->saved[0], row, 0) : h;
@@ -105,7 +105,7 @@ static void forward(const struct mega_call *c)
     s.up = pack_turned(c->work, mega_matrix_of(c->in[UP], 0, 0), s.D, s.F);
     s.down = pack_turned(c->work, mega_matrix_of(c->in[DOWN], 0, 0), s.F, s.D);
     double cost = (double)s.rows * (double)(s.D * s.F) / 4;
-    mega_lanes(c->work, pieces(s.rows, BLOCK), cost, forward_lane, &s);
+    mega_lanes(c->work, pieces(s.rows, s.block), cost, forward_lane, &s);
 }
 
 /* ---- backward ---- */
@@ -219,7 +219,7 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
     struct sums sums = part(b, group);
     int64_t start = b->s.rows * group / b->groups, end = b->s.rows * (group + 1) / b->groups;
     for (int64_t row = start, m; row < end; row += m) {
-        m = least(end - row, BLOCK);
+        m = least(end - row, b->s.block);
         block_backward(b, row, m, &sums, row == start, scratch);
         mega_arena_release(scratch, 0);
     }
@@ -259,7 +259,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     }
     s->up = pack(c->work, mega_matrix_of(c->in[UP], 0, 0), s->F, s->D);
     s->down = pack(c->work, mega_matrix_of(c->in[DOWN], 0, 0), s->D, s->F);
-    b.groups = least((s->rows + 2 * BLOCK - 1) / (2 * BLOCK), MOST_GROUPS);
+    b.groups = least(pieces(s->rows, 2 * s->block), MOST_GROUPS);
     b.parts = mega_scratch(c->work, (size_t)b.groups * part_bytes(s));
     double cost = (double)s->rows * (double)(s->D * s->F);
     mega_lanes(c->work, b.groups, cost, group_lane, &b);

@@ -22,7 +22,6 @@ enum {
 };
 
 enum {
-    BLOCK = 128,
     MOST_PART = 256 << 10 /* floats of a group's dw, which should stay in a core's cache */
 };
 
@@ -43,7 +42,7 @@ static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 struct pass {
     const struct mega_call *c;
     const struct mega_attr_gated_output *a;
-    int64_t rows, D, E;
+    int64_t rows, D, E, block;
     struct mega_right w; /* w^T forward, w backward */
     struct mega_grads *g;
     int64_t groups;
@@ -56,7 +55,8 @@ static struct pass pass_of(const struct mega_call *c)
         .a = c->attr,
         .rows = mega_height(c->in[X]),
         .D = mega_width(c->in[X]),
-        .E = mega_width(c->in[O]) };
+        .E = mega_width(c->in[O]),
+        .block = block_rows(c) };
 }
 
 /* what the gated residual of row r reads; h = b + g w^T; `room` for factors of dropout */
@@ -78,7 +78,7 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct pass *p = arg;
     const struct mega_call *c = p->c;
-    int64_t row = lane * BLOCK, m = least(p->rows - row, BLOCK);
+    int64_t row = lane * p->block, m = least(p->rows - row, p->block);
     float *room = mega_arena_get(scratch, (size_t)p->D * sizeof *room);
     struct mega_matrix g = mega_matrix_scratch(scratch, m, p->E),
                        h = c->saved[0] ? mega_matrix_of(c->saved[0], row, 0)
@@ -100,7 +100,7 @@ static void forward(const struct mega_call *c)
     struct pass p = pass_of(c);
     p.w = pack_turned(c->work, mega_matrix_of(c->in[W], 0, 0), p.E, p.D);
     double cost = (double)p.rows * (double)(p.D * p.E) / 8;
-    mega_lanes(c->work, pieces(p.rows, BLOCK), cost, forward_lane, &p);
+    mega_lanes(c->work, pieces(p.rows, p.block), cost, forward_lane, &p);
 }
 
 /* ---- backward ---- */
@@ -154,7 +154,7 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
     memset(mega_matrix_row(dw, p->D), 0, (size_t)p->D * sizeof(float));
     int64_t start = p->rows * group / p->groups, end = p->rows * (group + 1) / p->groups;
     for (int64_t row = start, m; row < end; row += m) {
-        m = least(end - row, BLOCK);
+        m = least(end - row, p->block);
         block_backward(p, row, m, dw, row == start, scratch);
         mega_arena_release(scratch, 0);
     }
@@ -184,7 +184,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         return;
     }
     p.w = pack(c->work, mega_matrix_of(c->in[W], 0, 0), p.D, p.E);
-    p.groups = least(pieces(p.rows, 2 * BLOCK), MOST_GROUPS);
+    p.groups = least(pieces(p.rows, 2 * p.block), MOST_GROUPS);
     p.parts = mega_scratch(c->work, (size_t)p.groups * part_bytes(&p));
     double cost = (double)p.rows * (double)(p.D * p.E) / 4;
     mega_lanes(c->work, p.groups, cost, group_lane, &p);

@@ -14,7 +14,6 @@
 enum { X = MEGA_LINEAR_X, W = MEGA_LINEAR_W, B = MEGA_LINEAR_B };
 
 enum {
-    BLOCK = 128,          /* rows of a product: with its operands it stays in a core's cache */
     FEW_ROWS = 8,         /* up to so many, packing w costs more than it saves */
     FEW_COLUMNS = 64,     /* of y for a lane of few rows */
     COLUMNS = 128,        /* of d for a lane that sums over all rows */
@@ -79,8 +78,8 @@ static void rows_forward(void *arg, int64_t lane, struct mega_arena *scratch)
     (void)scratch;
     const struct forward *s = arg;
     const struct mega_call *c = s->c;
-    int64_t row = lane * BLOCK, m = least(mega_height(c->in[X]) - row, BLOCK),
-            N = c->in[W]->dim[0];
+    int64_t block = block_rows(c), row = lane * block,
+            m = least(mega_height(c->in[X]) - row, block), N = c->in[W]->dim[0];
     products->multiply(m, N, mega_width(c->in[X]), mega_left(mega_matrix_of(c->in[X], row, 0)),
         s->w, mega_matrix_of(inner_of(c), row, 0), false);
     finish(c, row, m, 0, N);
@@ -110,7 +109,7 @@ static void forward(const struct mega_call *c)
         return;
     }
     s.w = pack_turned(c->work, mega_matrix_of(c->in[W], 0, 0), K, N);
-    mega_lanes(c->work, pieces(rows, BLOCK), lanes_cost(c), rows_forward, &s);
+    mega_lanes(c->work, pieces(rows, block_rows(c)), lanes_cost(c), rows_forward, &s);
 }
 
 /* ---- backward ---- */
@@ -118,7 +117,7 @@ static void forward(const struct mega_call *c)
 struct backward {
     const struct mega_call *c;
     struct mega_grads *g;
-    int64_t rows, N, K;
+    int64_t rows, N, K, block;
     struct mega_right w; /* w [N, K] */
     int64_t groups;      /* of rows */
     char *parts;         /* [groups]: dw [N, K], then db [N] */
@@ -173,7 +172,7 @@ static void add_to_sums(const struct backward *s, int64_t row, int64_t m, int64_
 static void rows_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct backward *s = arg;
-    int64_t row = lane * BLOCK, m = least(s->rows - row, BLOCK);
+    int64_t row = lane * s->block, m = least(s->rows - row, s->block);
     input_gradient(s, row, m, inner_gradient(s, row, m, 0, s->N, scratch));
 }
 
@@ -187,8 +186,8 @@ static void columns_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     if (g->in[W]) sums.dw = mega_matrix_of(g->in[W], column, 0);
     if (g->in[B]) sums.db = (float *)g->in[B]->data + column;
     size_t mark = mega_arena_mark(scratch);
-    for (int64_t row = 0; row < s->rows; row += BLOCK) {
-        int64_t m = least(s->rows - row, BLOCK);
+    for (int64_t row = 0; row < s->rows; row += s->block) {
+        int64_t m = least(s->rows - row, s->block);
         struct mega_matrix d = inner_gradient(s, row, m, column, n, scratch);
         add_to_sums(s, row, m, n, d, &sums, scratch);
         mega_arena_release(scratch, mark);
@@ -198,7 +197,7 @@ static void columns_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 static void by_columns(struct backward *s)
 {
     double cost = lanes_cost(s->c);
-    if (s->g->in[X]) mega_lanes(s->c->work, pieces(s->rows, BLOCK), cost, rows_lane, s);
+    if (s->g->in[X]) mega_lanes(s->c->work, pieces(s->rows, s->block), cost, rows_lane, s);
     if (s->g->in[W] || s->g->in[B])
         mega_lanes(s->c->work, pieces(s->N, COLUMNS), cost, columns_lane, s);
 }
@@ -223,7 +222,7 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
     if (!s->g->in[B]) sums.db = NULL;
     int64_t end = s->rows * (group + 1) / s->groups;
     for (int64_t row = s->rows * group / s->groups, m; row < end; row += m) {
-        m = least(end - row, BLOCK);
+        m = least(end - row, s->block);
         struct mega_matrix d = inner_gradient(s, row, m, 0, s->N, scratch);
         input_gradient(s, row, m, d);
         add_to_sums(s, row, m, s->N, d, &sums, scratch);
@@ -265,7 +264,8 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         .g = g,
         .rows = mega_height(c->in[X]),
         .N = c->in[W]->dim[0],
-        .K = mega_width(c->in[X]) };
+        .K = mega_width(c->in[X]),
+        .block = block_rows(c) };
     if (!s.rows || !g->out[0]) {
         mega_grads_begin(g);
         return;
@@ -273,7 +273,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     struct mega_matrix w = mega_matrix_of(c->in[W], 0, 0);
     s.w = s.rows <= FEW_ROWS ? mega_right(products, w, s.K) : pack(c->work, w, s.N, s.K);
     /* then a group's dw is no larger than its d */
-    s.groups = least(s.rows / (s.K > 2 * BLOCK ? s.K : 2 * BLOCK), MOST_GROUPS);
+    s.groups = least(s.rows / (s.K > 2 * s.block ? s.K : 2 * s.block), MOST_GROUPS);
     if (s.groups > 1 && s.N * s.K <= MOST_PART)
         by_groups(&s);
     else
