@@ -68,7 +68,7 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
     r->n_chains = 0;
     r->flops = 0;
     r->depth = 0;
-    r->spare.n = 0;
+    r->spare.n = r->carried.n = 0;
     r->has_rows = false;
     run_drop_cells(r);
     return MEGA_OK;

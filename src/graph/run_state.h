@@ -52,9 +52,10 @@ struct mega_run {
     double flops;    /* of the ops that a gradient goes through, forward */
     size_t op_start; /* where the present op's memory begins among the values */
     /* on the way back */
-    int depth;          /* blocks that we are in */
-    size_t dead;        /* values from here to the end of the block are spare or dead */
-    struct spare spare; /* in a block: what died */
+    int depth;            /* blocks that we are in */
+    size_t dead;          /* values from here to the end of the block are spare or dead */
+    struct spare spare;   /* in a block: what died of it */
+    struct spare carried; /* between blocks: gradients of carries that have been passed on */
     struct mega_profile *profile; /* or NULL */
     const struct mega_op
         *chain[CHAIN_MOST]; /* refused regions that we are in, innermost last */

@@ -6,13 +6,19 @@
 
 enum { HEAD = (sizeof(mega_tensor) + MEGA_ALIGN - 1) / MEGA_ALIGN * MEGA_ALIGN };
 
-/* Inside a block whatever died, else behind the values, which end with the block; outside, an
+/* What died, else: inside a block behind the values, which end with the block; outside, an
  * arena of its own. */
 static void *gradient_memory(mega_run *r, size_t bytes)
 {
-    if (!r->depth) return mega_arena_get(&r->gradients, bytes);
-    void *p = spare_take(&r->spare, bytes);
-    return p ? p : mega_arena_get(&r->values, bytes);
+    void *p = spare_take(r->depth ? &r->spare : &r->carried, bytes);
+    return p ? p : mega_arena_get(r->depth ? &r->values : &r->gradients, bytes);
+}
+
+static void bury_gradient(mega_run *r, mega_tensor *g)
+{
+    char *at = (char *)g, *carried = r->gradients.base;
+    bool outlives = at >= carried && at < carried + r->gradients.reserved;
+    spare_give(outlives ? &r->carried : &r->spare, g, HEAD + mega_size(g));
 }
 
 /* a tensor with its numbers behind it, so that both die as one */
@@ -128,7 +134,7 @@ static void bury(mega_run *r, const struct record *rec)
     if (!r->depth) return;
     for (int i = 0; i < MEGA_OUT; i++) {
         const mega_tensor *t = rec->call.out[i];
-        if (t && t->grad && !t->grad->base) spare_give(&r->spare, t->grad, HEAD + mega_size(t));
+        if (t && t->grad && !t->grad->base) bury_gradient(r, t->grad);
     }
     size_t start = rec->start;
     spare_give(&r->spare, r->values.base + start, r->dead - start);
