@@ -142,6 +142,7 @@ static bool open_inputs(
         t->in_grad[i] = mega_like(&t->in[i], MEGA_F32);
         if (!allocate(&t->in_grad[i])) return false;
         t->grads.in[i] = &t->in_grad[i];
+        t->in[i].wants_grad = true;
     }
     return true;
 }

@@ -209,8 +209,9 @@ const struct mega_command mega_command_bench_ops = {
     .manual = "Sizes are those of a Mega layer of the LRA text recipe. A kernel is first held "
               "to its op's reference (as mega doctor --check does); one that differs is named, "
               "not timed, and the status is 1. The limit of a pass is the larger of its FLOPs "
-              "over the measured "
-              "peak of multiply-adds and its least bytes over the measured "
-              "copy; a backward pass counts twice the forward one.",
+              "over the measured peak of multiply-adds and its least bytes over the measured "
+              "copy. FLOPs are those of products and filters, twice as many on the way back. "
+              "Least bytes: every operand once; on the way back the outputs' gradients and the "
+              "inputs that are needed are read, the inputs' gradients written.",
     .run = run,
 };

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "cli/command.h"
-#include "cli/memory.h"
 #include "cli/open.h"
 #include "cli/profile.h"
 #include "train/update.h"
@@ -145,7 +145,8 @@ static void print(const struct bench *b, double *ms)
         o->steps % 2 ? ms[o->steps / 2] : (ms[o->steps / 2 - 1] + ms[o->steps / 2]) / 2;
     printf("], \"median_ms\": %.3f, \"tokens_per_s\": %.1f, \"peak_rss_mb\": %.1f, \"loss\": "
            "%.6f",
-        median, (double)(o->batch * o->length) / median * 1e3, mega_memory_peak_mb(), b->loss);
+        median, (double)(o->batch * o->length) / median * 1e3,
+        (double)mega_memory_peak() * 1e-6, b->loss);
     if (b->profile) {
         printf(", \"profile\": ");
         mega_profile_show(b->context, b->profile, true);

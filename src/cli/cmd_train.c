@@ -107,7 +107,7 @@ static int run(const struct mega_line *line)
     if (!recipe && !*o->replay && strcmp(o->resume, "auto") != 0)
         return mega_command_fail(mega_fail(
             MEGA_BAD_ARGUMENT, "train needs a RECIPE, or --run FOLDER --resume auto"));
-    if (o->dry_run) return mega_dry_run(recipe, &o->set);
+    if (o->dry_run) return mega_dry_run(recipe, &o->set, &o->open);
     mega_context *c;
     mega_status status = mega_open_context(&c, &o->open);
     if (status) return mega_command_fail(status);
@@ -135,7 +135,7 @@ const struct mega_command mega_command_train = {
         "On --resume the recipe may differ from the run's own. Obeyed, and said aloud: "
         "optim.*, task.test, model.*dropout, "
         "model.recompute, and of train: epochs, validate_every, valid_batch, save_every, "
-        "keep, patience, log_every, time_limit. Refused "
+        "keep, patience, log_every, time_limit, memory. Refused "
         "unless --force: seed, task.*, the other keys of train (they decide which rows "
         "meet which update), and other data (by their "
         "hash in manifest.json). Always refused: a changed model.\n\n"

@@ -35,9 +35,11 @@ const struct mega_option mega_encoder_options[] = {
         "dropout of values and of the feed-forward's inside (--act-dropout)", 0 },
     { "feature_dropout", MEGA_OPTION_BOOL, FIELD(feature_dropout), "false", 0, 0, NULL, NULL,
         "drop whole channels of a row instead of single elements (--feature-dropout)", 0 },
-    { "recompute", MEGA_OPTION_BOOL, FIELD(recompute), "false", 0, 0, NULL, NULL,
-        "keep only each block's input and compute it again in the backward pass: less memory, "
-        "a third more time",
+    { "recompute", MEGA_OPTION_CHOICE, FIELD(recompute), "none", 0, 0, MEGA_RECOMPUTE_CHOICES,
+        NULL,
+        "block: keep only each block's input and compute it again in the backward pass: less "
+        "memory, a third more time; auto: as few blocks as train.memory asks for; false and "
+        "true are none and block",
         0 },
     { 0 },
 };
@@ -134,6 +136,19 @@ void mega_encoder_build(mega_build *b, struct mega_encoder *e,
     for (int64_t i = 0; i < o->layers && !b->status; i++)
         build_layer(b, e, &e->layer[i], i, mixer_options, &place);
     if (o->prenorm) build_norm(b, &e->final_norm, "final_norm", o);
+    mega_encoder_recompute(e, o->recompute == MEGA_RECOMPUTE_BLOCK ? o->layers : 0);
+}
+
+void mega_encoder_recompute(struct mega_encoder *e, int64_t blocks)
+{
+    for (int64_t i = 0; i < e->options.layers; i++) e->layer[i].recompute = i < blocks;
+}
+
+int64_t mega_encoder_recomputed(const struct mega_encoder *e)
+{
+    int64_t n = 0;
+    while (n < e->options.layers && e->layer[n].recompute) n++;
+    return n;
 }
 
 /* right-padded rows: the same places, T' of them */
@@ -206,7 +221,7 @@ mega_tensor *mega_encoder_run(
     mega_run_tap(r, "embedded", x);
     struct mega_carry carry = { .x = x };
     for (int64_t i = 0; i < o->layers; i++) {
-        struct mega_block block = { e->layer[i].path, 0, o->recompute, layer_block,
+        struct mega_block block = { e->layer[i].path, 0, e->layer[i].recompute, layer_block,
             &e->layer[i] };
         mega_run_block(r, &block, &carry, *rows);
         mega_run_tap(r, e->layer[i].path, carry.x);

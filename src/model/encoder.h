@@ -5,11 +5,16 @@
 #include "layer/feed_forward.h"
 #include "mixer/mixer.h"
 
+/* Which blocks keep only their input and run again in the backward pass. */
+enum mega_recompute { MEGA_RECOMPUTE_NONE, MEGA_RECOMPUTE_BLOCK, MEGA_RECOMPUTE_AUTO };
+#define MEGA_RECOMPUTE_CHOICES "none|block|auto|false|true" /* the last two as it once was */
+
 /* The recipe's section `model`, without the mixer's own keys. */
 struct mega_encoder_options {
     int mixer, act, norm; /* place in mega_mixers; enum mega_act, enum mega_norm_type */
     int64_t layers, width, ffn, longest;
-    bool prenorm, embed_norm, feature_dropout, recompute;
+    int recompute; /* enum mega_recompute */
+    bool prenorm, embed_norm, feature_dropout;
     double dropout, hidden_dropout;
 };
 extern const struct mega_option mega_encoder_options[];
@@ -21,7 +26,7 @@ struct mega_encoder_layer {
     const struct mega_mixer *mixer;
     void *self;
     struct mega_feed_forward feed_forward;
-    bool has_feed_forward;
+    bool has_feed_forward, recompute;
 };
 
 /* What the text is made of. */
@@ -46,6 +51,10 @@ struct mega_encoder {
 void mega_encoder_build(mega_build *b, struct mega_encoder *e,
     const struct mega_encoder_options *options, const void *mixer_options,
     const struct mega_inputs *inputs);
+
+/* From now on the first `blocks` blocks recompute; how many do. No result depends on it. */
+void mega_encoder_recompute(struct mega_encoder *e, int64_t blocks);
+int64_t mega_encoder_recomputed(const struct mega_encoder *e);
 
 /* text: ids [B, T] I32 or numbers [B, T] F32 -> [B, T', D], zero at places that are not real;
  * T' > T where a chunked text is padded to a multiple (as the official encoder does). *rows

@@ -65,24 +65,15 @@ mega_status mega_pass_run(mega_run *r, const mega_model *m, struct mega_batch *b
         b->rows[k].number = number;
     }
     mega_tensor *logits, *total = mega_classify_loss(r, m, b, &logits);
-    mega_run_seed(r, total, 1 / units);
-    mega_run_backward(r);
     float sum = 0;
     if (total) mega_run_read(r, total, &sum);
     *loss = (double)sum;
+    mega_run_seed(r, total, 1 / units);
+    mega_run_backward(r);
     return mega_run_end(r);
 }
 
-static void count(void *arg, const struct mega_call *c)
+double mega_pass_flops(const mega_run *r)
 {
-    double flops, bytes, *sum = arg;
-    mega_op_cost(c, &flops, &bytes);
-    *sum += flops;
-}
-
-double mega_pass_flops(mega_run *r)
-{
-    double forward = 0;
-    mega_run_walk(r, count, &forward);
-    return 3 * forward;
+    return 3 * mega_run_flops(r);
 }

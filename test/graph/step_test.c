@@ -256,26 +256,47 @@ static void steps_go_down(void **state)
     assert_true(isfinite(o.loss[19]) && o.loss[19] < o.loss[0] / 2);
 }
 
+/* the same with the first blocks recomputing, as auto chooses them */
+static struct outcome train_again(
+    const struct size *size, int64_t steps, const char *more, const char *rooms, int64_t blocks)
+{
+    static struct training t;
+    struct outcome out = { 0 };
+    start(&t, size, more, 2, rooms);
+    mega_encoder_recompute(&t.model->classifier.encoder, blocks);
+    assert_int_equal(mega_encoder_recomputed(&t.model->classifier.encoder), blocks);
+    for (int64_t i = 0; i < steps; i++) step(&t, i, &out.loss[i]);
+    out.hash = mega_store_hash(&t.model->store);
+    done(&t);
+    return out;
+}
+
 static void recomputation_changes_no_bit(void **state)
 {
     (void)state;
-    static const char *const models[] = { "norm: batchnorm",
-        "norm: batchnorm, prenorm: true, feature_dropout: true",
-        "norm: scalenorm, prenorm: true", "norm: rmsnorm, attention: laplace, bias: rotary" };
+    static const char *const models[] = { "norm: batchnorm, layers: 3",
+        "norm: batchnorm, prenorm: true, feature_dropout: true, layers: 3",
+        "norm: scalenorm, prenorm: true, layers: 3",
+        "norm: rmsnorm, attention: laplace, bias: rotary, layers: 3" };
+    static const char *const rooms[] = { NULL, "none", NULL };
+    static const struct size *const sizes[] = { &small, &small, &large };
     for (int i = 0; i < 4; i++) {
-        char with[128], without[128];
-        snprintf(with, sizeof with, "recompute: true, %s", models[i]);
-        snprintf(without, sizeof without, "recompute: false, %s", models[i]);
-        assert_same(train(&small, 4, with, 2, NULL), train(&small, 4, without, 2, NULL));
-        assert_same(train(&small, 4, with, 2, "none"), train(&small, 4, without, 2, "none"));
-        assert_same(train(&large, 4, with, 2, NULL), train(&large, 4, without, 2, NULL));
+        char every[128];
+        snprintf(every, sizeof every, "recompute: block, %s", models[i]);
+        for (int k = 0; k < 3; k++) {
+            struct outcome kept = train(sizes[k], 4, models[i], 2, rooms[k]);
+            assert_same(kept, train(sizes[k], 4, every, 2, rooms[k]));
+            for (int64_t blocks = 1; blocks < 3; blocks++)
+                assert_same(kept, train_again(sizes[k], 4, models[i], rooms[k], blocks));
+        }
     }
 }
 
 static void a_warm_step_allocates_nothing(void **state)
 {
     (void)state;
-    static const char *const models[] = { "norm: layernorm", "norm: batchnorm, recompute: true",
+    static const char *const models[] = { "norm: layernorm",
+        "norm: batchnorm, recompute: block",
         "norm: rmsnorm, prenorm: true, attention: laplace, bias: rotary" };
     static struct training t;
     struct mega_profile *profile;
@@ -320,7 +341,7 @@ static void recomputation_and_evaluation_need_less_memory(void **state)
 {
     (void)state;
     size_t keep = peak_of("layers: 8", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
-           again = peak_of("layers: 8, recompute: true", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
+           again = peak_of("layers: 8, recompute: block", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
            evaluate = peak_of("layers: 8", 0), shallow = peak_of("layers: 2", 0);
     assert_true(again < keep / 2);
     assert_true(evaluate < keep / 4);
@@ -332,7 +353,7 @@ static void a_dry_step_knows_the_memory_of_a_real_one(void **state)
 {
     (void)state;
     static const char *const models[] = { "norm: layernorm",
-        "norm: batchnorm, recompute: true" };
+        "norm: batchnorm, recompute: block" };
     for (int i = 0; i < 2; i++) {
         size_t real = peak_of(models[i], MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
                dry = peak_of(models[i], MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_DRY);
