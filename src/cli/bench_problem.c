@@ -6,6 +6,7 @@
 #include "graph/ops.h"
 
 enum { D = 128, E = 256, Z = 64, F = 256, N = 16, C = 128, V = 257, LONGEST = 4096 };
+enum { H = 4, DH = D / H }; /* of the Transformer beside it */
 enum { B = MEGA_PROBLEM_B, T = MEGA_PROBLEM_T };
 
 static const struct mega_attr_linear plain = { MEGA_ACT_LINEAR }, silu = { MEGA_ACT_SILU };
@@ -17,7 +18,16 @@ static const struct mega_attr_batch_norm batch_norm = { .eps = 1e-5, .momentum =
 static const struct mega_attr_ema two_way = { .two_way = true }, one_way = { .two_way = false };
 static const struct mega_attr_attention chunked = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = C },
                                         full = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
-                                        laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
+                                        laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C },
+                                        heads = { .chunk = -1, .heads = H },
+                                        grouped = { .causal = true,
+                                            .chunk = -1,
+                                            .heads = H,
+                                            .kv_heads = 1 };
+static const struct mega_attr_rotary turn = { .heads = H, .base = 10000, .factor = 1 };
+static const struct mega_attr_position_embedding learned = { .scale = 1 },
+                                                 sines = { .kind = MEGA_POSITION_SINUSOIDAL,
+                                                     .scale = 1 };
 static const struct mega_attr_rotary_bias rotary = { .length = LONGEST };
 static const struct mega_attr_gate gate_silu = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_residual residual = { .act = MEGA_ACT_SILU };
@@ -53,6 +63,15 @@ const struct mega_problem mega_problems[] = {
         { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * C - 1 } }, 0, 0 },
     { "attention, full, softmax", &mega_op_attention, &full,
         { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * LONGEST - 1 } }, 0, 0 },
+    { "attention, 4 heads", &mega_op_attention, &heads,
+        { { B, T, D }, { B, T, D }, { B, T, D } }, 0, 0 },
+    { "attention, 4/1 heads, causal", &mega_op_attention, &grouped,
+        { { B, T, D }, { B, T, DH }, { B, T, DH } }, 0, 0 },
+    { "rotary, 4 heads", &mega_op_rotary, &turn, { { B, T, D } }, 0, 0 },
+    { "position_embedding, learned", &mega_op_position_embedding, &learned,
+        { { B, T, D }, { LONGEST, D } }, 0, 0 },
+    { "position_embedding, sinusoidal", &mega_op_position_embedding, &sines, { { B, T, D } }, 0,
+        0 },
     { "activation, silu", &mega_op_activation, &pointwise, { { B, T, E } }, 0, 0 },
     { "gate", &mega_op_gate, &gate_silu, { { B, T, E }, { B, T, E } }, 0, 0 },
     { "gated_residual", &mega_op_gated_residual, &residual,
