@@ -31,6 +31,7 @@ static const struct {
     { "SCRawModel", golden_speech_model, golden_train },
     { "TransformerWrapper", golden_transformer, NULL },
     { "TransformerWrapper(cache)", golden_transformer_cache, NULL },
+    { "fairseq MultiheadAttention (fork)", golden_multi_head, NULL },
     { "lr_scheduler.*", golden_schedule, NULL },
     { "megalodon.optim.lr_scheduler*", golden_schedule, NULL },
     { "fairseq.optim.adam.Adam*", golden_adam, NULL },
