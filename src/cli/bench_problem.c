@@ -6,6 +6,7 @@
 #include "graph/ops.h"
 
 enum { D = 128, E = 256, Z = 64, F = 256, N = 16, C = 128, V = 257, LONGEST = 4096 };
+enum { H = 4, DH = D / H }; /* of the Transformer beside it */
 enum { B = MEGA_PROBLEM_B, T = MEGA_PROBLEM_T };
 
 static const struct mega_attr_linear plain = { MEGA_ACT_LINEAR }, silu = { MEGA_ACT_SILU };
@@ -23,6 +24,10 @@ static const struct mega_attr_attention
     head = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
     full_laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = -1 },
     laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
+static const struct mega_attr_rotary turn = { .heads = H, .base = 10000, .factor = 1 };
+static const struct mega_attr_position_embedding learned = { .scale = 1 },
+                                                 sines = { .kind = MEGA_POSITION_SINUSOIDAL,
+                                                     .scale = 1 };
 static const struct mega_attr_rotary_bias rotary = { .length = LONGEST };
 static const struct mega_attr_gate gate_silu = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_residual residual = { .act = MEGA_ACT_SILU };
@@ -69,6 +74,11 @@ const struct mega_problem mega_problems[] = {
         { { B, T, 4 * Z }, { B, T, 4 * Z }, { B, T, 4 * Z } }, 0, 0 },
     { "attention, full, 4 heads of 32", &mega_op_attention, &heads,
         { { B, T, 2 * Z }, { B, T, 2 * Z }, { B, T, 2 * Z } }, 0, 0 },
+    { "rotary, 4 heads", &mega_op_rotary, &turn, { { B, T, D } }, 0, 0 },
+    { "position_embedding, learned", &mega_op_position_embedding, &learned,
+        { { B, T, D }, { LONGEST, D } }, 0, 0 },
+    { "position_embedding, sinusoidal", &mega_op_position_embedding, &sines, { { B, T, D } }, 0,
+        0 },
     { "activation, silu", &mega_op_activation, &pointwise, { { B, T, E } }, 0, 0 },
     { "gate", &mega_op_gate, &gate_silu, { { B, T, E }, { B, T, E } }, 0, 0 },
     { "gated_residual", &mega_op_gated_residual, &residual,

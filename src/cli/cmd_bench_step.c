@@ -12,9 +12,9 @@
 #include "train/update.h"
 
 struct options {
-    int mode, norm, attention;
-    int64_t length, batch, chunk, width, values, keys, ffn, ema, layers, classes, vocab,
-        prenorm, steps, warmup;
+    int mode, mixer, norm, attention;
+    int64_t heads, kv_heads, length, batch, chunk, width, values, keys, ffn, ema, layers,
+        classes, vocab, prenorm, steps, warmup;
     double dropout;
     bool profile;
     struct mega_open open;
@@ -29,6 +29,10 @@ struct options {
 static const struct mega_option options[] = {
     { "mode", MEGA_OPTION_CHOICE, AT(mode), "train", 0, 0, "train|infer", NULL,
         "a training step, or a forward pass", 0 },
+    { "mixer", MEGA_OPTION_CHOICE, AT(mixer), "mega", 0, 0, MEGA_MIXER_CHOICES, NULL,
+        "Mega, or the Transformer's attention", 0 },
+    SIZE("heads", heads, "4", "H", "attention: heads of queries, width / H wide"),
+    SIZE("kv-heads", kv_heads, "0", "G", "attention: heads of keys and values; 0: as many"),
     SIZE("length", length, "1024", "T", "places of a row"),
     SIZE("batch", batch, "2", "B", "rows"),
     SIZE("chunk", chunk, "0", "C", "attention window; 0: full attention"),
@@ -54,22 +58,38 @@ static const struct mega_option options[] = {
     { 0 },
 };
 
+/* what only one of the mixers has */
+static void describe_mixer(struct mega_text *text, const struct options *o)
+{
+    char mixer[32], attention[32];
+    mega_choice_name(MEGA_MIXER_CHOICES, o->mixer, mixer, sizeof mixer);
+    mega_choice_name(MEGA_ATTENTION_CHOICES, o->attention, attention, sizeof attention);
+    mega_text_add(text, "mixer: %s, ", mixer);
+    if (!strcmp(mixer, "attention"))
+        mega_text_add(text,
+            "heads: %lld, kv_heads: %lld, attention_bias: true, positions: learned, "
+            "activation: gelu",
+            (long long)o->heads, (long long)o->kv_heads);
+    else
+        mega_text_add(text, "values: %lld, keys: %lld, ema: %lld, attention: %s",
+            (long long)o->values, (long long)o->keys, (long long)o->ema, attention);
+}
+
 /* the model that the flags describe */
 static mega_status configure(const struct options *o, struct mega_model_config *c)
 {
     struct mega_text text = { 0 };
     struct mega_document d;
-    char norm[32], attention[32];
+    char norm[32];
     mega_choice_name(MEGA_NORM_CHOICES, o->norm, norm, sizeof norm);
-    mega_choice_name(MEGA_ATTENTION_CHOICES, o->attention, attention, sizeof attention);
+    mega_text_add(&text, "model: { ");
+    describe_mixer(&text, o);
     mega_text_add(&text,
-        "model: { layers: %lld, width: %lld, values: %lld, keys: %lld, ffn: %lld, ema: %lld, "
-        "chunk: %lld, longest: %lld, norm: %s, prenorm: %s, "
-        "attention: %s, dropout: %g, head_width: %lld }\n",
-        (long long)o->layers, (long long)o->width, (long long)o->values, (long long)o->keys,
-        (long long)o->ffn, (long long)o->ema, (long long)(o->chunk ? o->chunk : -1),
-        (long long)o->length, norm, o->prenorm ? "true" : "false", attention, o->dropout,
-        (long long)o->values);
+        ", layers: %lld, width: %lld, ffn: %lld, chunk: %lld, longest: %lld, norm: %s, "
+        "prenorm: %s, dropout: %g, head_width: %lld }\n",
+        (long long)o->layers, (long long)o->width, (long long)o->ffn,
+        (long long)(o->chunk ? o->chunk : -1), (long long)o->length, norm,
+        o->prenorm ? "true" : "false", o->dropout, (long long)o->values);
     mega_status status = text.failed ? mega_fail(MEGA_NO_MEMORY, "no memory")
                                      : mega_yaml_parse(&d, "the flags", text.data, text.size);
     mega_text_done(&text);
@@ -101,7 +121,7 @@ struct bench {
     struct mega_optimizer optimizer;
     struct mega_batch batch;
     struct mega_profile *profile; /* or NULL */
-    double loss;
+    double loss, flops; /* flops: of the products of a training step, 0 where not counted */
 };
 
 static mega_status step(struct bench *b, int64_t n)
@@ -110,6 +130,7 @@ static mega_status step(struct bench *b, int64_t n)
     if (b->o->mode == 0) {
         MEGA_TRY(mega_pass_run(b->run, b->model, &b->batch, (struct mega_now){ 1, n },
             (double)b->batch.n, 0, 0, &b->loss));
+        b->flops = mega_pass_flops(b->run);
         MEGA_TRY(mega_optimizer_norm(&b->optimizer, &norm));
         mega_optimizer_step(&b->optimizer, 1e-4, norm);
         b->loss /= (double)b->batch.n;
@@ -147,6 +168,9 @@ static void print(const struct bench *b, double *ms)
            "%.6f",
         median, (double)(o->batch * o->length) / median * 1e3,
         (double)mega_memory_peak() * 1e-6, b->loss);
+    if (b->flops > 0)
+        printf(", \"gflop\": %.3f, \"gflop_per_s\": %.1f", b->flops * 1e-9,
+            b->flops * 1e-6 / median);
     if (b->profile) {
         printf(", \"profile\": ");
         mega_profile_show(b->context, b->profile, true);

@@ -122,6 +122,25 @@ void mega_example_attention(struct mega_maker *m)
     m->e->tolerance = 1e-5;
 }
 
+void mega_example_rotary(struct mega_maker *m)
+{
+    struct mega_attr_rotary *a = mega_make_attr(m);
+    int64_t dim[3];
+    a->interleaved = mega_make_choice(m, 2);
+    bool all = mega_make_choice(m, 2);
+    a->heads = 1 + mega_make_choice(m, 4);
+    a->base = mega_make_below(m, 3) ? 10000 : 500;
+    a->factor = mega_make_below(m, 3) ? 1 : 4;
+    mega_make_text(m, MEGA_ROWS_LEN | MEGA_ROWS_REAL | MEGA_ROWS_DOC | MEGA_ROWS_PLACE, dim);
+    int64_t d = dim[2] > 40 ? dim[2] / 4 : dim[2];
+    if (all) d += d % 2;
+    a->dims = all ? 0 : mega_make_below(m, d / 2 + 1) * 2;
+    if (!a->dims) d += d % 2;
+    dim[2] = a->heads * d;
+    m->e->call.in[0] = mega_make_values(m, 3, dim, 0, 1);
+    m->e->wants = 1;
+}
+
 void mega_example_rotary_bias(struct mega_maker *m)
 {
     struct mega_attr_rotary_bias *a = mega_make_attr(m);

@@ -142,7 +142,9 @@ static mega_tensor *gated_output(mega_run *r, const struct mega_gated_attention 
     struct mega_call residual = {
         .op = &mega_op_gated_residual, .in = { x, u, hx, h }, .attr = &a, .rows = rows
     };
-    return mega_run_call(r, &residual, drop->site);
+    mega_run_call(r, &residual, drop->site);
+    mega_run_chain_end(r);
+    return residual.out[0];
 }
 
 mega_tensor *mega_gated_attention_run(mega_run *r, const struct mega_gated_attention *m,

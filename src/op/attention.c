@@ -97,7 +97,10 @@ static void cost(const struct mega_call *c, double *flops, double *bytes)
 {
     struct mega_heads n = mega_heads_of(c);
     double rows = (double)mega_height(c->in[Q]), width = (double)(n.H * (n.d + n.dv));
-    *flops = 2 * rows * width * (double)mega_window_most(c);
+    double window = (double)mega_window_most(c);
+    /* half of the keys, and oneself */
+    if (((const struct mega_attr_attention *)c->attr)->causal) window = (window + 1) / 2;
+    *flops = 2 * rows * width * window;
     *bytes = (double)(mega_size(c->in[Q]) + mega_size(c->in[K]) + mega_size(c->in[V]) +
                       mega_size(c->out[0]));
 }

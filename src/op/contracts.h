@@ -6,16 +6,18 @@
 #include "op/op.h"
 
 /* Pointwise functions, in the order of the choice list below (gelu: exact erf form; gelu_tanh:
- * the tanh form). */
+ * the tanh form; relu2: the square of relu). */
 enum mega_act {
     MEGA_ACT_LINEAR,
     MEGA_ACT_RELU,
     MEGA_ACT_GELU,
     MEGA_ACT_GELU_TANH,
     MEGA_ACT_SILU,
-    MEGA_ACT_SIGMOID
+    MEGA_ACT_SIGMOID,
+    MEGA_ACT_RELU2
 };
-#define MEGA_ACT_CHOICES "linear|relu|gelu|gelu_tanh|silu|sigmoid"
+enum { MEGA_ACTS = MEGA_ACT_RELU2 + 1 }; /* how many */
+#define MEGA_ACT_CHOICES "linear|relu|gelu|gelu_tanh|silu|sigmoid|relu2"
 
 /* Inverted dropout. An element's draw depends on (seed, step, site, number of its row in the
  * update, place, channel) alone. */
@@ -193,9 +195,33 @@ struct mega_attr_pool {
     enum mega_pool_kind kind;
 };
 
+/* position_embedding: x [B,T,D], table [P,D]?, gain [1]? -> x + scale gain e(position), with e
+ * a row of the table or a vector of sines and cosines. Positions: position.h; places beyond a
+ * row's len stay as they are. */
+enum mega_position_kind {
+    MEGA_POSITION_LEARNED,    /* the table; the others have none */
+    MEGA_POSITION_SINUSOIDAL, /* channels 2t, 2t+1: sine, cosine */
+    MEGA_POSITION_HALVES      /* channel t < D/2: sine, t + D/2: cosine */
+};
+struct mega_attr_position_embedding {
+    enum mega_position_kind kind;
+    double scale;
+};
+enum { MEGA_POSITION_X, MEGA_POSITION_TABLE, MEGA_POSITION_GAIN };
+
 /* query_key: z [B,T,Z], gamma [2,Z], beta [2,Z] -> q, k = silu(z) gamma[i] + beta[i], i = 0, 1
  */
 enum { MEGA_QUERY_KEY_Z, MEGA_QUERY_KEY_GAMMA, MEGA_QUERY_KEY_BETA };
+
+/* rotary: x [B,T,H*d] -> y, same shape: in each head, pairs of the first `dims` channels turned
+ * by the place's position (position.h) */
+struct mega_attr_rotary {
+    int64_t heads;    /* H */
+    int64_t dims;     /* even, at most d; 0: d */
+    double base;      /* of the frequencies; usually 10000 */
+    double factor;    /* positions are divided by it; usually 1 */
+    bool interleaved; /* channels 2t, 2t+1 are a pair; else t, t + dims/2 */
+};
 
 /* rotary_bias: alpha, beta [1,Z] -> bias [2n-1] F32 */
 struct mega_attr_rotary_bias {

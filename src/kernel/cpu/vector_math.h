@@ -176,6 +176,10 @@ VEC_INLINE vec vec_act(enum mega_act act, vec x)
     case MEGA_ACT_GELU_TANH: return vec_gelu_tanh_jet(x).value;
     case MEGA_ACT_SILU: return vec_silu(x);
     case MEGA_ACT_SIGMOID: return vec_sigmoid(x);
+    case MEGA_ACT_RELU2: {
+        vec on = vec_where(~(x <= 0.0f), x);
+        return on * on;
+    }
     }
     return x;
 }
@@ -193,6 +197,10 @@ VEC_INLINE struct vec_jet vec_act_jet(enum mega_act act, vec x)
     case MEGA_ACT_GELU_TANH: return vec_gelu_tanh_jet(x);
     case MEGA_ACT_SILU: return vec_silu_jet(x);
     case MEGA_ACT_SIGMOID: return vec_sigmoid_jet(x);
+    case MEGA_ACT_RELU2: {
+        vec on = vec_where(~(x <= 0.0f), x);
+        return (struct vec_jet){ on * on, 2.0f * on };
+    }
     }
     return (struct vec_jet){ x, vec_all(1) };
 }
@@ -221,8 +229,7 @@ VEC_INLINE vec vec_laplace_slope(vec s)
 
 VEC_INLINE vec vec_relu2(vec s)
 {
-    vec on = vec_act(MEGA_ACT_RELU, s);
-    return on * on;
+    return vec_act(MEGA_ACT_RELU2, s);
 }
 
 VEC_INLINE vec vec_relu2_slope(vec s)
@@ -239,6 +246,7 @@ VEC_INLINE vec vec_relu2_slope(vec s)
     case MEGA_ACT_GELU_TANH: body(MEGA_ACT_GELU_TANH); break;                                  \
     case MEGA_ACT_SILU: body(MEGA_ACT_SILU); break;                                            \
     case MEGA_ACT_SIGMOID: body(MEGA_ACT_SIGMOID); break;                                      \
+    case MEGA_ACT_RELU2: body(MEGA_ACT_RELU2); break;                                          \
     }
 
 #endif
