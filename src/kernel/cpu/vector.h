@@ -173,12 +173,24 @@ VEC_INLINE vec vec_turn(vec x, vec sign)
     return (vec)((ivec)x ^ ((ivec)sign & ~0x7FFFFFFF));
 }
 
+/* lane i of the result is lane from[i] of a, or beyond a's last one of b */
+VEC_INLINE vec vec_pick(vec a, vec b, ivec from)
+{
+#if defined(__clang__)
+    vec v;
+    for (int i = 0; i < VEC; i++) v[i] = from[i] < VEC ? a[from[i]] : b[from[i] - VEC];
+    return v;
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+}
+
 /* lane i of the result is lane i + half of v, for i < half */
 VEC_INLINE vec vec_upper(vec v, int half)
 {
     ivec from;
     for (int i = 0; i < VEC; i++) from[i] = (i + half) % VEC;
-    return __builtin_shuffle(v, from);
+    return vec_pick(v, v, from);
 }
 
 /* Over all lanes, by halves: one fixed order. */

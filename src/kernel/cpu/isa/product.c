@@ -141,8 +141,8 @@ VEC_INLINE void turn(vec row[VEC])
         vec next[VEC];
         _Pragma("GCC unroll 16") for (int i = 0; i < VEC / 2; i++)
         {
-            next[2 * i] = __builtin_shuffle(row[i], row[i + VEC / 2], low);
-            next[2 * i + 1] = __builtin_shuffle(row[i], row[i + VEC / 2], high);
+            next[2 * i] = vec_pick(row[i], row[i + VEC / 2], low);
+            next[2 * i + 1] = vec_pick(row[i], row[i + VEC / 2], high);
         }
         memcpy(row, next, sizeof next);
     }
