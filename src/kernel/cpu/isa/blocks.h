@@ -28,6 +28,15 @@ static inline int64_t block_rows(const struct mega_call *c)
     return c->work->tile ? c->work->tile : 128;
 }
 
+/* to, n numbers, receives or is added the groups' shares in order, `bytes` from one to the next
+ */
+static inline void total_groups(
+    float *to, bool add, const float *share, size_t bytes, int64_t groups, int64_t n)
+{
+    if (!add) memset(to, 0, (size_t)n * sizeof *to);
+    row_functions->add_rows(to, share, (int64_t)(bytes / sizeof *to), groups, n);
+}
+
 /* b [k, n], or turned [n, k], packed by lanes into the calling thread's scratch, for all lanes
  * of the call. */
 struct mega_right MEGA_ISA_NAME(mega_pack)(

@@ -229,16 +229,12 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
 static void total(const struct backward *b, int i, int64_t row, int64_t n)
 {
     mega_tensor *g = b->g->in[i];
-    float *to = mega_row(g, row);
-    if (!(b->g->add >> i & 1)) memset(to, 0, (size_t)n * sizeof *to);
-    for (int64_t k = 0; k < b->groups; k++) {
-        struct sums sums = part(b, k);
-        const float *from = i == UP        ? mega_matrix_row(sums.up, row)
-                            : i == DOWN    ? mega_matrix_row(sums.down, row)
-                            : i == UP_BIAS ? sums.up_bias
-                                           : sums.down_bias;
-        row_functions->add_scaled(to, from, 1, n);
-    }
+    struct sums sums = part(b, 0);
+    const float *from = i == UP        ? mega_matrix_row(sums.up, row)
+                        : i == DOWN    ? mega_matrix_row(sums.down, row)
+                        : i == UP_BIAS ? sums.up_bias
+                                       : sums.down_bias;
+    total_groups(mega_row(g, row), b->g->add >> i & 1, from, part_bytes(&b->s), b->groups, n);
 }
 
 static void total_lane(void *arg, int64_t row, struct mega_arena *scratch)

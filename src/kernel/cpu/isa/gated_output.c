@@ -163,9 +163,8 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
 /* to (+)= the groups' shares of n numbers of row r, in order */
 static void total(const struct pass *p, int i, float *to, int64_t r, int64_t n)
 {
-    if (!(p->g->add >> i & 1)) memset(to, 0, (size_t)n * sizeof *to);
-    for (int64_t k = 0; k < p->groups; k++)
-        row_functions->add_scaled(to, mega_matrix_row(part(p, k), r), 1, n);
+    total_groups(
+        to, p->g->add >> i & 1, mega_matrix_row(part(p, 0), r), part_bytes(p), p->groups, n);
 }
 
 static void total_lane(void *arg, int64_t row, struct mega_arena *scratch)

@@ -232,9 +232,7 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
 
 static void total(const struct backward *s, float *to, bool add, int64_t offset, int64_t n)
 {
-    if (!add) memset(to, 0, (size_t)n * sizeof *to);
-    for (int64_t i = 0; i < s->groups; i++)
-        row_functions->add_scaled(to, part(s, i).dw.at + offset, 1, n);
+    total_groups(to, add, part(s, 0).dw.at + offset, part_bytes(s), s->groups, n);
 }
 
 /* some rows of dw: the sums over groups, in order */
