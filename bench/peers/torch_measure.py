@@ -90,6 +90,14 @@ def timed(model, o):
     return step_ms[o.warmup :], loss
 
 
+def reason(error):
+    """Why a peer failed, in one line."""
+    said = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, MemoryError) or "memory" in said and "alloc" in said:
+        return f"out of memory: {said}"[:300]
+    return f"{type(error).__name__}: {said}"[:300]
+
+
 def measure(make, o):
     """Measures the model that `make` makes, prints the JSON line, returns the exit status."""
     import_rss = peak_rss_mb()
@@ -99,8 +107,7 @@ def measure(make, o):
     try:
         step_ms, loss = timed(make(), o)
     except Exception as error:  # whatever it is, the table is to say so
-        said = str(error).strip().splitlines() or [""]
-        print(json.dumps(line | {"failed": f"{type(error).__name__}: {said[0]}"[:300]}))
+        print(json.dumps(line | {"failed": reason(error)}))
         return 1
     median = statistics.median(step_ms)
     measured = {

@@ -1,4 +1,4 @@
-/* mega bench step: times whole steps of one model, as bench/peers/torch_mega.py does. */
+/* mega bench step: times whole steps of one model, as bench/peers does. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,7 +207,8 @@ const struct mega_command mega_command_bench_step = {
     .words = "",
     .options = options,
     .options_size = sizeof(struct options),
-    .manual = "Prints one JSON object. bench/run measures this and the PyTorch peer of the "
-              "same flags in turn and prints the comparison.",
+    .manual =
+        "Prints one JSON object. mega bench models measures this and the PyTorch peers of "
+        "the same flags in turn and prints the comparison.",
     .run = run,
 };
