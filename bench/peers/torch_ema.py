@@ -87,8 +87,8 @@ class RealEma(Ema):
     """
 
     def block(self, length):
-        """Steps a block: inside costs c, between costs L / c, so about the root."""
-        return max(16, 1 << (length.bit_length() // 2))
+        """Steps a block: about the root of the length; beyond 128 the products grow too large."""
+        return min(128, max(16, 1 << (length.bit_length() // 2)))
 
     def make_coefficients(self, length):
         if self.truncation:
