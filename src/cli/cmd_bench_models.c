@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "cli/bench_plot.h"
 #include "cli/bench_table.h"
 #include "cli/command.h"
@@ -85,7 +86,7 @@ static mega_status look_at_machine(struct bench *b)
     b->setup.threads = context->work.threads;
     mega_context_free(context);
     b->limits.seconds = b->o->seconds;
-    b->limits.memory_mb = b->o->memory > 0 ? b->o->memory : 0.9 * mega_machine_free_mb();
+    b->limits.memory_mb = b->o->memory > 0 ? b->o->memory : 0.9e-6 * (double)mega_memory_free();
     return status;
 }
 

@@ -61,11 +61,11 @@ static void time_trial(struct mega_trial *t, int64_t turns, double ms[2])
 }
 
 static void print(const struct bench *b, const struct mega_problem *p,
-    const struct mega_kernel_entry *e, const double ms[2], double flops, double bytes)
+    const struct mega_kernel_entry *e, const double ms[2], const struct mega_call *c)
 {
-    /* backward: twice the products, and every operand's gradient */
     for (int k = 0; k < 2; k++) {
-        double f = flops * (k + 1), m = bytes * (k + 1);
+        double f, m;
+        (k ? mega_op_cost_back : mega_op_cost)(c, &f, &m);
         double by_flops = f / b->peak.fma_all * 1e-6, by_bytes = m / b->peak.copy_all * 1e-6,
                limit = fmax(by_flops, by_bytes);
         const char *pass = k ? "backward" : "forward";
@@ -93,7 +93,7 @@ static mega_status time_kernel(
     const struct bench *b, const struct mega_problem *p, const struct mega_kernel_entry *e)
 {
     struct mega_trial t;
-    double ms[2], flops, bytes;
+    double ms[2];
     if (!e->kernel->backward) {
         leave_out(p->name, e, "it has no backward pass");
         return MEGA_OK;
@@ -103,8 +103,7 @@ static mega_status time_kernel(
         leave_out(p->name, e, t.refusal);
     } else {
         time_trial(&t, b->o->turns, ms);
-        mega_op_cost(&t.call, &flops, &bytes);
-        print(b, p, e, ms, flops, bytes);
+        print(b, p, e, ms, &t.call);
         fflush(stdout);
     }
     mega_trial_close(&t);
@@ -202,8 +201,9 @@ const struct mega_command mega_command_bench_ops = {
     .manual = "Sizes are those of a Mega layer of the LRA text recipe. A kernel is first held "
               "to its op's reference (as mega doctor --check does); one that differs is named, "
               "not timed, and the status is 1. The limit of a pass is the larger of its FLOPs "
-              "over the measured "
-              "peak of multiply-adds and its least bytes over the measured "
-              "copy; a backward pass counts twice the forward one.",
+              "over the measured peak of multiply-adds and its least bytes over the measured "
+              "copy. FLOPs are those of products and filters, twice as many on the way back. "
+              "Least bytes: every operand once; on the way back the outputs' gradients and the "
+              "inputs that are needed are read, the inputs' gradients written.",
     .run = run,
 };

@@ -4,34 +4,7 @@
 
 #include "cli/command.h"
 #include "task/feed.h"
-#include "train/recipe.h"
-
-/* bytes of a step's values and gradients, by running one dry */
-static mega_status measure(const mega_model *m, int64_t rows, size_t *bytes)
-{
-    mega_context *c;
-    mega_run *r = NULL;
-    MEGA_TRY(mega_context_new(&c, NULL));
-    mega_status status = mega_run_new(&r, c);
-    if (!status)
-        status = mega_run_begin(r,
-            &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_DRY });
-    if (!status) {
-        int64_t T = m->config.encoder.longest;
-        struct mega_batch b = { .n = rows };
-        b.rows[0] = b.rows[1] = (struct mega_rows){ .B = rows, .T = T };
-        b.text[0] = b.text[1] = mega_tensor_over(NULL, MEGA_I32, 2, (int64_t[]){ rows, T });
-        b.target = mega_tensor_over(NULL, MEGA_I32, 1, &rows);
-        mega_tensor *logits;
-        mega_run_seed(r, mega_classify_loss(r, m, &b, &logits), 1);
-        mega_run_backward(r);
-        *bytes = mega_run_peak(r);
-        status = mega_run_end(r);
-    }
-    mega_run_free(r);
-    mega_context_free(c);
-    return status;
-}
+#include "train/memory.h"
 
 static void print_parameters(const mega_model *m)
 {
@@ -44,45 +17,81 @@ static void print_parameters(const mega_model *m)
     printf("  %-60s %-20s %12lld\n", "in all", "", (long long)m->store.numbers);
 }
 
-static mega_status show(struct mega_recipe *r)
+static void print_bytes(const char *what, size_t bytes, const char *more)
 {
-    struct mega_classify *task = NULL;
-    mega_model *m = NULL;
-    struct mega_text text = { 0 };
-    size_t bytes = 0;
-    int64_t updates = 0;
-    mega_status status = mega_classify_open(&task, &r->task, &r->model);
-    struct mega_feed_batching batching = { (uint64_t)r->seed, r->train.batch, r->train.tokens,
-        r->train.accumulate, r->train.bucket };
-    if (!status) status = mega_feed_count(task, &batching, 0, &updates);
-    if (!status)
-        status = mega_schedule_resolve(
-            &r->schedule, r->schedule.steps ? r->schedule.steps : updates * r->train.epochs);
-    if (!status) status = mega_model_new(&m, &r->model, false, false);
-    if (!status) status = measure(m, r->train.batch, &bytes);
-    if (!status) {
-        mega_recipe_print(r, &text);
-        fputs(text.failed ? "" : text.data, stdout);
-        print_parameters(m);
-        printf("\nrows: %lld to train on; an epoch has %lld updates\n",
-            (long long)mega_classify_examples(task, MEGA_SPLIT_TRAIN)->n, (long long)updates);
-        printf("memory: %zu MiB for weights, gradients and moments; %zu MiB for a pass of %lld "
-               "texts of %lld places\n",
-            (size_t)m->store.count * 16 >> 20, bytes >> 20, (long long)r->train.batch,
-            (long long)r->model.encoder.longest);
-    }
-    mega_text_done(&text);
-    mega_model_free(m);
-    mega_classify_close(task);
-    return status;
+    printf("  %-60s %20s %8zu MiB%s\n", what, "", (bytes + (1 << 19)) >> 20, more);
 }
 
-int mega_dry_run(const char *recipe, const struct mega_texts *set)
+static void print_memory(const struct mega_memory *m, int64_t layers)
 {
-    struct mega_recipe r;
-    mega_status status = mega_recipe_load(&r, recipe, set);
-    if (status) return mega_command_fail(status);
-    status = show(&r);
-    mega_recipe_done(&r);
+    static const char *const passes[] = { "training", "validation" };
+    char what[96];
+    printf("\nmemory at most:\n");
+    print_bytes("program, libraries and data", m->process, "");
+    print_bytes("weights, gradients and moments", m->weights, "");
+    for (int k = 0; k < 2; k++) {
+        snprintf(what, sizeof what, "a pass of %s, %lld texts of %lld places", passes[k],
+            (long long)m->rows[k], (long long)m->places[k]);
+        print_bytes(what, m->pass[k], k ? ", in the same place" : "");
+    }
+    print_bytes("room of kernels and threads, about", m->scratch, "");
+    print_bytes("in all", m->total, "");
+    if (m->recomputed)
+        printf("  %lld of %lld blocks are recomputed\n", (long long)m->recomputed,
+            (long long)layers);
+}
+
+/* What belongs to a recipe, opened. */
+struct dry {
+    struct mega_recipe recipe;
+    mega_context *context;
+    struct mega_classify *task;
+    mega_model *model;
+};
+
+static mega_status open_dry(
+    struct dry *d, const char *path, const struct mega_texts *set, const struct mega_open *open)
+{
+    MEGA_TRY(mega_recipe_load(&d->recipe, path, set));
+    MEGA_TRY(mega_open_context(&d->context, open));
+    MEGA_TRY(mega_classify_open(&d->task, &d->recipe.task, &d->recipe.model));
+    MEGA_TRY(mega_classify_load(d->task, MEGA_SPLIT_VALID));
+    return mega_model_new(&d->model, &d->recipe.model, false, false);
+}
+
+static mega_status show(struct dry *d)
+{
+    struct mega_recipe *r = &d->recipe;
+    struct mega_text text = { 0 };
+    struct mega_memory memory;
+    int64_t updates;
+    bool choose = r->model.encoder.recompute == MEGA_RECOMPUTE_AUTO;
+    struct mega_feed_batching batching = { (uint64_t)r->seed, r->train.batch, r->train.tokens,
+        r->train.accumulate, r->train.bucket };
+    MEGA_TRY(mega_feed_count(d->task, &batching, 0, &updates));
+    MEGA_TRY(mega_schedule_resolve(
+        &r->schedule, r->schedule.steps ? r->schedule.steps : updates * r->train.epochs));
+    MEGA_TRY((choose ? mega_memory_choose : mega_memory_predict)(
+        &memory, d->context, d->model, d->task, r));
+    mega_recipe_print(r, &text);
+    fputs(text.failed ? "" : text.data, stdout);
+    mega_text_done(&text);
+    print_parameters(d->model);
+    printf("\nrows: %lld to train on, %lld to validate; an epoch has %lld updates\n",
+        (long long)mega_classify_examples(d->task, MEGA_SPLIT_TRAIN)->n,
+        (long long)mega_classify_examples(d->task, MEGA_SPLIT_VALID)->n, (long long)updates);
+    print_memory(&memory, r->model.encoder.layers);
+    return MEGA_OK;
+}
+
+int mega_dry_run(const char *recipe, const struct mega_texts *set, const struct mega_open *open)
+{
+    struct dry d = { 0 };
+    mega_status status = open_dry(&d, recipe, set, open);
+    if (!status) status = show(&d);
+    mega_model_free(d.model);
+    mega_classify_close(d.task);
+    mega_context_free(d.context);
+    mega_recipe_done(&d.recipe);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;
 }

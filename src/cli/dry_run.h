@@ -2,10 +2,11 @@
 #ifndef MEGA_CLI_DRY_RUN_H
 #define MEGA_CLI_DRY_RUN_H
 
-#include "base/option.h"
+#include "cli/open.h"
 
 /* Checks recipe and data and prints the full recipe, parameters, memory and steps. Returns the
  * exit status. */
-int mega_dry_run(const char *recipe, const struct mega_texts *set);
+int mega_dry_run(
+    const char *recipe, const struct mega_texts *set, const struct mega_open *open);
 
 #endif

@@ -41,10 +41,3 @@ double mega_machine_load(void)
     double load;
     return getloadavg(&load, 1) == 1 ? load : 0;
 }
-
-double mega_machine_free_mb(void)
-{
-    char kib[64];
-    return find_line("/proc/meminfo", "MemAvailable", kib, sizeof kib) ? atof(kib) * 1024e-6
-                                                                       : 0;
-}

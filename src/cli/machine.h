@@ -10,7 +10,6 @@ void mega_machine_cpu(char out[128]);
 /* The processor lists this feature ("avx512_bf16"). */
 bool mega_machine_has(const char *feature);
 
-double mega_machine_load(void);    /* average of the last minute; 0 if the system is silent */
-double mega_machine_free_mb(void); /* memory that programs can still get, in 10^6 bytes; 0 */
+double mega_machine_load(void); /* average of the last minute; 0 if the system is silent */
 
 #endif

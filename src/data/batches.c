@@ -154,6 +154,29 @@ int64_t mega_plan_updates(const struct mega_plan *p)
     return (p->batches + k - 1) / k;
 }
 
+static int64_t places_of(
+    const struct mega_plan *p, const struct mega_examples *e, int64_t batch)
+{
+    int64_t longest = 0;
+    for (int64_t i = p->first[batch]; i < p->first[batch + 1]; i++) {
+        int64_t row = p->order[i], n = e->start[row + 1] - e->start[row];
+        if (n > longest) longest = n;
+    }
+    return mega_padded_length(&p->batching, longest);
+}
+
+void mega_plan_largest(
+    const struct mega_plan *p, const struct mega_examples *e, int64_t *rows, int64_t *places)
+{
+    *rows = *places = 0;
+    for (int64_t k = 0; k < p->batches; k++) {
+        int64_t n = p->first[k + 1] - p->first[k], T = places_of(p, e, k);
+        if (n * T <= *rows * *places) continue;
+        *rows = n;
+        *places = T;
+    }
+}
+
 /* ---- on the host ---- */
 
 static bool grow(void *array, size_t item, int64_t room)
@@ -184,13 +207,9 @@ static mega_status make_room(struct mega_host_batch *h)
 mega_status mega_host_batch_fill(struct mega_host_batch *h, const struct mega_plan *p,
     const struct mega_examples *e, int64_t batch, int32_t pad)
 {
-    int64_t from = p->first[batch], longest = 0;
+    int64_t from = p->first[batch];
     h->B = p->first[batch + 1] - from;
-    for (int64_t i = 0; i < h->B; i++) {
-        int64_t row = p->order[from + i], n = e->start[row + 1] - e->start[row];
-        if (n > longest) longest = n;
-    }
-    h->T = mega_padded_length(&p->batching, longest);
+    h->T = places_of(p, e, batch);
     MEGA_TRY(make_room(h));
     for (int64_t i = 0; i < h->B; i++) {
         int64_t row = p->order[from + i], n = e->start[row + 1] - e->start[row];

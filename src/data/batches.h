@@ -36,6 +36,10 @@ void mega_plan_done(struct mega_plan *p);
 /* Updates of the epoch: the batches left over at its end make one of their own. */
 int64_t mega_plan_updates(const struct mega_plan *p);
 
+/* Rows and places of the batch with most places, padding counted. */
+void mega_plan_largest(
+    const struct mega_plan *p, const struct mega_examples *e, int64_t *rows, int64_t *places);
+
 /* One batch on the host. Buffers are kept and grow; nothing is allocated once the largest batch
  * was seen. */
 struct mega_host_batch {

@@ -79,11 +79,12 @@ static void keep_carry(mega_run *r, size_t mark, struct mega_carry *c)
 struct place {
     char path[256];
     uint64_t hash;
+    int chains;
 };
 
 static struct place enter(mega_run *r, const struct mega_block *b)
 {
-    struct place before = { .hash = r->path_hash };
+    struct place before = { .hash = r->path_hash, .chains = r->n_chains };
     memcpy(before.path, r->path, sizeof before.path);
     snprintf(r->path, sizeof r->path, "%s", b->path);
     r->path_hash = mega_hash_join(mega_hash_text(b->path), (uint64_t)b->repeat);
@@ -94,6 +95,7 @@ static void leave(mega_run *r, const struct place *before)
 {
     memcpy(r->path, before->path, sizeof r->path);
     r->path_hash = before->hash;
+    r->n_chains = before->chains;
 }
 
 void run_record_block(mega_run *r, enum record_kind kind, struct block_record *b)
@@ -118,8 +120,12 @@ static struct mega_carry copy_carry(mega_run *r, const struct mega_carry *c)
 static struct block_record *new_block_record(mega_run *r, const struct mega_block *b,
     const struct mega_carry *in, const struct mega_rows *rows)
 {
+    size_t start = mega_arena_mark(&r->values);
     struct block_record *rec = mega_run_memory(r, sizeof *rec);
-    if (rec) *rec = (struct block_record){ .block = *b, .in = copy_carry(r, in), .rows = rows };
+    if (rec)
+        *rec = (struct block_record){
+            .block = *b, .in = copy_carry(r, in), .rows = rows, .start = start
+        };
     return rec;
 }
 
@@ -172,6 +178,23 @@ static void open_gradients(mega_run *r, struct block_record *b)
     b->mark = mega_arena_mark(&r->gradients);
 }
 
+/* from the end of a block into it: what its ops leave behind serves those before them */
+static void go_in(mega_run *r, struct block_record *b)
+{
+    open_gradients(r, b);
+    if (!r->depth++) r->dead = r->values.used;
+}
+
+/* out by its beginning: with the outermost block all that was made in it and after it is gone
+ */
+static void come_out(mega_run *r, const struct block_record *b)
+{
+    if (--r->depth) return;
+    r->spare.n = 0;
+    mega_arena_release(&r->values, b->start);
+    mega_arena_release(&r->gradients, b->mark);
+}
+
 /* what arrived at a kept output arrives at the new one; a view passes it on to its base */
 static void hand_over(mega_run *r, const mega_tensor *old, mega_tensor *new)
 {
@@ -181,39 +204,45 @@ static void hand_over(mega_run *r, const mega_tensor *old, mega_tensor *new)
         mega_run_seed_with(r, new, old->grad);
 }
 
+/* the block once more, with a tape, which is walked back at once */
+static void again(mega_run *r, struct block_record *b)
+{
+    r->last = NULL;
+    r->recording = r->replaying = true;
+    struct mega_carry carry = copy_carry(r, &b->in);
+    b->block.fn(r, b->block.self, &carry, b->rows);
+    r->recording = false;
+
+    r->dead = r->values.used;
+    mega_tensor **old[CARRY_MOST], **new[CARRY_MOST];
+    int n = slots(&b->out, old);
+    slots(&carry, new);
+    for (int i = 0; i < n && !r->status; i++)
+        if (*old[i] && *new[i] && *new[i] != *old[i]) hand_over(r, *old[i], *new[i]);
+    run_walk_back(r);
+}
+
 static void recompute(mega_run *r, struct block_record *b)
 {
     struct place before = enter(r, &b->block);
-    size_t mark = mega_arena_mark(&r->values);
-    struct record *last = r->last;
     bool replaying = r->replaying;
-    open_gradients(r, b);
-
-    r->last = NULL;
-    r->recording = r->replaying = true;
-    struct mega_carry again = copy_carry(r, &b->in);
-    b->block.fn(r, b->block.self, &again, b->rows);
-    r->recording = false;
-    r->replaying = replaying;
-
-    mega_tensor **old[CARRY_MOST], **new[CARRY_MOST];
-    int n = slots(&b->out, old);
-    slots(&again, new);
-    for (int i = 0; i < n && !r->status; i++)
-        if (*old[i] && *new[i] && *new[i] != *old[i]) hand_over(r, *old[i], *new[i]);
-    run_walk_back(r, NULL);
-
-    r->last = last;
+    go_in(r, b);
+    size_t mark = mega_arena_mark(&r->values), dead = r->dead;
+    again(r, b);
+    /* of the places that died, those below stay spare */
+    spare_cut(&r->spare, r->values.base + mark, r->values.base + r->values.used);
     mega_arena_release(&r->values, mark);
-    mega_arena_release(&r->gradients, b->mark);
+    r->dead = dead;
+    r->replaying = replaying;
+    come_out(r, b);
     leave(r, &before);
 }
 
 void block_backward(mega_run *r, struct record *rec)
 {
     switch (rec->kind) {
-    case RECORD_BLOCK_END: open_gradients(r, rec->block); break;
-    case RECORD_BLOCK_BEGIN: mega_arena_release(&r->gradients, rec->block->mark); break;
+    case RECORD_BLOCK_END: go_in(r, rec->block); break;
+    case RECORD_BLOCK_BEGIN: come_out(r, rec->block); break;
     case RECORD_RECOMPUTE: recompute(r, rec->block); break;
     case RECORD_OP: break;
     }

@@ -65,6 +65,10 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
     r->replaying = false;
     r->path[0] = 0;
     r->path_hash = 0;
+    r->n_chains = 0;
+    r->flops = 0;
+    r->depth = 0;
+    r->spare.n = r->carried.n = 0;
     r->has_rows = false;
     run_drop_cells(r);
     return MEGA_OK;
@@ -262,7 +266,11 @@ static void record(mega_run *r, const struct mega_call *c)
 {
     struct record *rec = mega_run_memory(r, sizeof *rec);
     if (!rec) return;
-    *rec = (struct record){ .before = r->last, .kind = RECORD_OP, .call = *c };
+    *rec = (struct record){ .before = r->last,
+        .kind = RECORD_OP,
+        .call = *c,
+        .chain = run_chain(r),
+        .start = r->op_start };
     r->last = rec;
     for (int i = 0; i < MEGA_OUT; i++)
         if (c->out[i]) c->out[i]->wants_grad = true;
@@ -298,6 +306,7 @@ uint64_t mega_run_site(const mega_run *r, const char *site)
 static bool prepare_call(mega_run *r, struct mega_call *c, const char *site)
 {
     if (r->status || !check_inputs(r, c)) return false;
+    r->op_start = r->values.used;
     c->dtype = r->args.dtype;
     c->mode = r->args.mode & (MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_PLAIN);
     if (!r->recording || !wants_gradient(c)) c->mode &= ~(unsigned)MEGA_RUN_GRAD;
@@ -312,12 +321,25 @@ static bool prepare_call(mega_run *r, struct mega_call *c, const char *site)
     return make_outputs(r, c);
 }
 
+static void count_flops(mega_run *r, const struct mega_call *c)
+{
+    double flops, bytes;
+    if (!(r->args.mode & MEGA_RUN_GRAD) || r->replaying) return;
+    mega_op_cost(c, &flops, &bytes);
+    r->flops += flops;
+}
+
 static void compute(mega_run *r, struct mega_call *c, const char *site)
 {
     if (!make_saved(r, c)) return;
+    count_flops(r, c);
     if (!(r->args.mode & MEGA_RUN_DRY)) {
+        double start = mega_profile_start(r->profile);
         mega_arena_release(&c->work->scratch[c->work->threads], 0);
         c->kernel->forward(c);
+        if (r->profile)
+            mega_profile_call(r->profile, c,
+                r->replaying ? MEGA_PROFILE_AGAIN : MEGA_PROFILE_FORWARD, run_chain(r), start);
         if (r->args.mode & MEGA_RUN_CHECK) check_finite(r, c, site);
     }
     if (c->mode & MEGA_RUN_GRAD) record(r, c);
@@ -331,21 +353,42 @@ mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site)
     return r->status ? NULL : c->out[0];
 }
 
+/* nobody takes this region: its chain begins */
+static bool refuse_region(mega_run *r, const struct mega_op *region)
+{
+    if (r->n_chains < CHAIN_MOST) r->chain[r->n_chains] = region;
+    r->n_chains++;
+    if (r->profile) mega_profile_refused(r->profile, region);
+    return false;
+}
+
+void mega_run_chain_end(mega_run *r)
+{
+    if (r->n_chains) r->n_chains--;
+}
+
 bool mega_run_region(mega_run *r, struct mega_call *c, const char *site)
 {
-    if (r->status || (r->args.mode & MEGA_RUN_PLAIN) || r->args.dtype != MEGA_F32) return false;
+    if (r->status) return false;
+    if ((r->args.mode & MEGA_RUN_PLAIN) || r->args.dtype != MEGA_F32)
+        return refuse_region(r, c->op);
     size_t mark = mega_arena_mark(&r->values);
     if (!prepare_call(r, c, site)) return false;
     choose_kernel(r, c);
     if (!c->kernel) {
         mega_arena_release(&r->values, mark);
-        return false;
+        return refuse_region(r, c->op);
     }
     compute(r, c, site);
     return !r->status;
 }
 
 /* ---- looking inside ---- */
+
+void mega_run_profile(mega_run *r, struct mega_profile *p)
+{
+    r->profile = p;
+}
 
 mega_status mega_run_read(mega_run *r, const mega_tensor *t, void *out)
 {
@@ -366,6 +409,11 @@ void mega_run_tap(mega_run *r, const char *what, const mega_tensor *t)
 {
     if (t && !r->status && !r->replaying && r->args.tap)
         r->args.tap(r->args.tap_arg, r->path, what, t);
+}
+
+double mega_run_flops(const mega_run *r)
+{
+    return r->flops;
 }
 
 void mega_run_walk(mega_run *r, void (*visit)(void *, const struct mega_call *), void *arg)

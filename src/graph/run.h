@@ -10,6 +10,7 @@
 
 #include "graph/context.h"
 #include "graph/param.h"
+#include "graph/profile.h"
 #include "op/op.h"
 
 typedef struct mega_run mega_run;
@@ -44,7 +45,8 @@ void mega_run_fail(mega_run *r, mega_status status);
 unsigned mega_run_mode(const mega_run *r);
 
 /* A tensor of the step, not zeroed; lives until the next begin, or the end of the block without
- * a tape. */
+ * a tape, or the backward pass: that hands out again what blocks held and what was made after
+ * them. */
 mega_tensor *mega_run_tensor(mega_run *r, mega_dtype t, int rank, const int64_t dim[]);
 void *mega_run_memory(mega_run *r, size_t bytes);
 
@@ -61,9 +63,13 @@ mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site);
 /* The key of a place of use: what mega_run_call gives an op for random numbers. */
 uint64_t mega_run_site(const mega_run *r, const char *site);
 
-/* The same for a region: false in a healthy run means that nobody accepts: go on with the
- * chain. */
+/* The same for a region: false in a healthy run means that nobody accepts: go on with the chain
+ * of plain ops and say where it ends (for the profile; the end of a block ends it too). */
 bool mega_run_region(mega_run *r, struct mega_call *c, const char *site);
+void mega_run_chain_end(mega_run *r);
+
+/* From now on ops are timed into `p`, which the caller keeps; NULL: no longer. */
+void mega_run_profile(mega_run *r, struct mega_profile *p);
 
 /* Where gradients start: d(total) / d(t) = each, for every element; or a whole cotangent of t's
  * shape. */
@@ -78,7 +84,12 @@ mega_status mega_run_read(mega_run *r, const mega_tensor *t, void *out);
 bool mega_run_wants(const mega_run *r, const char *what);
 void mega_run_tap(mega_run *r, const char *what, const mega_tensor *t);
 
-/* Calls `visit` for every op on the tape, the last one first. */
+/* FLOPs of the forward pass as the models' arithmetic counts them, nothing twice that is
+ * recomputed; 0 without gradients. */
+double mega_run_flops(const mega_run *r);
+
+/* Calls `visit` for every op on the tape, the last one first; after the backward pass there is
+ * none. */
 void mega_run_walk(mega_run *r, void (*visit)(void *arg, const struct mega_call *c), void *arg);
 
 /* Bytes in use and at most so far: values and gradients of the step. */

@@ -4,17 +4,35 @@
 
 #include "graph/run_state.h"
 
+enum { HEAD = (sizeof(mega_tensor) + MEGA_ALIGN - 1) / MEGA_ALIGN * MEGA_ALIGN };
+
+/* What died, else: inside a block behind the values, which end with the block; outside, an
+ * arena of its own. */
+static void *gradient_memory(mega_run *r, size_t bytes)
+{
+    void *p = spare_take(r->depth ? &r->spare : &r->carried, bytes);
+    return p ? p : mega_arena_get(r->depth ? &r->values : &r->gradients, bytes);
+}
+
+static void bury_gradient(mega_run *r, mega_tensor *g)
+{
+    char *at = (char *)g, *carried = r->gradients.base;
+    bool outlives = at >= carried && at < carried + r->gradients.reserved;
+    spare_give(outlives ? &r->carried : &r->spare, g, HEAD + mega_size(g));
+}
+
+/* a tensor with its numbers behind it, so that both die as one */
 static mega_tensor *new_gradient(mega_run *r, const mega_tensor *t)
 {
-    mega_tensor *g = mega_arena_get(&r->gradients, sizeof *g);
-    void *data = g ? mega_arena_get(&r->gradients, mega_size(t)) : NULL;
-    if (!data) {
+    mega_tensor *g = gradient_memory(r, HEAD + mega_size(t));
+    if (!g) {
         char shape[96];
         mega_run_fail(r, mega_fail(MEGA_NO_MEMORY, "no memory for the gradient of %s",
                              mega_tensor_print(t, shape)));
         return NULL;
     }
-    *g = mega_tensor_over(r->args.mode & MEGA_RUN_DRY ? NULL : data, t->dtype, t->rank, t->dim);
+    bool dry = r->args.mode & MEGA_RUN_DRY;
+    *g = mega_tensor_over(dry ? NULL : (char *)g + HEAD, t->dtype, t->rank, t->dim);
     g->device = t->device;
     return g;
 }
@@ -24,7 +42,7 @@ static mega_tensor *new_gradient(mega_run *r, const mega_tensor *t)
 static mega_tensor *view_gradient(mega_run *r, mega_tensor *t)
 {
     mega_tensor *whole = run_gradient(r, t->base);
-    mega_tensor *g = whole ? mega_arena_get(&r->gradients, sizeof *g) : NULL;
+    mega_tensor *g = whole ? gradient_memory(r, sizeof *g) : NULL;
     if (!g) return NULL;
     if (!whole->filled) {
         if (whole->data) mega_tensor_zero(whole);
@@ -90,13 +108,17 @@ static bool collect_inputs(mega_run *r, const struct mega_call *c, struct mega_g
     return true;
 }
 
-static void op_backward(mega_run *r, const struct mega_call *c)
+static void op_backward(mega_run *r, const struct record *rec)
 {
+    const struct mega_call *c = &rec->call;
     struct mega_grads g = { .touched = ~0u };
     if (!collect_outputs(c, &g) || !collect_inputs(r, c, &g)) return;
     if (!(r->args.mode & MEGA_RUN_DRY)) {
+        double start = mega_profile_start(r->profile);
         mega_arena_release(&c->work->scratch[c->work->threads], 0);
         c->kernel->backward(c, &g);
+        if (r->profile)
+            mega_profile_call(r->profile, c, MEGA_PROFILE_BACKWARD, rec->chain, start);
     }
     for (int i = 0; i < c->op->n_in; i++) {
         if (!g.in[i]) continue;
@@ -105,20 +127,38 @@ static void op_backward(mega_run *r, const struct mega_call *c)
     }
 }
 
-void run_walk_back(mega_run *r, struct record *stop)
+/* In a block: nothing made by this op or after it is read again, nor the gradients of its
+ * outputs. */
+static void bury(mega_run *r, const struct record *rec)
 {
-    for (struct record *rec = r->last; rec != stop && !r->status; rec = rec->before) {
-        if (rec->kind == RECORD_OP)
-            op_backward(r, &rec->call);
-        else
-            block_backward(r, rec);
+    if (!r->depth) return;
+    for (int i = 0; i < MEGA_OUT; i++) {
+        const mega_tensor *t = rec->call.out[i];
+        if (t && t->grad && !t->grad->base) bury_gradient(r, t->grad);
     }
+    size_t start = rec->start;
+    spare_give(&r->spare, r->values.base + start, r->dead - start);
+    r->dead = start;
+}
+
+void run_walk_back(mega_run *r)
+{
+    for (struct record *rec = r->last, *before; rec && !r->status; rec = before) {
+        before = rec->before;
+        if (rec->kind == RECORD_OP) {
+            op_backward(r, rec);
+            bury(r, rec);
+        } else {
+            block_backward(r, rec);
+        }
+    }
+    r->last = NULL;
 }
 
 void mega_run_backward(mega_run *r)
 {
     r->recording = false;
-    run_walk_back(r, NULL);
+    run_walk_back(r);
 }
 
 /* adds `each`, or the cotangent where there is one, to t's gradient */

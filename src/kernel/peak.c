@@ -6,15 +6,15 @@
 #include "base/clock.h"
 #include "kernel/cpu/fma_loop.h"
 
-enum { TURNS = 5 };
+enum { TURNS = 5, LANES = 1024 };
 #define COPY_BYTES                                                                             \
     ((size_t)32 << 20) /* of each thread's buffer: beyond its share of the last cache */
 
 struct job {
     enum mega_isa isa;
     int64_t turns;
-    float sink[1024];
-    double flops[1024];
+    float sink[LANES];
+    double flops[LANES];
     char *from, *to;
 };
 
@@ -55,38 +55,61 @@ static double best_rate(struct mega_work *work, lane_fn *lane, struct job *job, 
     return best;
 }
 
+static struct job *new_job(struct mega_work *work, enum mega_isa isa)
+{
+    struct job *job = calloc(1, sizeof *job);
+    if (!job || work->threads > LANES) {
+        free(job);
+        mega_fail(MEGA_NO_MEMORY, "no memory to measure %d threads with", work->threads);
+        return NULL;
+    }
+    job->isa = isa;
+    job->turns = 1 << 18;
+    fma_lane(job, 0, NULL); /* counts its FLOPs */
+    return job;
+}
+
+mega_status mega_peak_measure_fma(
+    struct mega_work *work, enum mega_isa isa, double seconds, double *gflops)
+{
+    struct job *job = new_job(work, isa);
+    if (!job) return MEGA_NO_MEMORY;
+    *gflops = best_rate(work, fma_lane, job, work->threads, job->flops[0], seconds);
+    free(job);
+    return MEGA_OK;
+}
+
+static mega_status measure_copies(
+    struct mega_work *work, struct job *job, double seconds, struct mega_peak *out)
+{
+    size_t bytes = (size_t)work->threads * COPY_BYTES;
+    job->from = malloc(bytes);
+    job->to = malloc(bytes);
+    if (job->from && job->to) {
+        memset(job->from, 1, bytes);
+        memset(job->to, 1, bytes);
+        double each = 2.0 * (double)COPY_BYTES;
+        out->copy_one = best_rate(work, copy_lane, job, 1, each, seconds);
+        out->copy_all = best_rate(work, copy_lane, job, work->threads, each, seconds);
+    }
+    bool enough = job->from && job->to;
+    free(job->from);
+    free(job->to);
+    return enough ? MEGA_OK
+                  : mega_fail(MEGA_NO_MEMORY, "no memory for %zu MiB to measure with",
+                        2 * bytes >> 20);
+}
+
 mega_status mega_peak_measure(
     struct mega_work *work, enum mega_isa isa, double seconds, struct mega_peak *out)
 {
-    int threads = work->threads < 1024 ? work->threads : 1024;
-    struct job *job = calloc(1, sizeof *job);
-    size_t bytes = (size_t)threads * COPY_BYTES;
-    if (job) {
-        job->from = malloc(bytes);
-        job->to = malloc(bytes);
-    }
-    mega_status status = MEGA_OK;
-    if (!job || !job->from || !job->to) {
-        status =
-            mega_fail(MEGA_NO_MEMORY, "no memory for %zu MiB to measure with", 2 * bytes >> 20);
-    } else {
-        memset(job->from, 1, bytes);
-        memset(job->to, 1, bytes);
-        job->isa = isa;
-        job->turns = 1 << 18;
-        fma_lane(job, 0, NULL);
-        double flops = job->flops[0], part = seconds / 4;
-        out->threads = threads;
-        out->fma_one = best_rate(work, fma_lane, job, 1, flops, part);
-        out->fma_all = best_rate(work, fma_lane, job, threads, flops, part);
-        out->copy_one = best_rate(work, copy_lane, job, 1, 2.0 * (double)COPY_BYTES, part);
-        out->copy_all =
-            best_rate(work, copy_lane, job, threads, 2.0 * (double)COPY_BYTES, part);
-    }
-    if (job) {
-        free(job->from);
-        free(job->to);
-    }
+    struct job *job = new_job(work, isa);
+    if (!job) return MEGA_NO_MEMORY;
+    double part = seconds / 4;
+    out->threads = work->threads;
+    out->fma_one = best_rate(work, fma_lane, job, 1, job->flops[0], part);
+    out->fma_all = best_rate(work, fma_lane, job, work->threads, job->flops[0], part);
+    mega_status status = measure_copies(work, job, part, out);
     free(job);
     return status;
 }

@@ -44,6 +44,9 @@ mega_status mega_model_config_read(
                      : mega_node_read(d, section, "model", tables[i], others.data, values[i]);
         mega_text_done(&others);
     }
+    /* false and true, as it was a yes or no */
+    if (c->encoder.recompute > MEGA_RECOMPUTE_AUTO)
+        c->encoder.recompute -= MEGA_RECOMPUTE_AUTO + 1;
     return status;
 }
 

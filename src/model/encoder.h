@@ -1,15 +1,25 @@
-/* The two-way encoder of Long Range Arena (Mega section 8.1): embedding, blocks, final norm. */
+/* The two-way encoder of Long Range Arena (Mega section 8.1): embedding, blocks, final norm. A
+ * mixer that owns its block is followed by the normalised feed-forward of Mega; any other is
+ * the first of a Transformer's two sublayers. */
 #ifndef MEGA_MODEL_ENCODER_H
 #define MEGA_MODEL_ENCODER_H
 
 #include "layer/feed_forward.h"
+#include "layer/positions.h"
+#include "layer/sublayer.h"
 #include "mixer/mixer.h"
+
+/* Which blocks keep only their input and run again in the backward pass. */
+enum mega_recompute { MEGA_RECOMPUTE_NONE, MEGA_RECOMPUTE_BLOCK, MEGA_RECOMPUTE_AUTO };
+#define MEGA_RECOMPUTE_CHOICES "none|block|auto|false|true" /* the last two as it once was */
 
 /* The recipe's section `model`, without the mixer's own keys. */
 struct mega_encoder_options {
     int mixer, act, norm; /* place in mega_mixers; enum mega_act, enum mega_norm_type */
+    int positions;        /* enum mega_positions_type */
     int64_t layers, width, ffn, longest;
-    bool prenorm, embed_norm, feature_dropout, recompute;
+    int recompute; /* enum mega_recompute */
+    bool gated, prenorm, embed_norm, feature_dropout;
     double dropout, hidden_dropout;
 };
 extern const struct mega_option mega_encoder_options[];
@@ -20,8 +30,10 @@ struct mega_encoder_layer {
     char path[64];
     const struct mega_mixer *mixer;
     void *self;
-    struct mega_feed_forward feed_forward;
-    bool has_feed_forward;
+    bool owns_block, has_feed_forward, recompute;
+    struct mega_feed_forward feed_forward;         /* after a mixer that owns its block */
+    struct mega_sublayer around_mixer, around_mlp; /* else */
+    struct mega_mlp mlp;
 };
 
 /* What the text is made of. */
@@ -37,6 +49,7 @@ struct mega_encoder {
     int64_t multiple;
     mega_tensor *table;                       /* tokens: [V, D] */
     mega_tensor *number_weight, *number_bias; /* numbers: [D], [D] */
+    struct mega_positions positions;
     struct mega_norm embed_norm, final_norm;
     struct mega_encoder_layer *layer;
     struct mega_dropout drop_embed;
@@ -46,6 +59,10 @@ struct mega_encoder {
 void mega_encoder_build(mega_build *b, struct mega_encoder *e,
     const struct mega_encoder_options *options, const void *mixer_options,
     const struct mega_inputs *inputs);
+
+/* From now on the first `blocks` blocks recompute; how many do. No result depends on it. */
+void mega_encoder_recompute(struct mega_encoder *e, int64_t blocks);
+int64_t mega_encoder_recomputed(const struct mega_encoder *e);
 
 /* text: ids [B, T] I32 or numbers [B, T] F32 -> [B, T', D], zero at places that are not real;
  * T' > T where a chunked text is padded to a multiple (as the official encoder does). *rows

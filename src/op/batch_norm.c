@@ -106,5 +106,6 @@ const struct mega_op mega_op_batch_norm = {
     .optional = 1u << W | 1u << B,
     .attr_size = sizeof(struct mega_attr_batch_norm),
     .shape = shape,
+    .unread = 1u << B,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -35,5 +35,6 @@ const struct mega_op mega_op_concat = {
     .n_in = 2,
     .n_out = 1,
     .shape = shape,
+    .unread = 1u << 0 | 1u << 1,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -13,6 +13,14 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     return MEGA_OK;
 }
 
+/* a row of the table at most once a token */
+static void cost(const struct mega_call *c, double *flops, double *bytes)
+{
+    (void)flops;
+    double table = (double)mega_size(c->in[TABLE]), rows = (double)mega_size(c->out[0]);
+    if (rows < table) *bytes -= table - rows;
+}
+
 static void forward(const struct mega_call *c)
 {
     const struct mega_attr_embedding *a = c->attr;
@@ -38,5 +46,7 @@ const struct mega_op mega_op_embedding = {
     .n_out = 1,
     .attr_size = sizeof(struct mega_attr_embedding),
     .shape = shape,
+    .unread = 1u << TABLE,
+    .cost = cost,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

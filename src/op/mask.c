@@ -36,5 +36,6 @@ const struct mega_op mega_op_mask = {
     .n_in = 1,
     .n_out = 1,
     .shape = shape,
+    .unread = 1u << 0,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

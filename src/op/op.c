@@ -58,16 +58,43 @@ void mega_grads_begin(struct mega_grads *g)
         if (g->in[i] && !(g->add >> i & 1)) mega_tensor_zero(g->in[i]);
 }
 
+static double size_of(const mega_tensor *t)
+{
+    return t ? (double)mega_size(t) : 0;
+}
+
+/* in[i] is the same tensor as an input before it */
+static bool given_before(const struct mega_call *c, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (c->in[k] == c->in[i]) return true;
+    return false;
+}
+
+/* bytes of the inputs, each tensor once, without those in `except` */
+static double input_bytes(const struct mega_call *c, uint32_t except)
+{
+    double bytes = 0;
+    for (int i = 0; i < MEGA_IN; i++)
+        if (!(except >> i & 1) && !given_before(c, i)) bytes += size_of(c->in[i]);
+    return bytes;
+}
+
 void mega_op_cost(const struct mega_call *c, double *flops, double *bytes)
 {
     *flops = 0;
-    *bytes = 0;
-    if (c->op->cost) {
-        c->op->cost(c, flops, bytes);
-        return;
-    }
+    *bytes = input_bytes(c, 0);
+    for (int i = 0; i < MEGA_OUT; i++) *bytes += size_of(c->out[i]);
+    if (c->op->cost) c->op->cost(c, flops, bytes);
+}
+
+void mega_op_cost_back(const struct mega_call *c, double *flops, double *bytes)
+{
+    uint32_t unwanted = 0;
     for (int i = 0; i < MEGA_IN; i++)
-        if (c->in[i]) *bytes += (double)mega_size(c->in[i]);
-    for (int i = 0; i < MEGA_OUT; i++)
-        if (c->out[i]) *bytes += (double)mega_size(c->out[i]);
+        if (c->in[i] && !c->in[i]->wants_grad) unwanted |= 1u << i;
+    mega_op_cost(c, flops, bytes);
+    *flops *= 2;
+    *bytes = input_bytes(c, c->op->unread) + input_bytes(c, unwanted);
+    for (int i = 0; i < MEGA_OUT; i++) *bytes += size_of(c->out[i]);
 }

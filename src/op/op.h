@@ -63,8 +63,11 @@ struct mega_op {
     size_t attr_size;
     /* checks inputs; fills the shapes and types of out[] (rank -1: not made) */
     mega_status (*shape)(const struct mega_call *c, mega_tensor out[MEGA_OUT]);
-    void (*cost)(const struct mega_call *c, double *flops,
-        double *bytes); /* forward; NULL: bytes of all operands, no flops */
+    uint32_t unread; /* bit i: the backward pass does not need the numbers of in[i] */
+    /* of the forward pass; *bytes holds every operand once and is changed only where less is
+     * read. FLOPs are those of products and filters, what utilisation is counted by. NULL: none
+     */
+    void (*cost)(const struct mega_call *c, double *flops, double *bytes);
     struct mega_kernel
         reference; /* any type in, double inside; a region has none (forward NULL) */
 };
@@ -108,7 +111,13 @@ static inline double mega_grad_out(
     return g->out[i] ? mega_get(g->out[i], row, column) : 0;
 }
 
-/* FLOPs and least bytes of a call: the op's own count, or every operand once. */
+/* FLOPs and least bytes of a call: every operand read or written once, one that is given twice
+ * too, unless the op knows better. */
 void mega_op_cost(const struct mega_call *c, double *flops, double *bytes);
+
+/* The same for the backward pass. A product comes back as two of its size. Read once: the
+ * outputs' gradients and the inputs that the op needs; written once: the gradients that are
+ * wanted. */
+void mega_op_cost_back(const struct mega_call *c, double *flops, double *bytes);
 
 #endif

@@ -22,6 +22,14 @@ static double weight(const struct mega_call *c, int64_t b, int64_t t)
     return len > 0 ? 1 / (double)len : 0;
 }
 
+/* the first places alone may be asked for */
+static void cost(const struct mega_call *c, double *flops, double *bytes)
+{
+    const struct mega_attr_pool *a = c->attr;
+    (void)flops;
+    if (a->kind == MEGA_POOL_FIRST) *bytes = 2 * (double)mega_size(c->out[0]);
+}
+
 static void forward(const struct mega_call *c)
 {
     int64_t T = c->rows->T;
@@ -51,5 +59,7 @@ const struct mega_op mega_op_pool = {
     .n_out = 1,
     .attr_size = sizeof(struct mega_attr_pool),
     .shape = shape,
+    .unread = 1u << 0,
+    .cost = cost,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

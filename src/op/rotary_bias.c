@@ -21,6 +21,13 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     return MEGA_OK;
 }
 
+/* each entry is a product of Z numbers */
+static void cost(const struct mega_call *c, double *flops, double *bytes)
+{
+    (void)bytes;
+    *flops = 2.0 * (double)mega_count(c->out[0]) * (double)mega_width(c->in[0]);
+}
+
 static double angle(int64_t m, int64_t half)
 {
     return exp(-(double)m * log(10000.0) / (double)half);
@@ -70,5 +77,6 @@ const struct mega_op mega_op_rotary_bias = {
     .n_out = 1,
     .attr_size = sizeof(struct mega_attr_rotary_bias),
     .shape = shape,
+    .cost = cost,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

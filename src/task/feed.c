@@ -142,3 +142,28 @@ mega_status mega_feed_count(struct mega_classify *c, const struct mega_feed_batc
     mega_plan_done(&plan);
     return MEGA_OK;
 }
+
+static mega_status largest(struct mega_classify *c, enum mega_split split,
+    struct mega_batching batching, int64_t *rows, int64_t *places)
+{
+    struct mega_plan plan = { 0 };
+    const struct mega_examples *e = mega_classify_examples(c, split);
+    pad_for(&batching, c);
+    MEGA_TRY(mega_plan_make(&plan, &batching, e, 0));
+    mega_plan_largest(&plan, e, rows, places);
+    mega_plan_done(&plan);
+    return MEGA_OK;
+}
+
+mega_status mega_feed_largest(
+    struct mega_classify *c, const struct mega_feed_batching *b, int64_t *rows, int64_t *places)
+{
+    return largest(c, MEGA_SPLIT_TRAIN, training_batching(b), rows, places);
+}
+
+mega_status mega_feed_largest_of(struct mega_classify *c, enum mega_split split, int64_t rows,
+    int64_t *most_rows, int64_t *places)
+{
+    struct mega_batching batching = { .rows = rows, .accumulate = 1 };
+    return largest(c, split, batching, most_rows, places);
+}

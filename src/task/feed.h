@@ -38,6 +38,13 @@ struct mega_update mega_feed_update(const struct mega_feed *f);
 
 void mega_feed_close(struct mega_feed *f);
 
+/* Rows and places of the largest training batch of the first epoch; of the largest batch of a
+ * split in the order of its file. */
+mega_status mega_feed_largest(struct mega_classify *c,
+    const struct mega_feed_batching *batching, int64_t *rows, int64_t *places);
+mega_status mega_feed_largest_of(struct mega_classify *c, enum mega_split split, int64_t rows,
+    int64_t *most_rows, int64_t *places);
+
 /* Updates that an epoch has. */
 mega_status mega_feed_count(struct mega_classify *c, const struct mega_feed_batching *batching,
     int64_t epoch, int64_t *updates);

@@ -37,6 +37,9 @@ static const struct mega_option train_options[] = {
         "updates between lines on the screen; log.jsonl gets every update", 0 },
     { "time_limit", MEGA_OPTION_REAL, TRAIN(time_limit), "0", 0, 1e6, NULL, "HOURS",
         "save and leave after so long; 0: no limit", 0 },
+    { "memory", MEGA_OPTION_INT, TRAIN(memory), "0", 0, 1 << 30, NULL, "MIB",
+        "what the process may take at most, for model.recompute: auto; 0: what the machine has",
+        0 },
     { 0 },
 };
 

@@ -31,6 +31,7 @@ static const struct {
     { "train.patience", OBEYED },
     { "train.log_every", OBEYED },
     { "train.time_limit", OBEYED },
+    { "train.memory", OBEYED },
 };
 
 static enum rule rule_of(const char *key)

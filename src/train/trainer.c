@@ -7,12 +7,14 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "kernel/peak.h"
 #include "task/feed.h"
 #include "train/bad_step.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/manifest.h"
+#include "train/memory.h"
 #include "train/reference.h"
 #include "train/resume.h"
 #include "train/stop.h"
@@ -32,6 +34,7 @@ struct trainer {
     struct mega_text config; /* config.json */
     int64_t last_update;     /* the run ends there at the latest */
     double started_s, peak_gflops;
+    bool warm;       /* an update was made since the program began */
     double window_s; /* since the last line on the screen */
     int64_t window_tokens;
     double window_flops;
@@ -79,6 +82,7 @@ static mega_status open_model(struct trainer *t)
     MEGA_TRY(mega_run_new(&t->run, t->q->context));
     MEGA_TRY(
         mega_optimizer_init(&t->optimizer, &t->q->context->work, t->model, &t->recipe.adam));
+    t->optimizer.profile = t->q->profile;
     return mega_classify_config(t->task, t->model, &t->config);
 }
 
@@ -210,7 +214,9 @@ static mega_status run_passes(struct trainer *t, struct update_result *result)
     for (int64_t k = 0; k < result->plan.passes; k++) {
         struct mega_batch *b;
         double loss;
+        double start = mega_profile_start(t->q->profile);
         MEGA_TRY(mega_feed_next(t->feed, &b));
+        mega_profile_stage(t->q->profile, "waiting for data", 0, start);
         if (k == 0) {
             result->plan = mega_feed_update(t->feed);
             units = units_of(t, &result->plan);
@@ -303,6 +309,20 @@ static mega_status update(struct trainer *t)
         p->position = 0;
     }
     return MEGA_OK;
+}
+
+/* the same, timed where a profile is wanted */
+static mega_status timed_update(struct trainer *t)
+{
+    struct mega_profile *p = t->q->profile;
+    double start = mega_profile_start(p);
+    mega_run_profile(t->run, p);
+    mega_status status = update(t);
+    mega_run_profile(t->run, NULL);
+    mega_profile_step(p, start);
+    if (!t->warm) mega_profile_forget(p);
+    t->warm = true;
+    return status;
 }
 
 /* ---- validation ---- */
@@ -437,7 +457,7 @@ static mega_status loop(struct trainer *t)
     while (!ended(t)) {
         const char *why = asked_to_stop(t);
         if (why) return leave(t, why);
-        MEGA_TRY(update(t));
+        MEGA_TRY(timed_update(t));
         MEGA_TRY(after_update(t));
     }
     return MEGA_OK;
@@ -448,8 +468,8 @@ static void conclude(struct trainer *t)
     char took[32];
     print_time(mega_clock_s() - t->started_s, took);
     mega_sinks_line(&t->sinks,
-        "done: %lld updates in %s; best %s %.4f at update %lld; parameters %016llx",
-        (long long)t->progress.step, took,
+        "done: %lld updates in %s, %zu MiB; best %s %.4f at update %lld; parameters %016llx",
+        (long long)t->progress.step, took, mega_memory_peak() >> 20,
         t->recipe.train.metric == MEGA_METRIC_LOSS ? "loss" : "accuracy", t->progress.best,
         (long long)t->progress.best_step,
         (unsigned long long)mega_store_hash(&t->model->store));
@@ -457,17 +477,13 @@ static void conclude(struct trainer *t)
 
 static void measure_peak(struct trainer *t)
 {
-    struct mega_peak peak;
-    if (!mega_peak_measure(&t->q->context->work, t->q->context->limits.isa, 0.1, &peak))
-        t->peak_gflops = peak.fma_all;
+    double gflops;
+    if (!mega_peak_measure_fma(&t->q->context->work, t->q->context->limits.isa, 0.05, &gflops))
+        t->peak_gflops = gflops;
 }
 
-static mega_status train(struct trainer *t)
+static void announce(struct trainer *t, const struct mega_memory *m)
 {
-    MEGA_TRY(open_data(t));
-    MEGA_TRY(open_model(t));
-    bool again = t->q->resume && mega_run_folder_begun(t->q->run);
-    MEGA_TRY(again ? begin_again(t) : begin_fresh(t));
     mega_sinks_line(&t->sinks,
         "%s: %lld rows to train on, %lld to validate; %lld parameters; %d threads, %s",
         mega_tasks[t->recipe.task.name]->name,
@@ -475,6 +491,22 @@ static mega_status train(struct trainer *t)
         (long long)mega_classify_examples(t->task, MEGA_SPLIT_VALID)->n,
         (long long)t->model->store.numbers, t->q->context->work.threads,
         mega_isa_name(t->q->context->limits.isa));
+    if (m->total)
+        mega_sinks_line(&t->sinks, "recompute: %lld of %lld blocks, for %zu MiB in all",
+            (long long)m->recomputed, (long long)t->recipe.model.encoder.layers,
+            m->total >> 20);
+}
+
+static mega_status train(struct trainer *t)
+{
+    struct mega_memory memory = { 0 };
+    MEGA_TRY(open_data(t));
+    MEGA_TRY(open_model(t));
+    if (t->recipe.model.encoder.recompute == MEGA_RECOMPUTE_AUTO)
+        MEGA_TRY(mega_memory_choose(&memory, t->q->context, t->model, t->task, &t->recipe));
+    bool again = t->q->resume && mega_run_folder_begun(t->q->run);
+    MEGA_TRY(again ? begin_again(t) : begin_fresh(t));
+    announce(t, &memory);
     measure_peak(t);
     MEGA_TRY(loop(t));
     conclude(t);

@@ -18,6 +18,7 @@ struct mega_train_request {
     const char
         *program; /* how the user calls the program: for the line that says how to go on */
     struct mega_screen screen;
+    struct mega_profile *profile; /* of the updates but the first, which warms up; or NULL */
 };
 
 /* Returns MEGA_OK at the planned end, MEGA_STOPPED after a signal or limit with everything

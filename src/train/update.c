@@ -26,21 +26,28 @@ void mega_optimizer_done(struct mega_optimizer *o)
 mega_status mega_optimizer_norm(struct mega_optimizer *o, double *norm)
 {
     int i = 0;
+    double start = mega_profile_start(o->profile);
     for (struct mega_param *p = o->model->store.first; p; p = p->next)
         o->span[i++].touched = p->touched;
-    return mega_grad_norm(o->work, o->model->store.gradient, 1, o->span, o->n_spans,
-        (enum mega_clip_mode)o->adam.clip_mode, norm);
+    mega_status status = mega_grad_norm(o->work, o->model->store.gradient, 1, o->span,
+        o->n_spans, (enum mega_clip_mode)o->adam.clip_mode, norm);
+    mega_profile_stage(
+        o->profile, "gradient norm", 4.0 * (double)o->model->store.numbers, start);
+    return status;
 }
 
 void mega_optimizer_step(struct mega_optimizer *o, double lr, double norm)
 {
     struct mega_store *s = &o->model->store;
+    double start = mega_profile_start(o->profile);
     struct mega_flat flat = { s->value, s->gradient, s->moment1, s->moment2 };
     mega_adam_step(o->work, &o->adam, lr, 1, norm, flat, o->span, o->n_spans);
     for (struct mega_param *p = s->first; p; p = p->next) {
         p->touched = false;
         p->version++;
     }
+    /* four arrays of floats, read and written */
+    mega_profile_stage(o->profile, "optimiser", 32.0 * (double)s->numbers, start);
 }
 
 mega_status mega_pass_run(mega_run *r, const mega_model *m, struct mega_batch *b,
@@ -58,24 +65,15 @@ mega_status mega_pass_run(mega_run *r, const mega_model *m, struct mega_batch *b
         b->rows[k].number = number;
     }
     mega_tensor *logits, *total = mega_classify_loss(r, m, b, &logits);
-    mega_run_seed(r, total, 1 / units);
-    mega_run_backward(r);
     float sum = 0;
     if (total) mega_run_read(r, total, &sum);
     *loss = (double)sum;
+    mega_run_seed(r, total, 1 / units);
+    mega_run_backward(r);
     return mega_run_end(r);
 }
 
-static void count(void *arg, const struct mega_call *c)
+double mega_pass_flops(const mega_run *r)
 {
-    double flops, bytes, *sum = arg;
-    mega_op_cost(c, &flops, &bytes);
-    *sum += flops;
-}
-
-double mega_pass_flops(mega_run *r)
-{
-    double forward = 0;
-    mega_run_walk(r, count, &forward);
-    return 3 * forward;
+    return 3 * mega_run_flops(r);
 }

@@ -13,6 +13,7 @@ struct mega_optimizer {
     struct mega_adam adam;
     struct mega_span *span; /* one for each parameter, in the store's order */
     int n_spans;
+    struct mega_profile *profile; /* or NULL */
 };
 
 mega_status mega_optimizer_init(struct mega_optimizer *o, struct mega_work *work, mega_model *m,
@@ -30,8 +31,8 @@ void mega_optimizer_step(struct mega_optimizer *o, double lr, double norm);
 mega_status mega_pass_run(mega_run *r, const mega_model *m, struct mega_batch *b,
     struct mega_now now, double units, int64_t first_row, unsigned mode, double *loss);
 
-/* FLOPs of the pass on r's tape, forward and backward, as the models' arithmetic counts them
+/* FLOPs of r's last pass, forward and backward, as the models' arithmetic counts them
  * (nothing recomputed). */
-double mega_pass_flops(mega_run *r);
+double mega_pass_flops(const mega_run *r);
 
 #endif

@@ -31,6 +31,11 @@ if command -v python3 >/dev/null; then
     python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]' <t.jsonl
 fi
 
+# the Transformer is what the others are compared with, in each mode
+bench --models mega,transformer --heads 2 --lengths 16 >t.md
+[[ $(grep '^| transformer-16' t.md | awk -F'|' '{ print $8 }' | sort -u) == " 1.00 " ]] || fail "the Transformer over itself: $(cat t.md)"
+[[ $(grep '^| mega-16' t.md | awk -F'|' '{ print $8 }' | grep -c '[0-9]\.[0-9][0-9]') == 2 ]] || fail "Mega over the Transformer: $(cat t.md)"
+
 # the table as a file
 bench --lengths 16 --modes infer --markdown file.md >out && [[ ! -s out && $(grep -c '^| mega' file.md) == 2 ]] || fail "--markdown FILE"
 

@@ -123,6 +123,9 @@ static const struct size small = {
 static const struct size large = {
     "width: 72, values: 136, keys: 24, ffn: 144, ema: 16, chunk: 64, head_width: 72", 6, 192
 };
+static const struct size transformer = {
+    "mixer: attention, width: 72, heads: 6, kv_heads: 2, ffn: 144, head_width: 72", 6, 192
+};
 
 enum { ROWS_MOST = 6, PLACES_MOST = 192 };
 
@@ -256,32 +259,72 @@ static void steps_go_down(void **state)
     assert_true(isfinite(o.loss[19]) && o.loss[19] < o.loss[0] / 2);
 }
 
+/* the same with the first blocks recomputing, as auto chooses them */
+static struct outcome train_again(
+    const struct size *size, int64_t steps, const char *more, const char *rooms, int64_t blocks)
+{
+    static struct training t;
+    struct outcome out = { 0 };
+    start(&t, size, more, 2, rooms);
+    mega_encoder_recompute(&t.model->classifier.encoder, blocks);
+    assert_int_equal(mega_encoder_recomputed(&t.model->classifier.encoder), blocks);
+    for (int64_t i = 0; i < steps; i++) step(&t, i, &out.loss[i]);
+    out.hash = mega_store_hash(&t.model->store);
+    done(&t);
+    return out;
+}
+
 static void recomputation_changes_no_bit(void **state)
 {
     (void)state;
-    static const char *const models[] = { "norm: batchnorm",
-        "norm: batchnorm, prenorm: true, feature_dropout: true",
-        "norm: scalenorm, prenorm: true", "norm: rmsnorm, attention: laplace, bias: rotary" };
+    static const char *const models[] = { "norm: batchnorm, layers: 3",
+        "norm: batchnorm, prenorm: true, feature_dropout: true, layers: 3",
+        "norm: scalenorm, prenorm: true, layers: 3",
+        "norm: rmsnorm, attention: laplace, bias: rotary, layers: 3" };
+    static const char *const rooms[] = { NULL, "none", NULL };
+    static const struct size *const sizes[] = { &small, &small, &large };
     for (int i = 0; i < 4; i++) {
-        char with[128], without[128];
-        snprintf(with, sizeof with, "recompute: true, %s", models[i]);
-        snprintf(without, sizeof without, "recompute: false, %s", models[i]);
-        assert_same(train(&small, 4, with, 2, NULL), train(&small, 4, without, 2, NULL));
-        assert_same(train(&small, 4, with, 2, "none"), train(&small, 4, without, 2, "none"));
-        assert_same(train(&large, 4, with, 2, NULL), train(&large, 4, without, 2, NULL));
+        char every[128];
+        snprintf(every, sizeof every, "recompute: block, %s", models[i]);
+        for (int k = 0; k < 3; k++) {
+            struct outcome kept = train(sizes[k], 4, models[i], 2, rooms[k]);
+            assert_same(kept, train(sizes[k], 4, every, 2, rooms[k]));
+            for (int64_t blocks = 1; blocks < 3; blocks++)
+                assert_same(kept, train_again(sizes[k], 4, models[i], rooms[k], blocks));
+        }
+    }
+}
+
+static void a_transformer_does_not_depend_on_threads_or_recomputation(void **state)
+{
+    (void)state;
+    static const char *const models[] = { "prenorm: true, positions: learned",
+        "norm: rmsnorm, rotary: half, gated: true, positions: sinusoidal" };
+    for (int i = 0; i < 2; i++) {
+        char again[128];
+        snprintf(again, sizeof again, "recompute: true, %s", models[i]);
+        struct outcome one = train(&transformer, 20, models[i], 1, NULL);
+        assert_same(one, train(&transformer, 20, models[i], 3, NULL));
+        assert_same(one, train(&transformer, 20, again, 2, NULL));
+        assert_true(isfinite(one.loss[19]) && one.loss[19] < one.loss[0]);
     }
 }
 
 static void a_warm_step_allocates_nothing(void **state)
 {
     (void)state;
-    static const char *const models[] = { "norm: layernorm", "norm: batchnorm, recompute: true",
+    static const char *const models[] = { "norm: layernorm",
+        "norm: batchnorm, recompute: block",
         "norm: rmsnorm, prenorm: true, attention: laplace, bias: rotary" };
     static struct training t;
+    struct mega_profile *profile;
     double loss;
     if (!COUNTED) skip();
+    assert_int_equal(mega_profile_new(&profile), MEGA_OK);
     for (int i = 0; i < 6; i++) {
         start(&t, i < 3 ? &small : &large, models[i % 3], 2, NULL);
+        /* a profile changes nothing about it */
+        mega_run_profile(t.run, i % 2 ? profile : NULL);
         for (int64_t k = 0; k < 3; k++) step(&t, k, &loss);
         size_t peak = mega_run_peak(t.run);
         atomic_store(&allocations, 0);
@@ -292,6 +335,7 @@ static void a_warm_step_allocates_nothing(void **state)
         assert_true(mega_run_peak(t.run) == peak);
         done(&t);
     }
+    mega_profile_free(profile);
 }
 
 static size_t peak_of(const char *more, unsigned mode)
@@ -315,7 +359,7 @@ static void recomputation_and_evaluation_need_less_memory(void **state)
 {
     (void)state;
     size_t keep = peak_of("layers: 8", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
-           again = peak_of("layers: 8, recompute: true", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
+           again = peak_of("layers: 8, recompute: block", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
            evaluate = peak_of("layers: 8", 0), shallow = peak_of("layers: 2", 0);
     assert_true(again < keep / 2);
     assert_true(evaluate < keep / 4);
@@ -327,7 +371,7 @@ static void a_dry_step_knows_the_memory_of_a_real_one(void **state)
 {
     (void)state;
     static const char *const models[] = { "norm: layernorm",
-        "norm: batchnorm, recompute: true" };
+        "norm: batchnorm, recompute: block" };
     for (int i = 0; i < 2; i++) {
         size_t real = peak_of(models[i], MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
                dry = peak_of(models[i], MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_DRY);
@@ -341,6 +385,7 @@ int main(void)
         cmocka_unit_test(one_hash_for_any_number_of_threads),
         cmocka_unit_test(steps_go_down),
         cmocka_unit_test(recomputation_changes_no_bit),
+        cmocka_unit_test(a_transformer_does_not_depend_on_threads_or_recomputation),
         cmocka_unit_test(a_warm_step_allocates_nothing),
         cmocka_unit_test(recomputation_and_evaluation_need_less_memory),
         cmocka_unit_test(a_dry_step_knows_the_memory_of_a_real_one),
