@@ -1,4 +1,4 @@
-/* mega bench step: times whole steps of one model, as bench/peers/torch_mega.py does. */
+/* mega bench step: times whole steps of one model, as bench/peers does. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "cli/command.h"
+#include "cli/median.h"
 #include "cli/open.h"
 #include "cli/profile.h"
 #include "train/update.h"
@@ -145,12 +146,6 @@ static mega_status step(struct bench *b, int64_t n)
     return mega_run_end(b->run);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void print(const struct bench *b, double *ms)
 {
     const struct options *o = b->o;
@@ -161,9 +156,7 @@ static void print(const struct bench *b, double *ms)
         (long long)o->chunk, (long long)o->layers, (long long)o->width,
         mega_context_threads(b->context));
     for (int64_t i = 0; i < o->steps; i++) printf("%s%.3f", i ? ", " : "", ms[i]);
-    qsort(ms, (size_t)o->steps, sizeof *ms, by_size);
-    double median =
-        o->steps % 2 ? ms[o->steps / 2] : (ms[o->steps / 2 - 1] + ms[o->steps / 2]) / 2;
+    double median = mega_median(ms, (int)o->steps);
     printf("], \"median_ms\": %.3f, \"tokens_per_s\": %.1f, \"peak_rss_mb\": %.1f, \"loss\": "
            "%.6f",
         median, (double)(o->batch * o->length) / median * 1e3,
@@ -248,11 +241,12 @@ const struct mega_command mega_command_bench_step = {
     .words = "",
     .options = options,
     .options_size = sizeof(struct options),
-    .manual = "Prints one JSON object. bench/run measures this and the PyTorch peer of the "
-              "same flags in turn and prints the comparison.\n\n"
-              "--profile sums every op, forward and backward, by kernel and shapes, and every "
-              "other stage of the step; what nobody accounts for is the rest. The share of the "
-              "limit is counted as mega bench ops does; products and filters count FLOPs, all "
-              "else only bytes.",
+    .manual =
+        "Prints one JSON object. mega bench models measures this and the PyTorch peers of "
+        "the same flags in turn and prints the comparison.\n\n"
+        "--profile sums every op, forward and backward, by kernel and shapes, and every "
+        "other stage of the step; what nobody accounts for is the rest. The share of the "
+        "limit is counted as mega bench ops does; products and filters count FLOPs, all "
+        "else only bytes.",
     .run = run,
 };
