@@ -6,7 +6,6 @@
 #include "graph/ops.h"
 
 enum { D = 128, E = 256, Z = 64, F = 256, N = 16, C = 128, V = 257, LONGEST = 4096 };
-enum { H = 4, DH = D / H }; /* of the Transformer beside it */
 enum { B = MEGA_PROBLEM_B, T = MEGA_PROBLEM_T };
 
 static const struct mega_attr_linear plain = { MEGA_ACT_LINEAR }, silu = { MEGA_ACT_SILU };
@@ -21,10 +20,15 @@ static const struct mega_attr_attention
     full = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
     heads = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1, .heads = 4 },
     causal_heads = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1, .causal = true, .heads = 4 },
+    grouped = { .fn = MEGA_ATTENTION_SOFTMAX,
+        .chunk = -1,
+        .causal = true,
+        .heads = 4,
+        .kv_heads = 1 },
     head = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
     full_laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = -1 },
     laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
-static const struct mega_attr_rotary turn = { .heads = H, .base = 10000, .factor = 1 };
+static const struct mega_attr_rotary turn = { .heads = 4, .base = 10000, .factor = 1 };
 static const struct mega_attr_position_embedding learned = { .scale = 1 },
                                                  sines = { .kind = MEGA_POSITION_SINUSOIDAL,
                                                      .scale = 1 };
@@ -74,6 +78,8 @@ const struct mega_problem mega_problems[] = {
         { { B, T, 4 * Z }, { B, T, 4 * Z }, { B, T, 4 * Z } }, 0, 0 },
     { "attention, full, 4 heads of 32", &mega_op_attention, &heads,
         { { B, T, 2 * Z }, { B, T, 2 * Z }, { B, T, 2 * Z } }, 0, 0 },
+    { "attention, causal, 4/1 heads of 32", &mega_op_attention, &grouped,
+        { { B, T, D }, { B, T, D / 4 }, { B, T, D / 4 } }, 0, 0 },
     { "rotary, 4 heads", &mega_op_rotary, &turn, { { B, T, D } }, 0, 0 },
     { "position_embedding, learned", &mega_op_position_embedding, &learned,
         { { B, T, D }, { LONGEST, D } }, 0, 0 },

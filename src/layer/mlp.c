@@ -43,12 +43,17 @@ mega_tensor *mega_mlp_run(
     return linear(r, h, f->down, f->down_bias, MEGA_ACT_LINEAR); /* [B, T, D] */
 }
 
-/* the plain form at once, where a kernel takes it; else NULL */
+/* the plain form with the same kind of dropout at both places is a region */
+static bool has_region(const struct mega_mlp *f, const struct mega_dropout *drop)
+{
+    return !f->gate && f->up_bias && f->down_bias && f->drop.kind == drop->kind;
+}
+
+/* all at once, where a kernel takes it; else NULL */
 static mega_tensor *region(mega_run *r, const struct mega_mlp *f, mega_tensor *z,
     mega_tensor *residual, const struct mega_dropout *drop, const struct mega_rows *rows)
 {
     struct mega_attr_feed_forward a;
-    if (f->gate || !f->up_bias || !f->down_bias || f->drop.kind != drop->kind) return NULL;
     memset(&a, 0, sizeof a);
     a.act = (enum mega_act)f->options.act;
     a.kind = drop->kind;
@@ -69,9 +74,10 @@ static mega_tensor *region(mega_run *r, const struct mega_mlp *f, mega_tensor *z
 mega_tensor *mega_mlp_add(mega_run *r, const struct mega_mlp *f, mega_tensor *z,
     mega_tensor *residual, const struct mega_dropout *drop, const struct mega_rows *rows)
 {
-    mega_tensor *y = region(r, f, z, residual, drop, rows);
+    bool asked = has_region(f, drop);
+    mega_tensor *y = asked ? region(r, f, z, residual, drop, rows) : NULL;
     if (y || mega_run_status(r)) return y;
     y = add(r, mega_dropout_run(r, drop, mega_mlp_run(r, f, z, rows), rows), residual);
-    mega_run_chain_end(r);
+    if (asked) mega_run_chain_end(r);
     return y;
 }
