@@ -12,7 +12,7 @@
 #include "train/update.h"
 
 struct options {
-    int mode, norm, attention;
+    int mode, norm, attention, recompute;
     int64_t length, batch, chunk, width, values, keys, ffn, ema, layers, classes, vocab,
         prenorm, steps, warmup;
     double dropout;
@@ -48,6 +48,8 @@ static const struct mega_option options[] = {
     { "dropout", MEGA_OPTION_REAL, AT(dropout), "0", 0, 0.99, NULL, "P", "dropout", 0 },
     SIZE("steps", steps, "5", "N", "timed steps"),
     SIZE("warmup", warmup, "2", "N", "steps before them"),
+    { "recompute", MEGA_OPTION_CHOICE, AT(recompute), "none", 0, 0, "none|cheap|block", NULL,
+        "what the backward pass makes again rather than keep", 0 },
     { "profile", MEGA_OPTION_BOOL, AT(profile), "false", 0, 0, NULL, NULL,
         "also tell where the time goes: a table on standard error, a member `profile`", 0 },
     MEGA_OPEN_OPTIONS(AT(open)),
@@ -59,17 +61,18 @@ static mega_status configure(const struct options *o, struct mega_model_config *
 {
     struct mega_text text = { 0 };
     struct mega_document d;
-    char norm[32], attention[32];
+    char norm[32], attention[32], recompute[32];
     mega_choice_name(MEGA_NORM_CHOICES, o->norm, norm, sizeof norm);
     mega_choice_name(MEGA_ATTENTION_CHOICES, o->attention, attention, sizeof attention);
+    mega_choice_name(MEGA_RECOMPUTE_CHOICES, o->recompute, recompute, sizeof recompute);
     mega_text_add(&text,
         "model: { layers: %lld, width: %lld, values: %lld, keys: %lld, ffn: %lld, ema: %lld, "
         "chunk: %lld, longest: %lld, norm: %s, prenorm: %s, "
-        "attention: %s, dropout: %g, head_width: %lld }\n",
+        "attention: %s, dropout: %g, head_width: %lld, recompute: %s }\n",
         (long long)o->layers, (long long)o->width, (long long)o->values, (long long)o->keys,
         (long long)o->ffn, (long long)o->ema, (long long)(o->chunk ? o->chunk : -1),
         (long long)o->length, norm, o->prenorm ? "true" : "false", attention, o->dropout,
-        (long long)o->values);
+        (long long)o->values, recompute);
     mega_status status = text.failed ? mega_fail(MEGA_NO_MEMORY, "no memory")
                                      : mega_yaml_parse(&d, "the flags", text.data, text.size);
     mega_text_done(&text);
