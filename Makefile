@@ -23,8 +23,8 @@ asan tsan:      ## the suite under the address and undefined-behaviour, or the t
 fuzz:           ## run every fuzz target for FUZZ_SECONDS (60)
 	@tools/fuzz $(FUZZ_SECONDS)
 
-bench:          ## ours and the peer, measured in turn
-	@bench/run
+bench: all      ## ours and, where MEGA_PEER_PYTHON names a Python with PyTorch, the peers, in turn
+	@build/mega bench models --problems bench/problems/lra.txt --steps 5 --warmup 2
 
 check:          ## room order, file names and lengths, formatting
 	@tools/check_rooms

@@ -1,4 +1,4 @@
-# What `cmake --install` lays down: library, program, headers, pkg-config and CMake packages, manual, completion, recipes.
+# What `cmake --install` lays down: library, program, headers, pkg-config and CMake packages, manual, completion, recipes, what mega bench models measures.
 # The tree can be moved afterwards: both packages find themselves.
 
 include(GNUInstallDirs)
@@ -7,6 +7,7 @@ include(CMakePackageConfigHelpers)
 install(TARGETS megac ARCHIVE)
 install(DIRECTORY include/megac TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/megac OPTIONAL)
+install(DIRECTORY bench/peers bench/problems DESTINATION ${CMAKE_INSTALL_DATADIR}/megac OPTIONAL PATTERN "__pycache__" EXCLUDE)
 install(FILES LICENSE TYPE DOC)
 
 # only a static library is installed, so whoever links it links what it stands on

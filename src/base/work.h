@@ -13,6 +13,8 @@
 
 struct mega_work {
     int threads;
+    int tile; /* rows and columns of the kernels' blocks, so that tests cross many; 0: the best
+               */
     struct mega_arena *scratch; /* one a thread */
 };
 

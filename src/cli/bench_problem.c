@@ -15,12 +15,27 @@ static const struct mega_attr_norm scale_norm = { .kind = MEGA_NORM_SCALE, .eps 
                                    layer_norm = { .kind = MEGA_NORM_LAYER, .eps = 1e-5 };
 static const struct mega_attr_batch_norm batch_norm = { .eps = 1e-5, .momentum = 0.1 };
 static const struct mega_attr_ema two_way = { .two_way = true }, one_way = { .two_way = false };
-static const struct mega_attr_attention chunked = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = C },
-                                        full = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
-                                        laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
+static const struct mega_attr_attention
+    chunked = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = C },
+    full = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
+    heads = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1, .heads = 4 },
+    causal_heads = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1, .causal = true, .heads = 4 },
+    grouped = { .fn = MEGA_ATTENTION_SOFTMAX,
+        .chunk = -1,
+        .causal = true,
+        .heads = 4,
+        .kv_heads = 1 },
+    head = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
+    full_laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = -1 },
+    laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
+static const struct mega_attr_rotary turn = { .heads = 4, .base = 10000, .factor = 1 };
+static const struct mega_attr_position_embedding learned = { .scale = 1 },
+                                                 sines = { .kind = MEGA_POSITION_SINUSOIDAL,
+                                                     .scale = 1 };
 static const struct mega_attr_rotary_bias rotary = { .length = LONGEST };
 static const struct mega_attr_gate gate_silu = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_residual residual = { .act = MEGA_ACT_SILU };
+static const struct mega_attr_gated_output gated_output = { .act = MEGA_ACT_SILU };
 static const struct mega_attr_dropout tenth = { .p = 0.1 };
 static const struct mega_attr_embedding embed = { .pad = 0, .scale = 1 };
 static const struct mega_attr_pool mean = { MEGA_POOL_MEAN };
@@ -53,10 +68,30 @@ const struct mega_problem mega_problems[] = {
         { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * C - 1 } }, 0, 0 },
     { "attention, full, softmax", &mega_op_attention, &full,
         { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * LONGEST - 1 } }, 0, 0 },
+    { "attention, full, laplace", &mega_op_attention, &full_laplace,
+        { { B, T, Z }, { B, T, Z }, { B, T, E }, { 2 * LONGEST - 1 } }, 0, 0 },
+    { "attention, full, 1 head of 64", &mega_op_attention, &head,
+        { { B, T, Z }, { B, T, Z }, { B, T, Z } }, 0, 0 },
+    { "attention, full, 4 heads of 64", &mega_op_attention, &heads,
+        { { B, T, 4 * Z }, { B, T, 4 * Z }, { B, T, 4 * Z } }, 0, 0 },
+    { "attention, causal, 4 heads of 64", &mega_op_attention, &causal_heads,
+        { { B, T, 4 * Z }, { B, T, 4 * Z }, { B, T, 4 * Z } }, 0, 0 },
+    { "attention, full, 4 heads of 32", &mega_op_attention, &heads,
+        { { B, T, 2 * Z }, { B, T, 2 * Z }, { B, T, 2 * Z } }, 0, 0 },
+    { "attention, causal, 4/1 heads of 32", &mega_op_attention, &grouped,
+        { { B, T, D }, { B, T, D / 4 }, { B, T, D / 4 } }, 0, 0 },
+    { "rotary, 4 heads", &mega_op_rotary, &turn, { { B, T, D } }, 0, 0 },
+    { "position_embedding, learned", &mega_op_position_embedding, &learned,
+        { { B, T, D }, { LONGEST, D } }, 0, 0 },
+    { "position_embedding, sinusoidal", &mega_op_position_embedding, &sines, { { B, T, D } }, 0,
+        0 },
     { "activation, silu", &mega_op_activation, &pointwise, { { B, T, E } }, 0, 0 },
     { "gate", &mega_op_gate, &gate_silu, { { B, T, E }, { B, T, E } }, 0, 0 },
     { "gated_residual", &mega_op_gated_residual, &residual,
         { { B, T, D }, { B, T, D }, { B, T, D }, { B, T, D } }, 0, 0 },
+    { "gated_output 256 -> 128", &mega_op_gated_output, &gated_output,
+        { { B, T, D }, { B, T, D }, { B, T, D }, { B, T, E }, { B, T, E }, { D, E }, { D } }, 0,
+        0 },
     { "dropout 0.1", &mega_op_dropout, &tenth, { { B, T, D } }, 0, 0 },
     { "add", &mega_op_add, NULL, { { B, T, D }, { B, T, D } }, 0, 0 },
     { "concat", &mega_op_concat, NULL, { { B, T, D }, { B, T, D } }, 0, 0 },
@@ -116,7 +151,8 @@ static bool open_inputs(
             continue;
         }
         /* weights of a layer are small, activations are not */
-        bool product = p->op == &mega_op_linear || p->op == &mega_op_feed_forward;
+        bool product = p->op == &mega_op_linear || p->op == &mega_op_feed_forward ||
+                       p->op == &mega_op_gated_output;
         fill(&t->in[i], (uint64_t)i, t->in[i].rank == 3 ? 1 : product ? 0.05 : 0.5);
         if (p->fixed >> i & 1) continue;
         t->in_grad[i] = mega_like(&t->in[i], MEGA_F32);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "cli/bench_problem.h"
 #include "cli/command.h"
+#include "cli/median.h"
 #include "cli/open.h"
 #include "graph/context.h"
 #include "kernel/check.h"
@@ -40,12 +41,6 @@ struct bench {
     int failed;  /* how many */
 };
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* milliseconds of the forward and the backward pass: medians */
 static void time_trial(struct mega_trial *t, int64_t turns, double ms[2])
 {
@@ -61,10 +56,7 @@ static void time_trial(struct mega_trial *t, int64_t turns, double ms[2])
         each[i] = (middle - start) * 1e3;
         each[turns + i] = (mega_clock_s() - middle) * 1e3;
     }
-    for (int k = 0; k < 2; k++) {
-        qsort(each + k * turns, (size_t)turns, sizeof *each, by_size);
-        ms[k] = each[k * turns + turns / 2];
-    }
+    for (int k = 0; k < 2; k++) ms[k] = mega_median(each + k * turns, (int)turns);
     free(each);
 }
 

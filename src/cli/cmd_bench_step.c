@@ -1,4 +1,4 @@
-/* mega bench step: times whole steps of one model, as bench/peers/torch_mega.py does. */
+/* mega bench step: times whole steps of one model, as bench/peers does. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,14 +7,15 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "cli/command.h"
+#include "cli/median.h"
 #include "cli/open.h"
 #include "cli/profile.h"
 #include "train/update.h"
 
 struct options {
-    int mode, norm, attention, recompute;
-    int64_t length, batch, chunk, width, values, keys, ffn, ema, layers, classes, vocab,
-        prenorm, steps, warmup;
+    int mode, mixer, norm, attention, recompute;
+    int64_t heads, kv_heads, length, batch, chunk, width, values, keys, ffn, ema, layers,
+        classes, vocab, prenorm, steps, warmup;
     double dropout;
     bool profile;
     struct mega_open open;
@@ -29,6 +30,10 @@ struct options {
 static const struct mega_option options[] = {
     { "mode", MEGA_OPTION_CHOICE, AT(mode), "train", 0, 0, "train|infer", NULL,
         "a training step, or a forward pass", 0 },
+    { "mixer", MEGA_OPTION_CHOICE, AT(mixer), "mega", 0, 0, MEGA_MIXER_CHOICES, NULL,
+        "Mega, or the Transformer's attention", 0 },
+    SIZE("heads", heads, "4", "H", "attention: heads of queries, width / H wide"),
+    SIZE("kv-heads", kv_heads, "0", "G", "attention: heads of keys and values; 0: as many"),
     SIZE("length", length, "1024", "T", "places of a row"),
     SIZE("batch", batch, "2", "B", "rows"),
     SIZE("chunk", chunk, "0", "C", "attention window; 0: full attention"),
@@ -56,23 +61,39 @@ static const struct mega_option options[] = {
     { 0 },
 };
 
+/* what only one of the mixers has */
+static void describe_mixer(struct mega_text *text, const struct options *o)
+{
+    char mixer[32], attention[32];
+    mega_choice_name(MEGA_MIXER_CHOICES, o->mixer, mixer, sizeof mixer);
+    mega_choice_name(MEGA_ATTENTION_CHOICES, o->attention, attention, sizeof attention);
+    mega_text_add(text, "mixer: %s, ", mixer);
+    if (!strcmp(mixer, "attention"))
+        mega_text_add(text,
+            "heads: %lld, kv_heads: %lld, attention_bias: true, positions: learned, "
+            "activation: gelu",
+            (long long)o->heads, (long long)o->kv_heads);
+    else
+        mega_text_add(text, "values: %lld, keys: %lld, ema: %lld, attention: %s",
+            (long long)o->values, (long long)o->keys, (long long)o->ema, attention);
+}
+
 /* the model that the flags describe */
 static mega_status configure(const struct options *o, struct mega_model_config *c)
 {
     struct mega_text text = { 0 };
     struct mega_document d;
-    char norm[32], attention[32], recompute[32];
-    mega_choice_name(MEGA_NORM_CHOICES, o->norm, norm, sizeof norm);
-    mega_choice_name(MEGA_ATTENTION_CHOICES, o->attention, attention, sizeof attention);
+    char norm[32], recompute[32];
     mega_choice_name(MEGA_RECOMPUTE_CHOICES, o->recompute, recompute, sizeof recompute);
+    mega_choice_name(MEGA_NORM_CHOICES, o->norm, norm, sizeof norm);
+    mega_text_add(&text, "model: { ");
+    describe_mixer(&text, o);
     mega_text_add(&text,
-        "model: { layers: %lld, width: %lld, values: %lld, keys: %lld, ffn: %lld, ema: %lld, "
-        "chunk: %lld, longest: %lld, norm: %s, prenorm: %s, "
-        "attention: %s, dropout: %g, head_width: %lld, recompute: %s }\n",
-        (long long)o->layers, (long long)o->width, (long long)o->values, (long long)o->keys,
-        (long long)o->ffn, (long long)o->ema, (long long)(o->chunk ? o->chunk : -1),
-        (long long)o->length, norm, o->prenorm ? "true" : "false", attention, o->dropout,
-        (long long)o->values, recompute);
+        ", layers: %lld, width: %lld, ffn: %lld, chunk: %lld, longest: %lld, norm: %s, "
+        "prenorm: %s, dropout: %g, head_width: %lld, recompute: %s }\n",
+        (long long)o->layers, (long long)o->width, (long long)o->ffn,
+        (long long)(o->chunk ? o->chunk : -1), (long long)o->length, norm,
+        o->prenorm ? "true" : "false", o->dropout, (long long)o->values, recompute);
     mega_status status = text.failed ? mega_fail(MEGA_NO_MEMORY, "no memory")
                                      : mega_yaml_parse(&d, "the flags", text.data, text.size);
     mega_text_done(&text);
@@ -104,7 +125,7 @@ struct bench {
     struct mega_optimizer optimizer;
     struct mega_batch batch;
     struct mega_profile *profile; /* or NULL */
-    double loss;
+    double loss, flops; /* flops: of the products of a training step, 0 where not counted */
 };
 
 static mega_status step(struct bench *b, int64_t n)
@@ -113,6 +134,7 @@ static mega_status step(struct bench *b, int64_t n)
     if (b->o->mode == 0) {
         MEGA_TRY(mega_pass_run(b->run, b->model, &b->batch, (struct mega_now){ 1, n },
             (double)b->batch.n, 0, 0, &b->loss));
+        b->flops = mega_pass_flops(b->run);
         MEGA_TRY(mega_optimizer_norm(&b->optimizer, &norm));
         mega_optimizer_step(&b->optimizer, 1e-4, norm);
         b->loss /= (double)b->batch.n;
@@ -127,12 +149,6 @@ static mega_status step(struct bench *b, int64_t n)
     return mega_run_end(b->run);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void print(const struct bench *b, double *ms)
 {
     const struct options *o = b->o;
@@ -143,13 +159,14 @@ static void print(const struct bench *b, double *ms)
         (long long)o->chunk, (long long)o->layers, (long long)o->width,
         mega_context_threads(b->context));
     for (int64_t i = 0; i < o->steps; i++) printf("%s%.3f", i ? ", " : "", ms[i]);
-    qsort(ms, (size_t)o->steps, sizeof *ms, by_size);
-    double median =
-        o->steps % 2 ? ms[o->steps / 2] : (ms[o->steps / 2 - 1] + ms[o->steps / 2]) / 2;
+    double median = mega_median(ms, (int)o->steps);
     printf("], \"median_ms\": %.3f, \"tokens_per_s\": %.1f, \"peak_rss_mb\": %.1f, \"loss\": "
            "%.6f",
         median, (double)(o->batch * o->length) / median * 1e3,
         (double)mega_memory_peak() * 1e-6, b->loss);
+    if (b->flops > 0)
+        printf(", \"gflop\": %.3f, \"gflop_per_s\": %.1f", b->flops * 1e-9,
+            b->flops * 1e-6 / median);
     if (b->profile) {
         printf(", \"profile\": ");
         mega_profile_show(b->context, b->profile, true);
@@ -227,11 +244,12 @@ const struct mega_command mega_command_bench_step = {
     .words = "",
     .options = options,
     .options_size = sizeof(struct options),
-    .manual = "Prints one JSON object. bench/run measures this and the PyTorch peer of the "
-              "same flags in turn and prints the comparison.\n\n"
-              "--profile sums every op, forward and backward, by kernel and shapes, and every "
-              "other stage of the step; what nobody accounts for is the rest. The share of the "
-              "limit is counted as mega bench ops does; products and filters count FLOPs, all "
-              "else only bytes.",
+    .manual =
+        "Prints one JSON object. mega bench models measures this and the PyTorch peers of "
+        "the same flags in turn and prints the comparison.\n\n"
+        "--profile sums every op, forward and backward, by kernel and shapes, and every "
+        "other stage of the step; what nobody accounts for is the rest. The share of the "
+        "limit is counted as mega bench ops does; products and filters count FLOPs, all "
+        "else only bytes.",
     .run = run,
 };

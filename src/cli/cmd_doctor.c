@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/machine.h"
 #include "cli/open.h"
 #include "format/node.h"
 #include "graph/context.h"
@@ -41,21 +42,6 @@ struct machine {
     char onednn[32];
 };
 
-/* "model name" of the first processor that the system lists */
-static void cpu_name(char out[128])
-{
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    char line[256];
-    strcpy(out, "unknown");
-    while (f && fgets(line, sizeof line, f)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
-        snprintf(out, 128, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-        break;
-    }
-    if (f) fclose(f);
-}
-
 static struct machine look(const mega_context *c)
 {
     const dnnl_version_t *v = dnnl_version();
@@ -74,7 +60,7 @@ static struct machine look(const mega_context *c)
         .threads = c->work.threads,
         .threads_openmp = omp_get_max_threads(),
     };
-    cpu_name(m.cpu);
+    mega_machine_cpu(m.cpu);
     snprintf(m.onednn, sizeof m.onednn, "%d.%d.%d", v->major, v->minor, v->patch);
     return m;
 }

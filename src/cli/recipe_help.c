@@ -19,6 +19,11 @@ static void key(FILE *to, const struct mega_option *o, bool markdown)
     fputs(" |\n", to);
 }
 
+static void keys(FILE *to, const struct mega_option *o, bool markdown)
+{
+    for (; o->name; o++) key(to, o, markdown);
+}
+
 static void heading(FILE *to, const char *section, bool markdown)
 {
     const char *name = *section ? section : "top level";
@@ -26,6 +31,18 @@ static void heading(FILE *to, const char *section, bool markdown)
         fprintf(to, "\n## %s\n\n| key | default | meaning |\n|---|---|---|\n", name);
     else
         fprintf(to, "\n%s%s\n", name, *section ? ":" : "");
+}
+
+/* keys of the section model that only one mixer has */
+static void mixer_keys(FILE *to, const struct mega_mixer *m, bool markdown)
+{
+    if (markdown)
+        fprintf(to,
+            "\n### model, with mixer %s\n\n| key | default | meaning |\n|---|---|---|\n",
+            m->name);
+    else
+        fprintf(to, "\n  with mixer: %s\n", m->name);
+    keys(to, m->options, markdown);
 }
 
 void mega_help_recipe(FILE *to, bool markdown)
@@ -41,10 +58,10 @@ void mega_help_recipe(FILE *to, bool markdown)
     for (const struct mega_recipe_table *t = mega_recipe_tables; t->section; t++) {
         if (!last || strcmp(last, t->section) != 0) heading(to, t->section, markdown);
         last = t->section;
-        for (const struct mega_option *o = t->options; o->name; o++) key(to, o, markdown);
-        if (t->options != mega_encoder_options) continue;
+        keys(to, t->options, markdown);
+        bool ends = !t[1].section || strcmp(t[1].section, t->section) != 0;
+        if (strcmp(t->section, "model") != 0 || !ends) continue;
         for (const struct mega_mixer *const *m = mega_mixers; *m; m++)
-            for (const struct mega_option *o = (*m)->options; o->name; o++)
-                key(to, o, markdown);
+            mixer_keys(to, *m, markdown);
     }
 }

@@ -55,6 +55,18 @@ static mega_status choose_rooms(mega_context *c, const char *rooms)
     return MEGA_OK;
 }
 
+static mega_status choose_tile(mega_context *c, const char *variable)
+{
+    if (!variable) return MEGA_OK;
+    char *end = NULL;
+    long n = strtol(variable, &end, 10);
+    if (*end || end == variable || n < 1 || n > 4096)
+        return mega_fail(
+            MEGA_BAD_ARGUMENT, "MEGA_TILE is '%s', expected a number from 1 to 4096", variable);
+    c->work.tile = (int)n;
+    return MEGA_OK;
+}
+
 static mega_status choose_threads(int asked, const char *variable, int *threads)
 {
     enum { MOST = 1024 };
@@ -87,8 +99,9 @@ mega_status mega_context_new(mega_context **out, const struct mega_context_optio
     if (!status) status = choose_isa(c, given(options->isa, "MEGA_ISA"));
     if (!status) status = choose_rooms(c, given(options->rooms, "MEGA_ROOMS"));
     if (!status) status = mega_work_init(&c->work, threads);
+    if (!status) status = choose_tile(c, given(NULL, "MEGA_TILE"));
     if (status) {
-        free(c);
+        mega_context_free(c);
         return status;
     }
     *out = c;

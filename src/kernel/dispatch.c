@@ -27,14 +27,14 @@
 #undef X
 
 const struct mega_kernel_entry mega_kernels[] = {
-#define X(op, kernel) { "onednn", &mega_op_##op, &mega_onednn_##kernel, MEGA_ISA_BASE },
-#include "kernel/onednn/kernels.def"
-#undef X
 #define ENTRY(op, kernel, set, isa) { "cpu", &mega_op_##op, &mega_cpu_##kernel##_##set, isa },
 #define X(op, kernel) MEGA_EACH_ISA(ENTRY, op, kernel)
 #include "kernel/cpu/kernels.def"
 #undef X
 #undef ENTRY
+#define X(op, kernel) { "onednn", &mega_op_##op, &mega_onednn_##kernel, MEGA_ISA_BASE },
+#include "kernel/onednn/kernels.def"
+#undef X
     { NULL, NULL, NULL, MEGA_ISA_BASE },
 };
 

@@ -25,6 +25,25 @@ void mega_example_number_embedding(struct mega_maker *m)
     m->e->tolerance = 5e-5; /* sums over all places may cancel */
 }
 
+void mega_example_position_embedding(struct mega_maker *m)
+{
+    struct mega_attr_position_embedding *a = mega_make_attr(m);
+    struct mega_call *c = &m->e->call;
+    int64_t dim[3], table[] = { 1100, 0 }, one = 1;
+    a->kind = (enum mega_position_kind)mega_make_choice(m, 3);
+    a->scale = mega_make_choice(m, 2) ? 1 : 0.3;
+    bool gain = mega_make_choice(m, 2);
+    mega_make_text(m, MEGA_ROWS_LEN | MEGA_ROWS_REAL | MEGA_ROWS_DOC | MEGA_ROWS_PLACE, dim);
+    if (a->kind != MEGA_POSITION_LEARNED) dim[2] += dim[2] % 2;
+    table[1] = dim[2];
+    c->in[MEGA_POSITION_X] = mega_make_values(m, 3, dim, 0, 1);
+    if (a->kind == MEGA_POSITION_LEARNED)
+        c->in[MEGA_POSITION_TABLE] = mega_make_param(m, 2, table, 0, 1);
+    if (gain) c->in[MEGA_POSITION_GAIN] = mega_make_param(m, 1, &one, 1, 0.5);
+    m->e->wants = 7;
+    m->e->tolerance = 2e-5; /* the gain's gradient sums over all places */
+}
+
 void mega_example_cross_entropy(struct mega_maker *m)
 {
     struct mega_call *c = &m->e->call;

@@ -1,13 +1,11 @@
 /* Examples of the ops that take each element, or each row of text, for itself. */
 #include "kernel/example_parts.h"
 
-enum { ACTS = MEGA_ACT_SIGMOID + 1 };
-
 void mega_example_activation(struct mega_maker *m)
 {
     struct mega_attr_activation *a = mega_make_attr(m);
     int64_t dim[MEGA_RANK];
-    a->act = (enum mega_act)mega_make_choice(m, ACTS);
+    a->act = (enum mega_act)mega_make_choice(m, MEGA_ACTS);
     int rank = mega_make_shape(m, mega_make_size(m), dim);
     m->e->call.in[0] = mega_make_values(m, rank, dim, 0, mega_make_below(m, 4) ? 2 : 40);
     m->e->wants = 1;
@@ -32,7 +30,7 @@ void mega_example_add(struct mega_maker *m)
 void mega_example_gate(struct mega_maker *m)
 {
     struct mega_attr_gate *a = mega_make_attr(m);
-    a->act = (enum mega_act)mega_make_choice(m, ACTS);
+    a->act = (enum mega_act)mega_make_choice(m, MEGA_ACTS);
     two_alike(m);
 }
 
@@ -69,7 +67,7 @@ void mega_example_gated_residual(struct mega_maker *m)
     struct mega_attr_gated_residual *a = mega_make_attr(m);
     int64_t dim[3];
     a->dropout = make_dropout(m);
-    a->act = (enum mega_act)mega_make_choice(m, ACTS);
+    a->act = (enum mega_act)mega_make_choice(m, MEGA_ACTS);
     a->kind = (enum mega_dropout_kind)mega_make_choice(m, 2);
     mega_make_text(m, MEGA_ROWS_NUMBER | MEGA_ROWS_PLACE, dim);
     for (int i = 0; i < 4; i++) m->e->call.in[i] = mega_make_values(m, 3, dim, 0, 2);

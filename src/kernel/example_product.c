@@ -7,7 +7,7 @@ void mega_example_linear(struct mega_maker *m)
 {
     struct mega_attr_linear *a = mega_make_attr(m);
     struct mega_call *c = &m->e->call;
-    a->act = (enum mega_act)mega_make_choice(m, MEGA_ACT_SIGMOID + 1);
+    a->act = (enum mega_act)mega_make_choice(m, MEGA_ACTS);
     bool bias = !mega_make_choice(m, 2);
     int64_t K = mega_make_size(m), N = mega_make_size(m), dim[MEGA_RANK];
     int rank = mega_make_shape(m, K, dim);

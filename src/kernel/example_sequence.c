@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "kernel/example_parts.h"
+#include "op/heads.h"
 
 static int64_t make_length(struct mega_maker *m)
 {
@@ -44,7 +45,8 @@ void mega_example_ema(struct mega_maker *m)
     m->e->tolerance = 5e-6;
 }
 
-/* a stream's log of keys and values; returns the most places that can lie before this call */
+/* a stream's log of keys and values of widths Z and E; returns the most places that can lie
+ * before this call */
 static int64_t make_past(struct mega_maker *m, int64_t B, int64_t T, int64_t Z, int64_t E)
 {
     const struct mega_attr_attention *a = m->e->call.attr;
@@ -66,12 +68,33 @@ static int64_t make_reach(struct mega_maker *m, int64_t T)
     return (reach ? reach : 1) + mega_make_below(m, 3);
 }
 
+/* one head more often than not, as 0 or 1; else several, with their own keys or fewer of them
+ */
+static struct mega_heads make_heads(struct mega_maker *m)
+{
+    static const int64_t pairs[][2] = { { 0, 0 }, { 1, 0 }, { 1, 1 }, { 0, 0 }, { 2, 0 },
+        { 3, 0 }, { 3, 1 }, { 4, 2 }, { 6, 3 }, { 5, 5 } };
+    struct mega_attr_attention *a = (struct mega_attr_attention *)m->e->call.attr;
+    int64_t which = mega_make_below(m, sizeof pairs / sizeof *pairs);
+    a->heads = pairs[which][0];
+    a->kv_heads = pairs[which][1];
+    if (!mega_make_below(m, 3)) a->scale = 0.3;
+    struct mega_heads n = { .H = a->heads ? a->heads : 1 };
+    n.G = a->kv_heads ? a->kv_heads : n.H;
+    n.d = mega_make_size(m);
+    n.dv = mega_make_size(m);
+    /* the reference takes its time */
+    if (n.H > 1 && n.d > 40) n.d /= 4;
+    if (n.H > 1 && n.dv > 40) n.dv /= 4;
+    return n;
+}
+
 void mega_example_attention(struct mega_maker *m)
 {
     struct mega_attr_attention *a = mega_make_attr(m);
     struct mega_call *c = &m->e->call;
-    int64_t B = mega_make_few(m), T = make_length(m), Z = mega_make_size(m),
-            E = mega_make_size(m), past = 0;
+    struct mega_heads n = make_heads(m);
+    int64_t B = mega_make_few(m), T = make_length(m), past = 0;
     a->fn = (enum mega_attention_fn)mega_make_choice(m, 3);
     a->causal = mega_make_choice(m, 2);
     a->chunk = mega_make_choice(m, 2) ? 1 + mega_make_below(m, T + 3) : -1;
@@ -81,11 +104,12 @@ void mega_example_attention(struct mega_maker *m)
         c->mode |= MEGA_RUN_TRAIN;
     }
     /* scores of some size whatever the divisor is */
-    double spread = a->fn == MEGA_ATTENTION_SOFTMAX ? 1 : 2 / sqrt(sqrt((double)Z));
-    c->in[MEGA_ATTENTION_Q] = mega_make_values(m, 3, (int64_t[]){ B, T, Z }, 0, spread);
-    c->in[MEGA_ATTENTION_K] = mega_make_values(m, 3, (int64_t[]){ B, T, Z }, 0, spread);
-    c->in[MEGA_ATTENTION_V] = mega_make_values(m, 3, (int64_t[]){ B, T, E }, 0, 1);
-    if (stream) past = make_past(m, B, T, Z, E);
+    double spread =
+        a->fn == MEGA_ATTENTION_SOFTMAX && !a->scale ? 1 : 2 / sqrt(sqrt((double)n.d));
+    c->in[MEGA_ATTENTION_Q] = mega_make_values(m, 3, (int64_t[]){ B, T, n.H * n.d }, 0, spread);
+    c->in[MEGA_ATTENTION_K] = mega_make_values(m, 3, (int64_t[]){ B, T, n.G * n.d }, 0, spread);
+    c->in[MEGA_ATTENTION_V] = mega_make_values(m, 3, (int64_t[]){ B, T, n.G * n.dv }, 0, 1);
+    if (stream) past = make_past(m, B, T, n.G * n.d, n.G * n.dv);
     if (bias) {
         int64_t entries = 2 * make_reach(m, T) - 1;
         c->in[MEGA_ATTENTION_BIAS] = mega_make_param(m, 1, &entries, 0, 1);
@@ -96,6 +120,25 @@ void mega_example_attention(struct mega_maker *m)
     m->e->wants = 1u << MEGA_ATTENTION_Q | 1u << MEGA_ATTENTION_K | 1u << MEGA_ATTENTION_V |
                   1u << MEGA_ATTENTION_BIAS;
     m->e->tolerance = 1e-5;
+}
+
+void mega_example_rotary(struct mega_maker *m)
+{
+    struct mega_attr_rotary *a = mega_make_attr(m);
+    int64_t dim[3];
+    a->interleaved = mega_make_choice(m, 2);
+    bool all = mega_make_choice(m, 2);
+    a->heads = 1 + mega_make_choice(m, 4);
+    a->base = mega_make_below(m, 3) ? 10000 : 500;
+    a->factor = mega_make_below(m, 3) ? 1 : 4;
+    mega_make_text(m, MEGA_ROWS_LEN | MEGA_ROWS_REAL | MEGA_ROWS_DOC | MEGA_ROWS_PLACE, dim);
+    int64_t d = dim[2] > 40 ? dim[2] / 4 : dim[2];
+    if (all) d += d % 2;
+    a->dims = all ? 0 : mega_make_below(m, d / 2 + 1) * 2;
+    if (!a->dims) d += d % 2;
+    dim[2] = a->heads * d;
+    m->e->call.in[0] = mega_make_values(m, 3, dim, 0, 1);
+    m->e->wants = 1;
 }
 
 void mega_example_rotary_bias(struct mega_maker *m)

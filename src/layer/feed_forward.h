@@ -2,7 +2,7 @@
 #ifndef MEGA_LAYER_FEED_FORWARD_H
 #define MEGA_LAYER_FEED_FORWARD_H
 
-#include "layer/dropout.h"
+#include "layer/mlp.h"
 #include "layer/norm.h"
 
 struct mega_feed_forward_options {
@@ -15,8 +15,8 @@ struct mega_feed_forward_options {
 struct mega_feed_forward {
     struct mega_feed_forward_options options;
     struct mega_norm norm;
-    mega_tensor *up, *up_bias, *down, *down_bias; /* fc1 [F,D], fc2 [D,F] */
-    struct mega_dropout drop_hidden, drop_out;
+    struct mega_mlp mlp; /* fc1, fc2 */
+    struct mega_dropout drop;
 };
 
 void mega_feed_forward_build(mega_build *b, struct mega_feed_forward *f,

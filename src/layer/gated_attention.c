@@ -113,6 +113,40 @@ static mega_tensor *attend(mega_run *r, const struct mega_gated_attention *m, me
     return out;
 }
 
+/* x + sigmoid(u) (drop(act(hx + W_h (out silu(reset)) + b_h)) - x): as a region where a kernel
+ * takes it, else by its parts */
+static mega_tensor *gated_output(mega_run *r, const struct mega_gated_attention *m,
+    mega_tensor *x, mega_tensor *u, mega_tensor *hx, mega_tensor *out, mega_tensor *reset,
+    const struct mega_rows *rows)
+{
+    enum mega_act act = (enum mega_act)m->options.act;
+    const struct mega_dropout *drop = &m->drop_hidden;
+    struct mega_attr_gated_output region;
+    memset(&region, 0, sizeof region);
+    region.act = act;
+    region.kind = drop->kind;
+    region.dropout = drop->p;
+    struct mega_call c = { .op = &mega_op_gated_output,
+        .in = { x, u, hx, out, reset, m->h_weight, m->h_bias },
+        .attr = &region,
+        .rows = rows };
+    if (mega_run_region(r, &c, drop->site)) return c.out[0];
+
+    mega_tensor *h =
+        linear(r, gate(r, out, reset, MEGA_ACT_SILU), m->h_weight, m->h_bias, MEGA_ACT_LINEAR);
+    struct mega_attr_gated_residual a;
+    memset(&a, 0, sizeof a);
+    a.act = act;
+    a.kind = drop->kind;
+    a.dropout = drop->p;
+    struct mega_call residual = {
+        .op = &mega_op_gated_residual, .in = { x, u, hx, h }, .attr = &a, .rows = rows
+    };
+    mega_run_call(r, &residual, drop->site);
+    mega_run_chain_end(r);
+    return residual.out[0];
+}
+
 mega_tensor *mega_gated_attention_run(mega_run *r, const struct mega_gated_attention *m,
     mega_tensor *x, const struct mega_rows *rows)
 {
@@ -130,17 +164,6 @@ mega_tensor *mega_gated_attention_run(mega_run *r, const struct mega_gated_atten
     mega_tensor *reset = columns(r, packed, D + Z, E), *hx = columns(r, packed, D + Z + E, D);
 
     mega_tensor *out = attend(r, m, z, mega_dropout_run(r, &m->drop_value, v, rows), rows);
-    mega_tensor *h =
-        linear(r, gate(r, out, reset, MEGA_ACT_SILU), m->h_weight, m->h_bias, MEGA_ACT_LINEAR);
-
-    struct mega_attr_gated_residual a;
-    memset(&a, 0, sizeof a);
-    a.act = act;
-    a.kind = m->drop_hidden.kind;
-    a.dropout = m->drop_hidden.p;
-    mega_tensor *y = mega_run_call(r,
-        &(struct mega_call){
-            .op = &mega_op_gated_residual, .in = { x, u, hx, h }, .attr = &a, .rows = rows },
-        m->drop_hidden.site);
+    mega_tensor *y = gated_output(r, m, x, u, hx, out, reset, rows);
     return o->prenorm ? y : mega_norm_run(r, &m->norm, y);
 }

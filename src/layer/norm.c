@@ -4,37 +4,47 @@
 
 #include "graph/ops.h"
 
-static const double eps = 1e-5; /* of every norm in Mega */
-
-static bool over_batch(const struct mega_norm *n)
+static bool over_batch(enum mega_norm_type type)
 {
-    return n->type == MEGA_BATCHNORM || n->type == MEGA_SYNCBATCHNORM;
+    return type == MEGA_BATCHNORM || type == MEGA_SYNCBATCHNORM;
+}
+
+static void declare(mega_build *b, struct mega_norm *n, const struct mega_norm_options *o,
+    const char *scale_name)
+{
+    bool scale = o->type == MEGA_SCALENORM, batch = over_batch(o->type);
+    struct mega_init one = { MEGA_INIT_CONSTANT, 1, 0 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    *n = (struct mega_norm){ .type = o->type, .eps = o->eps };
+    if (o->affine && scale)
+        n->weight = mega_param_add(b, scale_name, one, 1, (int64_t[]){ 1 });
+    else if (o->affine)
+        n->weight = mega_param_add(b, "weight", one, 1, &o->width);
+    if (o->affine && o->bias && (o->type == MEGA_LAYERNORM || batch))
+        n->bias = mega_param_add(b, "bias", zero, 1, &o->width);
+    if (!batch) return;
+    n->running_mean =
+        mega_cell_add(b, "running_mean", MEGA_CELL_MODEL, MEGA_F32, 1, &o->width, 0);
+    n->running_var =
+        mega_cell_add(b, "running_var", MEGA_CELL_MODEL, MEGA_F32, 1, &o->width, 1);
 }
 
 void mega_norm_build(
     mega_build *b, struct mega_norm *n, enum mega_norm_type type, int64_t width, bool affine)
 {
-    *n = (struct mega_norm){ .type = type };
     size_t entered = mega_build_enter(b, "norm");
-    struct mega_init one = { MEGA_INIT_CONSTANT, 1, 0 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
-    if (affine && type == MEGA_SCALENORM)
-        n->weight = mega_param_add(b, "scalar", one, 1, (int64_t[]){ 1 });
-    else if (affine)
-        n->weight = mega_param_add(b, "weight", one, 1, &width);
-    if (affine && (type == MEGA_LAYERNORM || over_batch(n)))
-        n->bias = mega_param_add(b, "bias", zero, 1, &width);
-    if (over_batch(n)) {
-        n->running_mean =
-            mega_cell_add(b, "running_mean", MEGA_CELL_MODEL, MEGA_F32, 1, &width, 0);
-        n->running_var =
-            mega_cell_add(b, "running_var", MEGA_CELL_MODEL, MEGA_F32, 1, &width, 1);
-    }
+    declare(b, n, &(struct mega_norm_options){ type, width, affine, true, MEGA_NORM_EPS },
+        "scalar");
     mega_build_leave(b, entered);
+}
+
+void mega_norm_declare(mega_build *b, struct mega_norm *n, const struct mega_norm_options *o)
+{
+    declare(b, n, o, "weight");
 }
 
 static mega_tensor *batch_norm(mega_run *r, const struct mega_norm *n, mega_tensor *x)
 {
-    struct mega_attr_batch_norm a = { .eps = eps, .momentum = 0.1 };
+    struct mega_attr_batch_norm a = { .eps = n->eps, .momentum = 0.1 };
     struct mega_call c = { .op = &mega_op_batch_norm, .attr = &a };
     c.in[MEGA_BATCH_NORM_X] = x;
     c.in[MEGA_BATCH_NORM_WEIGHT] = n->weight;
@@ -49,13 +59,13 @@ static mega_tensor *batch_norm(mega_run *r, const struct mega_norm *n, mega_tens
 
 mega_tensor *mega_norm_run(mega_run *r, const struct mega_norm *n, mega_tensor *x)
 {
-    if (over_batch(n)) return batch_norm(r, n, x);
+    if (over_batch(n->type)) return batch_norm(r, n, x);
     static const enum mega_norm_kind kinds[] = { MEGA_NORM_LAYER, MEGA_NORM_SCALE,
         MEGA_NORM_RMS };
     struct mega_attr_norm a;
     memset(&a, 0, sizeof a);
     a.kind = kinds[n->type];
-    a.eps = eps;
+    a.eps = n->eps;
     return mega_run_call(r,
         &(struct mega_call){ .op = &mega_op_norm, .in = { x, n->weight, n->bias }, .attr = &a },
         NULL);

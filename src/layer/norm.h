@@ -14,8 +14,18 @@ enum mega_norm_type {
 };
 #define MEGA_NORM_CHOICES "layernorm|scalenorm|rmsnorm|batchnorm|syncbatchnorm"
 
+#define MEGA_NORM_EPS 1e-5 /* of every norm in Mega */
+
+struct mega_norm_options {
+    enum mega_norm_type type;
+    int64_t width;     /* D */
+    bool affine, bias; /* bias: of the kinds that have one */
+    double eps;        /* inside the root */
+};
+
 struct mega_norm {
     enum mega_norm_type type;
+    double eps;
     mega_tensor *weight, *bias;                   /* NULL: not affine, or none of the kind */
     struct mega_cell *running_mean, *running_var; /* batch norms */
 };
@@ -24,6 +34,9 @@ struct mega_norm {
  * once). */
 void mega_norm_build(
     mega_build *b, struct mega_norm *n, enum mega_norm_type type, int64_t width, bool affine);
+
+/* The same with all options, as "weight" and "bias" below the present prefix. */
+void mega_norm_declare(mega_build *b, struct mega_norm *n, const struct mega_norm_options *o);
 
 /* x [.., D] -> [.., D]. A batch norm in training moves its running statistics. */
 mega_tensor *mega_norm_run(mega_run *r, const struct mega_norm *n, mega_tensor *x);

@@ -23,7 +23,8 @@ enum {
     MEGA_MIX_TWO_WAY = 2,
     MEGA_MIX_STREAM = 4,
     MEGA_MIX_OWNS_BLOCK =
-        8 /* norm and residual are its own: it gets x as it is and returns the block's output */
+        8 /* norm and residual are its own: it gets x as it is and returns the block's output;
+             else it gets what the sublayer reads and returns the branch */
 };
 
 struct mega_mixer {
@@ -42,7 +43,8 @@ struct mega_mixer {
             *options); /* a text above this length is padded to a multiple of it; 1: any */
 };
 
-extern const struct mega_mixer *const mega_mixers[]; /* ended by NULL */
-#define MEGA_MIXER_CHOICES "mega"
+/* All of mixers.def, ended by NULL, and their names in that order. */
+extern const struct mega_mixer *const mega_mixers[];
+#define MEGA_MIXER_CHOICES "attention|mega"
 
 #endif

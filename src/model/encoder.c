@@ -17,6 +17,9 @@ const struct mega_option mega_encoder_options[] = {
         "model width D (--encoder-embed-dim)", 0 },
     { "ffn", MEGA_OPTION_INT, FIELD(ffn), "256", 0, 1 << 20, NULL, "F",
         "feed-forward width F; 0: no feed-forward (--encoder-ffn-embed-dim)", 0 },
+    { "gated", MEGA_OPTION_BOOL, FIELD(gated), "false", 0, 0, NULL, NULL,
+        "feed-forward with a gate (swiglu with silu, geglu with gelu); not with mixer mega",
+        0 },
     { "longest", MEGA_OPTION_INT, FIELD(longest), "1024", 1, 1 << 30, NULL, "T",
         "longest text that the model is made for (--max-positions)", 0 },
     { "activation", MEGA_OPTION_CHOICE, FIELD(act), "silu", 0, 0, MEGA_ACT_CHOICES, NULL,
@@ -27,6 +30,8 @@ const struct mega_option mega_encoder_options[] = {
         "norm before each block and once at the end, instead of after each "
         "(--encoder-normalize-before)",
         0 },
+    { "positions", MEGA_OPTION_CHOICE, FIELD(positions), "none", 0, 0, MEGA_POSITIONS_CHOICES,
+        NULL, "absolute positions, added to what is embedded", 0 },
     { "embed_norm", MEGA_OPTION_BOOL, FIELD(embed_norm), "false", 0, 0, NULL, NULL,
         "norm after the embedding; not with prenorm (--normalize-embedding)", 0 },
     { "dropout", MEGA_OPTION_REAL, FIELD(dropout), "0", 0, 0.999, NULL, "P",
@@ -46,12 +51,21 @@ const struct mega_option mega_encoder_options[] = {
     { 0 },
 };
 
+static bool owns_block(const struct mega_encoder_options *o, const void *mixer_options)
+{
+    return mega_mixers[o->mixer]->can(mixer_options) & MEGA_MIX_OWNS_BLOCK;
+}
+
 static mega_status check(const struct mega_encoder_options *o, const void *mixer_options,
     const struct mega_mixer_place *place)
 {
     if (o->embed_norm && o->prenorm)
         return mega_fail(MEGA_BAD_ARGUMENT, "embed_norm and prenorm are both true: a norm "
                                             "after the embedding needs prenorm: false");
+    if (o->gated && owns_block(o, mixer_options))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "gated is true, but the feed-forward of mixer %s has no gate: expected false",
+            mega_mixers[o->mixer]->name);
     return mega_mixers[o->mixer]->check(mixer_options, place);
 }
 
@@ -72,6 +86,62 @@ static void build_embedding(mega_build *b, struct mega_encoder *e)
     mega_build_leave(b, entered);
 }
 
+/* the feed-forward of Mega, with its norm and residual */
+static void build_feed_forward(
+    mega_build *b, struct mega_encoder_layer *layer, const struct mega_encoder_options *o)
+{
+    size_t entered = mega_build_enter(b, "nffn");
+    mega_feed_forward_build(b, &layer->feed_forward,
+        &(struct mega_feed_forward_options){
+            .width = o->width,
+            .hidden = o->ffn,
+            .act = o->act,
+            .norm = o->norm,
+            .prenorm = o->prenorm,
+            .affine = true,
+            .feature_dropout = o->feature_dropout,
+            .dropout = o->dropout,
+            .hidden_dropout = o->hidden_dropout,
+        });
+    mega_build_leave(b, entered);
+}
+
+/* norm and residual around a branch; the one norm is called `name` */
+static void build_sublayer(mega_build *b, struct mega_sublayer *s, const char *name,
+    const char *site, const struct mega_encoder_options *o)
+{
+    struct mega_sublayer_names names = { name, name, name };
+    mega_sublayer_build(b, s,
+        &(struct mega_sublayer_options){
+            .placement = o->prenorm ? MEGA_PLACEMENT_PRE : MEGA_PLACEMENT_POST,
+            .norm = { (enum mega_norm_type)o->norm, o->width, true, true, MEGA_NORM_EPS },
+            .dropout = o->dropout,
+            .feature_dropout = o->feature_dropout,
+            .site = site,
+            .names = &names,
+        });
+}
+
+/* the two sublayers of a Transformer's block, by the names of the official Transformer */
+static void build_sublayers(
+    mega_build *b, struct mega_encoder_layer *layer, const struct mega_encoder_options *o)
+{
+    build_sublayer(b, &layer->around_mixer, "self_attn_layer_norm", "self_attn", o);
+    if (!layer->has_feed_forward) return;
+    build_sublayer(b, &layer->around_mlp, "final_layer_norm", "fc2", o);
+    mega_mlp_build(b, &layer->mlp,
+        &(struct mega_mlp_options){
+            .width = o->width,
+            .hidden = o->ffn,
+            .act = o->act,
+            .gated = o->gated,
+            .up_bias = true,
+            .down_bias = true,
+            .dropout = o->hidden_dropout,
+            .feature_dropout = o->feature_dropout,
+        });
+}
+
 static void build_layer(mega_build *b, struct mega_encoder *e, struct mega_encoder_layer *layer,
     int64_t i, const void *mixer_options, const struct mega_mixer_place *place)
 {
@@ -81,22 +151,20 @@ static void build_layer(mega_build *b, struct mega_encoder *e, struct mega_encod
     layer->mixer = mega_mixers[o->mixer];
     layer->self = layer->mixer->build(b, mixer_options, place);
     layer->has_feed_forward = o->ffn > 0;
-    if (layer->has_feed_forward) {
-        size_t inner = mega_build_enter(b, "nffn");
-        mega_feed_forward_build(b, &layer->feed_forward,
-            &(struct mega_feed_forward_options){
-                .width = o->width,
-                .hidden = o->ffn,
-                .act = o->act,
-                .norm = o->norm,
-                .prenorm = o->prenorm,
-                .affine = true,
-                .feature_dropout = o->feature_dropout,
-                .dropout = o->dropout,
-                .hidden_dropout = o->hidden_dropout,
-            });
-        mega_build_leave(b, inner);
-    }
+    layer->owns_block = owns_block(o, mixer_options);
+    if (!layer->owns_block)
+        build_sublayers(b, layer, o);
+    else if (layer->has_feed_forward)
+        build_feed_forward(b, layer, o);
+    mega_build_leave(b, entered);
+}
+
+static void build_positions(mega_build *b, struct mega_encoder *e)
+{
+    const struct mega_encoder_options *o = &e->options;
+    size_t entered = mega_build_enter(b, "embed_positions");
+    mega_positions_build(
+        b, &e->positions, (enum mega_positions_type)o->positions, o->width, o->longest, 1);
     mega_build_leave(b, entered);
 }
 
@@ -134,6 +202,7 @@ void mega_encoder_build(mega_build *b, struct mega_encoder *e,
         return;
     }
     build_embedding(b, e);
+    build_positions(b, e);
     if (o->embed_norm) build_norm(b, &e->embed_norm, "embed_norm", o);
     for (int64_t i = 0; i < o->layers && !b->status; i++)
         build_layer(b, e, &e->layer[i], i, mixer_options, &place);
@@ -193,19 +262,30 @@ static mega_tensor *longer_text(mega_run *r, const mega_tensor *text, int64_t T,
     return longer;
 }
 
-static mega_tensor *embed(mega_run *r, const struct mega_encoder *e, mega_tensor *text)
+/* [B, T, D]. Beside sines of size 1 the small rows of the table are multiplied by sqrt(D), as
+ * in the official Transformer. */
+static mega_tensor *embed(
+    mega_run *r, const struct mega_encoder *e, mega_tensor *text, const struct mega_rows *rows)
 {
-    if (e->inputs.numbers) return number_embedding(r, text, e->number_weight, e->number_bias);
-    return embedding(r, e->table, text, e->inputs.pad, 1);
+    bool sines = e->positions.type == MEGA_POSITIONS_SINUSOIDAL;
+    mega_tensor *x = e->inputs.numbers
+                         ? number_embedding(r, text, e->number_weight, e->number_bias)
+                         : embedding(r, e->table, text, e->inputs.pad,
+                               sines ? sqrt((double)e->options.width) : 1);
+    return mega_positions_run(r, &e->positions, x, rows);
 }
 
 static void layer_block(
     mega_run *r, const void *self, struct mega_carry *c, const struct mega_rows *rows)
 {
     const struct mega_encoder_layer *layer = self;
-    c->x = layer->mixer->forward(r, layer->self, c->x, rows);
-    if (layer->has_feed_forward)
-        c->x = mega_feed_forward_run(r, &layer->feed_forward, c->x, rows);
+    const struct mega_sublayer *around = layer->owns_block ? NULL : &layer->around_mixer;
+    mega_tensor *z = around ? mega_sublayer_read(r, around, c->x) : c->x;
+    mega_tensor *y = layer->mixer->forward(r, layer->self, z, rows);
+    c->x = around ? mega_sublayer_write(r, around, c->x, y, rows) : y;
+    if (!layer->has_feed_forward) return;
+    c->x = around ? mega_sublayer_mlp(r, &layer->around_mlp, &layer->mlp, c->x, rows)
+                  : mega_feed_forward_run(r, &layer->feed_forward, c->x, rows);
 }
 
 /* zeroes what is not real; without a mask everything is */
@@ -224,7 +304,7 @@ mega_tensor *mega_encoder_run(
         *rows = longer_rows(r, *rows, whole);
     }
     if (mega_run_status(r)) return NULL;
-    mega_tensor *x = embed(r, e, text); /* [B, T, D] */
+    mega_tensor *x = embed(r, e, text, *rows); /* [B, T, D] */
     if (o->embed_norm) x = mega_norm_run(r, &e->embed_norm, x);
     x = clean(r, mega_dropout_run(r, &e->drop_embed, x, *rows), *rows);
     mega_run_tap(r, "embedded", x);

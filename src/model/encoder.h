@@ -1,8 +1,12 @@
-/* The two-way encoder of Long Range Arena (Mega section 8.1): embedding, blocks, final norm. */
+/* The two-way encoder of Long Range Arena (Mega section 8.1): embedding, blocks, final norm. A
+ * mixer that owns its block is followed by the normalised feed-forward of Mega; any other is
+ * the first of a Transformer's two sublayers. */
 #ifndef MEGA_MODEL_ENCODER_H
 #define MEGA_MODEL_ENCODER_H
 
 #include "layer/feed_forward.h"
+#include "layer/positions.h"
+#include "layer/sublayer.h"
 #include "mixer/mixer.h"
 
 /* What the backward pass makes again: nothing, cheap ops, whole blocks, as little as fits. */
@@ -19,9 +23,10 @@ enum mega_recompute {
 /* The recipe's section `model`, without the mixer's own keys. */
 struct mega_encoder_options {
     int mixer, act, norm; /* place in mega_mixers; enum mega_act, enum mega_norm_type */
+    int positions;        /* enum mega_positions_type */
     int64_t layers, width, ffn, longest;
     int recompute; /* enum mega_recompute */
-    bool prenorm, embed_norm, feature_dropout;
+    bool gated, prenorm, embed_norm, feature_dropout;
     double dropout, hidden_dropout;
 };
 extern const struct mega_option mega_encoder_options[];
@@ -32,9 +37,11 @@ struct mega_encoder_layer {
     char path[64];
     const struct mega_mixer *mixer;
     void *self;
-    struct mega_feed_forward feed_forward;
-    bool has_feed_forward;
+    bool owns_block, has_feed_forward;
     enum mega_again again;
+    struct mega_feed_forward feed_forward;         /* after a mixer that owns its block */
+    struct mega_sublayer around_mixer, around_mlp; /* else */
+    struct mega_mlp mlp;
 };
 
 /* What the text is made of. */
@@ -50,6 +57,7 @@ struct mega_encoder {
     int64_t multiple;
     mega_tensor *table;                       /* tokens: [V, D] */
     mega_tensor *number_weight, *number_bias; /* numbers: [D], [D] */
+    struct mega_positions positions;
     struct mega_norm embed_norm, final_norm;
     struct mega_encoder_layer *layer;
     struct mega_dropout drop_embed;

@@ -25,6 +25,7 @@ double mega_act(enum mega_act act, double x)
     case MEGA_ACT_GELU_TANH: return 0.5 * x * (1 + tanh_inside(x));
     case MEGA_ACT_SILU: return x * sigmoid(x);
     case MEGA_ACT_SIGMOID: return sigmoid(x);
+    case MEGA_ACT_RELU2: return x > 0 ? x * x : 0;
     }
     return x;
 }
@@ -50,6 +51,7 @@ double mega_act_slope(enum mega_act act, double x)
         double s = sigmoid(x);
         return s * (1 - s);
     }
+    case MEGA_ACT_RELU2: return x > 0 ? 2 * x : 0;
     }
     return 1;
 }

@@ -6,16 +6,18 @@
 #include "op/op.h"
 
 /* Pointwise functions, in the order of the choice list below (gelu: exact erf form; gelu_tanh:
- * the tanh form). */
+ * the tanh form; relu2: the square of relu). */
 enum mega_act {
     MEGA_ACT_LINEAR,
     MEGA_ACT_RELU,
     MEGA_ACT_GELU,
     MEGA_ACT_GELU_TANH,
     MEGA_ACT_SILU,
-    MEGA_ACT_SIGMOID
+    MEGA_ACT_SIGMOID,
+    MEGA_ACT_RELU2
 };
-#define MEGA_ACT_CHOICES "linear|relu|gelu|gelu_tanh|silu|sigmoid"
+enum { MEGA_ACTS = MEGA_ACT_RELU2 + 1 }; /* how many */
+#define MEGA_ACT_CHOICES "linear|relu|gelu|gelu_tanh|silu|sigmoid|relu2"
 
 /* Inverted dropout. An element's draw depends on (seed, step, site, number of its row in the
  * update, place, channel) alone. */
@@ -31,11 +33,13 @@ struct mega_attr_activation {
 
 /* add: a, b -> y, same shape */
 
-/* attention: exact single-head attention inside windows.
- * in: q [B,T,Z], k [B,T,Z], v [B,T,E], bias [2n-1] (optional, F32; entry n-1+j-i for query i
- * and key j of a window), past_k [B,P,Z], past_v [B,P,E] (optional: a stream's log; place p
- * lies at p modulo P, places before rows->place are valid) out: o [B,T,E]; weights [B,K,W,W]
- * only if attr.weights (K windows of at most W places; dense runs without a stream). */
+/* attention: exact attention of H heads inside windows, G heads of keys and values; query head
+ * h reads head h / (H / G) of them. A head is a range of columns (heads.h). in: q [B,T,H*d], k
+ * [B,T,G*d], v [B,T,G*dv], bias [2n-1] (optional, F32, for all heads; entry n-1+j-i for query i
+ * and key j of a window), past_k [B,P,G*d], past_v [B,P,G*dv] (optional: a stream's log; place
+ * p lies at p modulo P, places before rows->place are valid) out: o [B,T,H*dv]; weights
+ * [B,H*K,W,W] only if attr.weights (K windows of at most W places, those of head 0 first; dense
+ * runs without a stream). */
 enum mega_attention_fn { MEGA_ATTENTION_SOFTMAX, MEGA_ATTENTION_LAPLACE, MEGA_ATTENTION_RELU2 };
 #define MEGA_ATTENTION_CHOICES "softmax|laplace|relu2"
 struct mega_attr_attention {
@@ -45,6 +49,9 @@ struct mega_attr_attention {
     int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
                        document */
     double dropout; /* of the weights, after the function; only in TRAIN */
+    int64_t heads, kv_heads; /* H, 0: 1; G, which divides H, 0: H */
+    double scale;            /* factor of the scores; 0: what the function says, 1/sqrt(d) for
+                                softmax, else 1/keys counted */
 };
 enum {
     MEGA_ATTENTION_Q,
@@ -132,6 +139,23 @@ struct mega_attr_gate {
 };
 enum { MEGA_GATE_X, MEGA_GATE_G };
 
+/* gated_output: a region. x, u, a [B,T,D], o, r [B,T,E], w [D,E], b [D] -> x + sigmoid(u) *
+ * (drop(act(a + w (o silu(r)) + b)) - x) [B,T,D]. The call's site is that of the dropout. */
+struct mega_attr_gated_output {
+    enum mega_act act;
+    enum mega_dropout_kind kind;
+    double dropout;
+};
+enum {
+    MEGA_GATED_OUTPUT_X,
+    MEGA_GATED_OUTPUT_U,
+    MEGA_GATED_OUTPUT_A,
+    MEGA_GATED_OUTPUT_O,
+    MEGA_GATED_OUTPUT_R,
+    MEGA_GATED_OUTPUT_W,
+    MEGA_GATED_OUTPUT_B
+};
+
 /* gated_residual: x, u, a, b [B,T,D] -> y = x + sigmoid(u) * (drop(act(a + b)) - x) */
 struct mega_attr_gated_residual {
     enum mega_act act;
@@ -171,9 +195,33 @@ struct mega_attr_pool {
     enum mega_pool_kind kind;
 };
 
+/* position_embedding: x [B,T,D], table [P,D]?, gain [1]? -> x + scale gain e(position), with e
+ * a row of the table or a vector of sines and cosines. Positions: position.h; places beyond a
+ * row's len stay as they are. */
+enum mega_position_kind {
+    MEGA_POSITION_LEARNED,    /* the table; the others have none */
+    MEGA_POSITION_SINUSOIDAL, /* channels 2t, 2t+1: sine, cosine */
+    MEGA_POSITION_HALVES      /* channel t < D/2: sine, t + D/2: cosine */
+};
+struct mega_attr_position_embedding {
+    enum mega_position_kind kind;
+    double scale;
+};
+enum { MEGA_POSITION_X, MEGA_POSITION_TABLE, MEGA_POSITION_GAIN };
+
 /* query_key: z [B,T,Z], gamma [2,Z], beta [2,Z] -> q, k = silu(z) gamma[i] + beta[i], i = 0, 1
  */
 enum { MEGA_QUERY_KEY_Z, MEGA_QUERY_KEY_GAMMA, MEGA_QUERY_KEY_BETA };
+
+/* rotary: x [B,T,H*d] -> y, same shape: in each head, pairs of the first `dims` channels turned
+ * by the place's position (position.h) */
+struct mega_attr_rotary {
+    int64_t heads;    /* H */
+    int64_t dims;     /* even, at most d; 0: d */
+    double base;      /* of the frequencies; usually 10000 */
+    double factor;    /* positions are divided by it; usually 1 */
+    bool interleaved; /* channels 2t, 2t+1 are a pair; else t, t + dims/2 */
+};
 
 /* rotary_bias: alpha, beta [1,Z] -> bias [2n-1] F32 */
 struct mega_attr_rotary_bias {

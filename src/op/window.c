@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "op/heads.h"
+
 static bool real(const struct mega_rows *rows, int64_t b, int64_t j)
 {
     return j < 0 || mega_rows_real(rows, b, j);
@@ -45,8 +47,8 @@ int64_t mega_window_most(const struct mega_call *c)
 double mega_window_divisor(const struct mega_call *c, const struct mega_window *w, int64_t i)
 {
     const struct mega_attr_attention *a = c->attr;
-    if (a->fn == MEGA_ATTENTION_SOFTMAX)
-        return sqrt((double)mega_width(c->in[MEGA_ATTENTION_Q]));
+    if (a->scale > 0) return 1 / a->scale;
+    if (a->fn == MEGA_ATTENTION_SOFTMAX) return sqrt((double)mega_heads_of(c).d);
     if (a->causal) return (double)(i - w->from + 1);
     return w->real > 1 ? (double)w->real : 1;
 }

@@ -24,8 +24,9 @@ bool mega_window_real(
 /* Longest window of a call: what a relative bias must cover, [2n-1] for n. */
 int64_t mega_window_most(const struct mega_call *c);
 
-/* What divides the scores: sqrt(Z) for softmax; else the keys counted (causal: the place in the
- * window; else the real keys, at least 1). Mega section 2.2. */
+/* What divides the scores: 1/attr.scale if it is given; sqrt(d) for softmax, d a head's width;
+ * else the keys counted (causal: the place in the window; else the real keys, at least 1). Mega
+ * section 2.2. */
 double mega_window_divisor(const struct mega_call *c, const struct mega_window *w, int64_t i);
 
 /* The window that the queries i ... *end - 1 of row b share. Windows of a row never overlap. */

@@ -10,10 +10,10 @@
 
 enum { TRAIN, VALID };
 enum { GROUPS = 16, GROUP_ROWS = 256 }; /* partial sums that kernels keep of a gradient */
-/* a thread's stack, blocks of rows, oneDNN's packed copies */
+/* a thread's stack, blocks of rows and packed operands */
 static const size_t each_thread = 1 << 20;
-/* what no step has used yet: code of the libraries, kernels that oneDNN compiles, buffers */
-static const size_t not_yet = 8 << 20;
+/* what no step has used yet: code, buffers of the libraries */
+static const size_t not_yet = 2 << 20;
 
 /* ---- scratch ---- */
 

@@ -106,6 +106,13 @@ void golden_cfg_expect(struct golden_case *c, const char *key, const char *value
     if (!same || *end || *end_value) refuse_value(c, key, text);
 }
 
+void golden_cfg_complete(struct golden_case *c)
+{
+    for (int i = 0; i < c->file->n_meta; i++)
+        if (!strncmp(c->file->meta[i].key, "cfg.", 4) && !c->read[i])
+            golden_unsupported(c, "%s is not known", c->file->meta[i].key);
+}
+
 void golden_cfg_no_dropout(struct golden_case *c)
 {
     static const char *const names[] = { "dropout", "attention_dropout", "hidden_dropout",
@@ -182,7 +189,7 @@ static int64_t file_index(const struct mega_st_tensor *t, int64_t i, bool time_f
     return (time * B + b) * rest + i % rest;
 }
 
-static double file_value(const struct mega_st_tensor *t, int64_t i)
+double golden_value(const struct mega_st_tensor *t, int64_t i)
 {
     return t->dtype[0] == 'I' ? (double)mega_st_int(t, i) : mega_st_real(t, i);
 }
@@ -216,7 +223,7 @@ mega_tensor *golden_input(struct golden_case *c, mega_run *r, const char *name, 
     mega_tensor *out =
         mega_run_tensor(r, t->dtype[0] == 'I' ? MEGA_I32 : MEGA_F32, t->rank, dim);
     for (int64_t i = 0, width = out ? mega_width(out) : 0; out && i < t->count; i++)
-        mega_put(out, i / width, i % width, file_value(t, file_index(t, i, time_first)));
+        mega_put(out, i / width, i % width, golden_value(t, file_index(t, i, time_first)));
     return out;
 }
 
@@ -230,7 +237,7 @@ static void load(struct golden_case *c, const char *name, mega_tensor *to)
         return;
     }
     for (int64_t i = 0, width = mega_width(to); i < t->count; i++)
-        mega_put(to, i / width, i % width, file_value(t, i));
+        mega_put(to, i / width, i % width, golden_value(t, i));
 }
 
 void golden_load(struct golden_case *c, struct mega_store *s)
@@ -288,7 +295,7 @@ void golden_compare(
     struct worst w = { 0 };
     for (int64_t i = 0, width = mega_width(got); i < t->count; i++)
         see(&w, mega_get(got, i / width, i % width),
-            file_value(t, file_index(t, i, time_first)));
+            golden_value(t, file_index(t, i, time_first)));
     conclude(c, t, &w);
 }
 
@@ -303,7 +310,7 @@ void golden_compare_numbers(
         return;
     }
     struct worst w = { 0 };
-    for (int64_t i = 0; i < n; i++) see(&w, got[i], file_value(t, i));
+    for (int64_t i = 0; i < n; i++) see(&w, got[i], golden_value(t, i));
     conclude(c, t, &w);
 }
 

@@ -48,6 +48,8 @@ int golden_cfg_act(struct golden_case *c, const char *key, int fallback); /* enu
 int golden_cfg_norm(struct golden_case *c); /* enum mega_norm_type */
 /* Another value, if there is one, is unsupported; numbers are compared as numbers. */
 void golden_cfg_expect(struct golden_case *c, const char *key, const char *value);
+/* Before a run: a cfg key that nobody has read makes the case unsupported. */
+void golden_cfg_complete(struct golden_case *c);
 /* Cases have no dropout. */
 void golden_cfg_no_dropout(struct golden_case *c);
 
@@ -69,6 +71,9 @@ void golden_load(struct golden_case *c, struct mega_store *s);
 bool golden_ready(struct golden_case *c, mega_build *b);
 
 /* ---- what came out ---- */
+
+/* Element i of a tensor of the file. */
+double golden_value(const struct mega_st_tensor *t, int64_t i);
 
 /* Compare with a tensor of the file, if it has it. */
 void golden_compare(
@@ -95,6 +100,7 @@ bool golden_check(
 
 golden_adapter golden_norm, golden_number_embedding, golden_simple_bias, golden_rotary_bias,
     golden_ema, golden_ema_step, golden_attention, golden_feed_forward, golden_layer,
-    golden_lra_model, golden_speech_model, golden_train, golden_schedule, golden_adam;
+    golden_lra_model, golden_speech_model, golden_train, golden_schedule, golden_adam,
+    golden_transformer, golden_transformer_cache, golden_multi_head;
 
 #endif

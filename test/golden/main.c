@@ -29,6 +29,9 @@ static const struct {
     { "LRAModel", golden_lra_model, golden_train },
     { "LRAModel+LRACrossEntropyCriterion", golden_lra_model, NULL },
     { "SCRawModel", golden_speech_model, golden_train },
+    { "TransformerWrapper", golden_transformer, NULL },
+    { "TransformerWrapper(cache)", golden_transformer_cache, NULL },
+    { "fairseq MultiheadAttention (fork)", golden_multi_head, NULL },
     { "lr_scheduler.*", golden_schedule, NULL },
     { "megalodon.optim.lr_scheduler*", golden_schedule, NULL },
     { "fairseq.optim.adam.Adam*", golden_adam, NULL },
@@ -70,9 +73,7 @@ static bool is_idle(const char *name)
 /* what nobody looked at makes a case unsupported */
 static void check_complete(struct golden_case *c)
 {
-    for (int i = 0; i < c->file->n_meta; i++)
-        if (!strncmp(c->file->meta[i].key, "cfg.", 4) && !c->read[i])
-            golden_unsupported(c, "%s is not known", c->file->meta[i].key);
+    golden_cfg_complete(c);
     for (int i = 0; i < c->file->n; i++) {
         const char *name = c->file->tensor[i].name;
         bool given = !strncmp(name, "in.", 3) || !strncmp(name, "param.", 6);

@@ -11,7 +11,8 @@
 static void set_mixer(
     struct golden_case *c, struct mega_model_config *o, const char *key, const char *value)
 {
-    const struct mega_option *option = mega_option_find(mega_mixers[0]->options, key);
+    const struct mega_option *option =
+        mega_option_find(mega_mixers[o->encoder.mixer]->options, key);
     if (mega_option_parse(option, key, value, o->mixer))
         golden_unsupported(c, "%s", mega_message());
 }
@@ -38,7 +39,7 @@ static void read_idle(struct golden_case *c)
 
 static void read_mixer(struct golden_case *c, struct mega_model_config *o)
 {
-    mega_option_defaults(mega_mixers[0]->options, o->mixer);
+    mega_option_defaults(mega_mixers[o->encoder.mixer]->options, o->mixer);
     set_mixer_int(c, o, "values", golden_cfg_int(c, "encoder_hidden_dim", 1));
     set_mixer_int(c, o, "keys", golden_cfg_int(c, "z_dim", 1));
     set_mixer_int(c, o, "ema", golden_cfg_int(c, "n_dim", 1));

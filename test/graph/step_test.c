@@ -123,6 +123,9 @@ static const struct size small = {
 static const struct size large = {
     "width: 72, values: 136, keys: 24, ffn: 144, ema: 16, chunk: 64, head_width: 72", 6, 192
 };
+static const struct size transformer = {
+    "mixer: attention, width: 72, heads: 6, kv_heads: 2, ffn: 144, head_width: 72", 6, 192
+};
 
 enum { ROWS_MOST = 6, PLACES_MOST = 192 };
 
@@ -292,6 +295,21 @@ static void recomputation_changes_no_bit(void **state)
     }
 }
 
+static void a_transformer_does_not_depend_on_threads_or_recomputation(void **state)
+{
+    (void)state;
+    static const char *const models[] = { "prenorm: true, positions: learned",
+        "norm: rmsnorm, rotary: half, gated: true, positions: sinusoidal" };
+    for (int i = 0; i < 2; i++) {
+        char again[128];
+        snprintf(again, sizeof again, "recompute: true, %s", models[i]);
+        struct outcome one = train(&transformer, 20, models[i], 1, NULL);
+        assert_same(one, train(&transformer, 20, models[i], 3, NULL));
+        assert_same(one, train(&transformer, 20, again, 2, NULL));
+        assert_true(isfinite(one.loss[19]) && one.loss[19] < one.loss[0]);
+    }
+}
+
 static void a_warm_step_allocates_nothing(void **state)
 {
     (void)state;
@@ -369,6 +387,7 @@ int main(void)
         cmocka_unit_test(one_hash_for_any_number_of_threads),
         cmocka_unit_test(steps_go_down),
         cmocka_unit_test(recomputation_changes_no_bit),
+        cmocka_unit_test(a_transformer_does_not_depend_on_threads_or_recomputation),
         cmocka_unit_test(a_warm_step_allocates_nothing),
         cmocka_unit_test(recomputation_and_evaluation_need_less_memory),
         cmocka_unit_test(a_dry_step_knows_the_memory_of_a_real_one),

@@ -1,5 +1,5 @@
-/* Causal Mega blocks: whole = in pieces of any length = token by token, ragged rows included;
- * documents packed into one row = alone, outputs and gradients. */
+/* Causal Mega blocks and attention: whole = in pieces of any length = token by token, ragged
+ * rows included; documents packed into one row = alone, outputs and gradients. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,26 +7,45 @@
 #include "cmocka_all.h"
 
 #include "base/rng.h"
+#include "layer/attention.h"
 #include "layer/gated_attention.h"
 #include "op/contracts.h"
 
 enum { B = 3, T = 37, D = 6 };
 
+/* what is tested: one of these */
+struct options {
+    const struct mega_gated_attention_options *gated;
+    const struct mega_attention_options *attention;
+};
+
 struct setup {
     mega_context *context;
     struct mega_store store;
-    struct mega_gated_attention block;
+    bool is_gated;
+    struct mega_gated_attention gated;
+    struct mega_attention attention;
     mega_run *run;
     float x[B * T * D];
 };
 
-static void open(struct setup *s, const struct mega_gated_attention_options *o)
+static mega_tensor *run_block(struct setup *s, mega_tensor *x, const struct mega_rows *rows)
+{
+    return s->is_gated ? mega_gated_attention_run(s->run, &s->gated, x, rows)
+                       : mega_attention_run(s->run, &s->attention, x, rows);
+}
+
+static void open(struct setup *s, const struct options *o)
 {
     memset(s, 0, sizeof *s);
     assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
     assert_int_equal(mega_store_init(&s->store), MEGA_OK);
     mega_build b = { .store = &s->store };
-    mega_gated_attention_build(&b, &s->block, o);
+    s->is_gated = o->gated != NULL;
+    if (o->gated)
+        mega_gated_attention_build(&b, &s->gated, o->gated);
+    else
+        mega_attention_build(&b, &s->attention, o->attention);
     assert_int_equal(b.status, MEGA_OK);
     assert_int_equal(mega_store_lay_out(&s->store, true), MEGA_OK);
     mega_store_fill(&s->store, 11);
@@ -58,7 +77,7 @@ static void run_whole(struct setup *s, const int32_t *len, float *y)
 {
     struct mega_rows rows = { .B = B, .T = T, .len = len };
     mega_run_begin(s->run, &(struct mega_run_args){ 0 });
-    mega_tensor *out = mega_gated_attention_run(s->run, &s->block, piece(s, 0, T), &rows);
+    mega_tensor *out = run_block(s, piece(s, 0, T), &rows);
     assert_int_equal(mega_run_read(s->run, out, y), MEGA_OK);
     assert_int_equal(mega_run_end(s->run), MEGA_OK);
 }
@@ -78,8 +97,7 @@ static void run_pieces(struct setup *s, int64_t each, const int32_t *len, float 
             left[b] = (int32_t)(len[b] - at < 0 ? 0 : len[b] - at > n ? n : len[b] - at);
         mega_run_begin(s->run, &(struct mega_run_args){ .stream = stream });
         struct mega_rows rows = { .B = B, .T = n, .len = left };
-        mega_tensor *out = mega_gated_attention_run(
-            s->run, &s->block, piece(s, at, n), mega_run_rows(s->run, &rows));
+        mega_tensor *out = run_block(s, piece(s, at, n), mega_run_rows(s->run, &rows));
         assert_non_null(out);
         for (int64_t b = 0; b < B; b++)
             memcpy(y + (b * T + at) * D, (float *)out->data + b * n * D, (size_t)(n * D) * 4);
@@ -98,30 +116,57 @@ static double worst(const float *a, const float *b, const int32_t *len)
     return most;
 }
 
-/* every causal configuration */
-static void each_configuration(void (*test)(const struct mega_gated_attention_options *))
+/* every causal configuration of the Mega block */
+static void each_gated(void (*test)(const struct options *))
 {
     for (int attention = 0; attention < 3; attention++)
         for (int bias = 0; bias < 2; bias++)
             for (int64_t chunk = -1; chunk <= 8; chunk += 9)
                 for (int norm = MEGA_LAYERNORM; norm <= MEGA_RMSNORM; norm++)
                     for (int prenorm = 0; prenorm < 2; prenorm++)
-                        test(&(struct mega_gated_attention_options){ .width = D,
-                            .values = 7,
-                            .keys = 4,
-                            .states = 3,
-                            .chunk = chunk,
-                            .longest = T,
-                            .act = MEGA_ACT_SILU,
-                            .attention = attention,
-                            .bias = bias,
-                            .norm = norm,
-                            .prenorm = prenorm,
-                            .affine = true,
-                            .causal = true });
+                        test(&(struct options){
+                            .gated = &(struct mega_gated_attention_options){ .width = D,
+                                .values = 7,
+                                .keys = 4,
+                                .states = 3,
+                                .chunk = chunk,
+                                .longest = T,
+                                .act = MEGA_ACT_SILU,
+                                .attention = attention,
+                                .bias = bias,
+                                .norm = norm,
+                                .prenorm = prenorm,
+                                .affine = true,
+                                .causal = true } });
 }
 
-static void compare_pieces(const struct mega_gated_attention_options *o)
+/* attention of one and of several heads, keys shared or not, with and without rotary positions
+ */
+static void each_attention(void (*test)(const struct options *))
+{
+    static const int64_t heads[][2] = { { 1, 1 }, { 3, 3 }, { 4, 2 }, { 3, 1 } };
+    for (int h = 0; h < 4; h++)
+        for (int rotary = 0; rotary < 3; rotary++)
+            for (int64_t chunk = -1; chunk <= 8; chunk += 9)
+                test(&(struct options){
+                    .attention = &(struct mega_attention_options){ .width = D,
+                        .heads = heads[h][0],
+                        .kv_heads = heads[h][1],
+                        .keys = 4,
+                        .values = 3,
+                        .chunk = chunk,
+                        .causal = true,
+                        .bias = true,
+                        .rotary = { rotary ? 2 * rotary : 0, 10000, 1, rotary == 1 } } });
+}
+
+static void each_configuration(void (*test)(const struct options *))
+{
+    each_gated(test);
+    each_attention(test);
+}
+
+static void compare_pieces(const struct options *o)
 {
     static const int32_t full[B] = { T, T, T }, ragged[B] = { 30, T, 3 };
     static float whole[B * T * D], pieces[B * T * D];
@@ -169,7 +214,7 @@ static void run_documents(struct setup *s, bool packed, struct pass *out)
         struct mega_rows rows = { .B = B, .T = n, .doc = packed ? doc : NULL };
         mega_tensor *x = piece(s, from, n);
         x->wants_grad = true;
-        mega_tensor *y = mega_gated_attention_run(s->run, &s->block, x, &rows);
+        mega_tensor *y = run_block(s, x, &rows);
         mega_run_seed_with(s->run, y, piece(s, from, n));
         mega_run_backward(s->run);
         for (int64_t b = 0; b < B; b++) {
@@ -194,7 +239,7 @@ static void assert_near(const float *a, const float *b, int64_t n)
     assert_true(difference <= 3e-5 * most);
 }
 
-static void compare_documents(const struct mega_gated_attention_options *o)
+static void compare_documents(const struct options *o)
 {
     static struct pass packed, alone;
     struct setup s;
@@ -219,22 +264,21 @@ static void a_fresh_row_starts_anew(void **state)
     struct setup s;
     mega_stream *stream;
     float first[B * 5 * D], again[B * 5 * D];
-    open(&s, &(struct mega_gated_attention_options){ .width = D,
-                 .values = 7,
-                 .keys = 4,
-                 .states = 3,
-                 .chunk = 8,
-                 .longest = T,
-                 .act = MEGA_ACT_SILU,
-                 .affine = true,
-                 .causal = true });
+    open(&s, &(struct options){ .gated = &(struct mega_gated_attention_options){ .width = D,
+                                    .values = 7,
+                                    .keys = 4,
+                                    .states = 3,
+                                    .chunk = 8,
+                                    .longest = T,
+                                    .act = MEGA_ACT_SILU,
+                                    .affine = true,
+                                    .causal = true } });
     assert_int_equal(mega_stream_new(&stream, &s.store, B, 8, 0), MEGA_OK);
     int32_t fresh[B] = { 0, 1, 0 };
     for (int k = 0; k < 2; k++) {
         mega_run_begin(s.run, &(struct mega_run_args){ .stream = stream });
         struct mega_rows rows = { .B = B, .T = 5, .fresh = k ? fresh : NULL };
-        mega_tensor *y = mega_gated_attention_run(
-            s.run, &s.block, piece(&s, 0, 5), mega_run_rows(s.run, &rows));
+        mega_tensor *y = run_block(&s, piece(&s, 0, 5), mega_run_rows(s.run, &rows));
         assert_int_equal(mega_run_read(s.run, y, k ? again : first), MEGA_OK);
         assert_int_equal(mega_run_end(s.run), MEGA_OK);
     }

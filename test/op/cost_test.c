@@ -14,14 +14,18 @@ static const struct mega_attr_linear silu = { MEGA_ACT_SILU };
 static const struct mega_attr_norm layer_norm = { .kind = MEGA_NORM_LAYER, .eps = 1e-5 };
 static const struct mega_attr_batch_norm batch_norm = { .eps = 1e-5, .momentum = 0.1 };
 static const struct mega_attr_ema two_way = { .two_way = true };
-static const struct mega_attr_attention chunked = { .chunk = C }, whole = { .chunk = -1 };
+static const struct mega_attr_attention chunked = { .chunk = C }, whole = { .chunk = -1 },
+                                        causal = { .chunk = -1, .causal = true };
 static const struct mega_attr_rotary_bias rotary = { .length = 5 };
+static const struct mega_attr_rotary turn = { .heads = 1, .base = 10000, .factor = 1 };
+static const struct mega_attr_position_embedding learned = { .scale = 1 };
 static const struct mega_attr_gate gate_silu = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_residual residual = { .act = MEGA_ACT_SILU };
 static const struct mega_attr_dropout tenth = { .p = 0.1 };
 static const struct mega_attr_embedding embed = { .scale = 1 };
 static const struct mega_attr_pool mean = { MEGA_POOL_MEAN }, first = { MEGA_POOL_FIRST };
 static const struct mega_attr_activation act = { MEGA_ACT_SILU };
+static const struct mega_attr_gated_output gated_output = { .act = MEGA_ACT_SILU };
 static const struct mega_attr_feed_forward feed_forward = { .act = MEGA_ACT_SILU };
 
 /* numbers are counted here, four bytes each; `back` is of the backward pass when every input
@@ -60,6 +64,13 @@ static const struct line {
     { &mega_op_feed_forward, &feed_forward,
         { { B, T, D }, { B, T, D }, { F, D }, { F }, { D, F }, { D } }, 4 * R *D *F,
         3 * R *D + 2 * F *D + F + D, 8 * R *D *F, 4 * R *D + 2 * (2 * F * D + F + D) },
+    { &mega_op_gated_output, &gated_output,
+        { { B, T, D }, { B, T, D }, { B, T, D }, { B, T, E }, { B, T, E }, { D, E }, { D } },
+        2 * R *D *E, R *(4 * D + 2 * E) + D *E + D, 4 * R *D *E,
+        R *(7 * D + 4 * E) + 2 * (D * E + D) },
+    { &mega_op_rotary, &turn, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
+    { &mega_op_position_embedding, &learned, { { B, T, D }, { T, D } }, 0, 2 * R *D + T *D, 0,
+        2 * R *D + 2 * T *D },
     /* a step of a state: two multiply-adds; both ways: 2 D channels */
     { &mega_op_ema, &two_way,
         { { B, T, D }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { D } },
@@ -73,6 +84,8 @@ static const struct line {
         2 * R *C *(Z + E), 2 * R *(Z + E), 4 * R *C *(Z + E), R *(4 * Z + 3 * E) },
     { &mega_op_attention, &whole, { { B, T, Z }, { B, T, Z }, { B, T, E } }, 2 * R *T *(Z + E),
         2 * R *(Z + E), 4 * R *T *(Z + E), R *(4 * Z + 3 * E) },
+    { &mega_op_attention, &causal, { { B, T, Z }, { B, T, Z }, { B, T, E } },
+        R *(T + 1) * (Z + E), 2 * R *(Z + E), 2 * R *(T + 1) * (Z + E), R *(4 * Z + 3 * E) },
 };
 
 struct trial {

@@ -1,5 +1,5 @@
 /* Functions on rows of n float32, one table for each instruction set: for kernels that are not
- * compiled once per set themselves (epilogues of oneDNN's products).
+ * compiled once per set themselves, and what several of those that are have in common.
  *
  * Rows may start anywhere and have any length, 0 too. An output may be the same row as an
  * input, but must not overlap one otherwise. Error bounds: vector_math.h. */
@@ -46,6 +46,9 @@ struct mega_cpu_rows {
     /* dx = dy * act'(x + bias) */
     void (*act_slope)(enum mega_act act, float *dx, const float *dy, const float *x,
         const float *bias, int64_t n);
+    /* both at once: y = act(x + bias), dx = dy * act'(x + bias) */
+    void (*act_both)(enum mega_act act, float *y, float *dx, const float *dy, const float *x,
+        const float *bias, int64_t n);
 
     /* the largest element; -infinity for n = 0 */
     float (*most)(const float *x, int64_t n);
@@ -64,6 +67,8 @@ struct mega_cpu_rows {
     void (*scale)(float *y, const float *x, float by, int64_t n);          /* y = by * x */
     void (*add_scaled)(float *y, const float *x, float by, int64_t n);     /* y += by * x */
     void (*multiply)(float *y, const float *a, const float *b, int64_t n); /* y = a * b */
+    /* y += the sum of m rows, `stride` apart, of x */
+    void (*add_rows)(float *y, const float *x, int64_t stride, int64_t m, int64_t n);
 
     /* factors, 0 or scale, of the elements first ... first + n - 1 of a row of draws */
     void (*draw)(float *factor, const struct mega_draw_row *d, int64_t first, int64_t n);

@@ -137,6 +137,31 @@ VEC_INLINE vec vec_max(vec a, vec b)
 #endif
 }
 
+/* The smaller; b where one is not a number. */
+VEC_INLINE vec vec_min(vec a, vec b)
+{
+#if defined(MEGA_ISA_avx512)
+    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(MEGA_ISA_avx2)
+    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (vec)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return vec_select(a < b, a, b);
+#endif
+}
+
+/* 1 / x for 2^-126 <= x <= 2^126, 1 ulp */
+VEC_INLINE vec vec_reciprocal(vec x)
+{
+#if defined(MEGA_ISA_avx512)
+    vec r = (vec)_mm512_rcp14_ps((__m512)x);
+    return r + r * (1.0f - x * r);
+#else
+    return 1.0f / x;
+#endif
+}
+
 VEC_INLINE vec vec_abs(vec x)
 {
     return (vec)((ivec)x & 0x7FFFFFFF);
@@ -148,21 +173,38 @@ VEC_INLINE vec vec_turn(vec x, vec sign)
     return (vec)((ivec)x ^ ((ivec)sign & ~0x7FFFFFFF));
 }
 
-/* Over all lanes, by halves: one fixed order. */
-static inline float vec_sum(vec v)
+/* lane i of the result is lane from[i] of a, or beyond a's last one of b */
+VEC_INLINE vec vec_pick(vec a, vec b, ivec from)
 {
-    float lane[VEC];
-    vec_store(lane, v);
-    for (int half = VEC / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
+#if defined(__clang__)
+    vec v;
+    for (int i = 0; i < VEC; i++) v[i] = from[i] < VEC ? a[from[i]] : b[from[i] - VEC];
+    return v;
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
 }
 
-static inline float vec_most(vec v)
+/* lane i of the result is lane i + half of v, for i < half */
+VEC_INLINE vec vec_upper(vec v, int half)
 {
-    float most = v[0];
-    for (int i = 1; i < VEC; i++) most = v[i] > most ? v[i] : most;
-    return most;
+    ivec from;
+    for (int i = 0; i < VEC; i++) from[i] = (i + half) % VEC;
+    return vec_pick(v, v, from);
+}
+
+/* Over all lanes, by halves: one fixed order. */
+VEC_INLINE float vec_sum(vec v)
+{
+    _Pragma("GCC unroll 4") for (int half = VEC / 2; half; half /= 2) v += vec_upper(v, half);
+    return v[0];
+}
+
+VEC_INLINE float vec_most(vec v)
+{
+    _Pragma("GCC unroll 4") for (int half = VEC / 2; half; half /= 2) v =
+        vec_max(vec_upper(v, half), v);
+    return v[0];
 }
 
 #endif

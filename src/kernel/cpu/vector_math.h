@@ -18,10 +18,10 @@ VEC_INLINE vec vec_polynomial(vec x, const float *c, int n)
     return sum;
 }
 
-/* exp(x) = (1 + fraction) 2^power; power comes as a whole number in the low bits */
+/* exp(x) = (1 + fraction) 2^power; power is a whole number, also in the low bits of `shifted`
+ */
 struct vec_exp_parts {
-    vec fraction;
-    ivec power;
+    vec fraction, power, shifted;
 };
 
 VEC_INLINE struct vec_exp_parts vec_exp_split(vec x)
@@ -33,36 +33,43 @@ VEC_INLINE struct vec_exp_parts vec_exp_split(vec x)
         0.00138145697f };
     vec shifted = x * 1.44269504f + to_whole;
     vec n = shifted - to_whole, r = x - n * high - n * low;
-    /* unsigned: beyond the range of exp the difference wraps, and the caller gives no use to it
-     */
-    ivec power = (ivec)((uvec)shifted - 0x4B400000u);
-    return (struct vec_exp_parts){ r * r * VEC_POLYNOMIAL(r, c) + r, power };
+    return (struct vec_exp_parts){ r * r * VEC_POLYNOMIAL(r, c) + r, n, shifted };
 }
 
-/* 2^n for -126 <= n <= 127 */
-VEC_INLINE vec vec_power_of_2(ivec n)
+/* 2^n for -126 <= n <= 127, from what n + 1.5 * 2^23 has in its low bits; unsigned: beyond the
+ * range of exp the difference wraps, and the caller gives no use to it */
+VEC_INLINE vec vec_power_of_2(vec shifted)
 {
-    return (vec)(((uvec)n + 127u) << 23);
+    return (vec)(((uvec)shifted - (0x4B400000u - 127u)) << 23);
 }
 
 /* least x whose exponential is not below 2^-125: results beneath are given as 0 */
 #define VEC_EXP_LEAST (-86.6434f)
 
-/* exp(x) for x <= 0, 1 ulp; 0 below -86.6434. */
+/* exp(x) for x <= 87, 1 ulp; 0 below -86.6434. */
 VEC_INLINE vec vec_exp_down(vec x)
 {
     struct vec_exp_parts e = vec_exp_split(x);
-    vec scale = vec_power_of_2(e.power);
+#if defined(MEGA_ISA_avx512)
+    __mmask16 in = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(VEC_EXP_LEAST), _CMP_NLT_UQ);
+    return (vec)_mm512_maskz_scalef_ps(in, (__m512)(1.0f + e.fraction), (__m512)e.power);
+#else
+    vec scale = vec_power_of_2(e.shifted);
     return vec_where(~(x < VEC_EXP_LEAST), scale + scale * e.fraction);
+#endif
 }
 
 /* exp(x), 1 ulp; 0 below -86.6434, infinite above 88.7228. */
 VEC_INLINE vec vec_exp(vec x)
 {
+#if defined(MEGA_ISA_avx512)
+    return vec_exp_down(vec_min(vec_all(100), x));
+#else
     struct vec_exp_parts e = vec_exp_split(x);
-    vec half = vec_power_of_2((ivec)((uvec)e.power - 1u)), y = half + half * e.fraction;
+    vec half = vec_power_of_2(e.shifted - 1.0f), y = half + half * e.fraction;
     y = vec_where(~(x < VEC_EXP_LEAST), y + y);
     return vec_select(x > 88.722836f, vec_all(INFINITY), y);
+#endif
 }
 
 /* log(x), 1 ulp; log(0) is -infinity, of negative numbers not a number. */
@@ -83,11 +90,10 @@ static inline vec vec_log(vec x)
     return vec_select(x == INFINITY, x, y);
 }
 
-/* 1 / (1 + exp(-x)), 3 ulp; 0 below -86.6434. */
+/* 1 / (1 + exp(-x)), 3 ulp; 1.6e-38 below -87. */
 VEC_INLINE vec vec_sigmoid(vec x)
 {
-    vec e = vec_exp_down(-vec_abs(x)), large = 1.0f / (1.0f + e);
-    return vec_select(x < 0.0f, e * large, large);
+    return vec_reciprocal(1.0f + vec_exp_down(vec_min(vec_all(87), -x)));
 }
 
 /* A function's value and its derivative at one place. */
@@ -95,11 +101,11 @@ struct vec_jet {
     vec value, slope;
 };
 
-/* Slope to 3 ulp: sigmoid(x) (1 - sigmoid(x)) without a difference. */
+/* Slope to 4 ulp: sigmoid(x) (1 - sigmoid(x)) without a difference. */
 VEC_INLINE struct vec_jet vec_sigmoid_jet(vec x)
 {
-    vec e = vec_exp_down(-vec_abs(x)), large = 1.0f / (1.0f + e), small = e * large;
-    return (struct vec_jet){ vec_select(x < 0.0f, small, large), large * small };
+    vec e = vec_exp_down(vec_min(vec_all(87), -x)), r = vec_reciprocal(1.0f + e);
+    return (struct vec_jet){ r, e * r * r };
 }
 
 /* x sigmoid(x), 4 ulp. */
@@ -170,6 +176,10 @@ VEC_INLINE vec vec_act(enum mega_act act, vec x)
     case MEGA_ACT_GELU_TANH: return vec_gelu_tanh_jet(x).value;
     case MEGA_ACT_SILU: return vec_silu(x);
     case MEGA_ACT_SIGMOID: return vec_sigmoid(x);
+    case MEGA_ACT_RELU2: {
+        vec on = vec_where(~(x <= 0.0f), x);
+        return on * on;
+    }
     }
     return x;
 }
@@ -187,6 +197,10 @@ VEC_INLINE struct vec_jet vec_act_jet(enum mega_act act, vec x)
     case MEGA_ACT_GELU_TANH: return vec_gelu_tanh_jet(x);
     case MEGA_ACT_SILU: return vec_silu_jet(x);
     case MEGA_ACT_SIGMOID: return vec_sigmoid_jet(x);
+    case MEGA_ACT_RELU2: {
+        vec on = vec_where(~(x <= 0.0f), x);
+        return (struct vec_jet){ on * on, 2.0f * on };
+    }
     }
     return (struct vec_jet){ x, vec_all(1) };
 }
@@ -215,8 +229,7 @@ VEC_INLINE vec vec_laplace_slope(vec s)
 
 VEC_INLINE vec vec_relu2(vec s)
 {
-    vec on = vec_act(MEGA_ACT_RELU, s);
-    return on * on;
+    return vec_act(MEGA_ACT_RELU2, s);
 }
 
 VEC_INLINE vec vec_relu2_slope(vec s)
@@ -233,6 +246,7 @@ VEC_INLINE vec vec_relu2_slope(vec s)
     case MEGA_ACT_GELU_TANH: body(MEGA_ACT_GELU_TANH); break;                                  \
     case MEGA_ACT_SILU: body(MEGA_ACT_SILU); break;                                            \
     case MEGA_ACT_SIGMOID: body(MEGA_ACT_SIGMOID); break;                                      \
+    case MEGA_ACT_RELU2: body(MEGA_ACT_RELU2); break;                                          \
     }
 
 #endif

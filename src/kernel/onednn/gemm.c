@@ -1,7 +1,6 @@
 #include "kernel/onednn/gemm.h"
 
 #include <dnnl.h>
-#include <string.h>
 
 /* for the case that oneDNN finds no memory for its packed copies */
 static void plain(const char turn[2], int64_t m, int64_t n, int64_t k, struct mega_matrix a,
@@ -25,29 +24,4 @@ void mega_gemm(const char turn[2], int64_t m, int64_t n, int64_t k, struct mega_
     if (dnnl_sgemm(
             turn[0], turn[1], m, n, k, 1, a.at, a.stride, b.at, b.stride, add, c.at, c.stride))
         plain(turn, m, n, k, a, b, c, add);
-}
-
-static int64_t easy_stride(int64_t columns)
-{
-    enum { LINE = 16 };
-    int64_t stride = (columns + LINE - 1) / LINE * LINE;
-    return mega_matrix_crowded((struct mega_matrix){ NULL, stride }) ? stride + LINE : stride;
-}
-
-struct mega_matrix mega_matrix_over(void *room, int64_t columns)
-{
-    return (struct mega_matrix){ room, easy_stride(columns) };
-}
-
-size_t mega_matrix_bytes(int64_t rows, int64_t columns)
-{
-    return (size_t)(rows * easy_stride(columns)) * sizeof(float);
-}
-
-void mega_matrix_copy(
-    struct mega_matrix to, struct mega_matrix from, int64_t rows, int64_t columns)
-{
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(
-            mega_matrix_row(to, r), mega_matrix_row(from, r), (size_t)columns * sizeof(float));
 }

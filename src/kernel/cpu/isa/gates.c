@@ -1,5 +1,6 @@
 /* gate, gated_residual and query_key in float32: one pass each over what the projections left.
  * Nothing is kept: activations are cheaper to compute again than to read. */
+#include "kernel/cpu/isa/gates.h"
 #include "kernel/cpu/row_lanes.h"
 #include "kernel/cpu/rows.h"
 #include "kernel/cpu/vector_draw.h"
@@ -19,16 +20,15 @@ static void gate_some(const struct row_job *job, int64_t from, int64_t to, float
 {
     (void)sums, (void)scratch;
     enum mega_act act = ((const struct mega_attr_gate *)job->c->attr)->act;
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *x = row_of(job->c->in[MEGA_GATE_X], r),
-                    *g = row_of(job->c->in[MEGA_GATE_G], r);
-        float *y = row_of(job->c->out[0], r);
-#define LOOP(a)                                                                                \
-    for (int64_t j = 0; j < n; j += VEC)                                                       \
-    vec_put(y + j, vec_get(x + j, n - j) * vec_act(a, vec_get(g + j, n - j)), n - j)
-        VEC_EACH_ACT(act, LOOP)
-#undef LOOP
-    }
+    for (int64_t r = from; r < to; r++)
+        gate_row(act, row_of(job->c->out[0], r), row_of(job->c->in[MEGA_GATE_X], r),
+            row_of(job->c->in[MEGA_GATE_G], r), job->width);
+}
+
+/* where the gradient of input i goes in row r */
+static struct row_grad gradient_of(const struct row_job *job, int i, int64_t r)
+{
+    return (struct row_grad){ row_gradient(job, i, r), row_adds(job, i) };
 }
 
 static void gate_some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
@@ -36,21 +36,10 @@ static void gate_some_back(const struct row_job *job, int64_t from, int64_t to, 
 {
     (void)sums, (void)scratch;
     enum mega_act act = ((const struct mega_attr_gate *)job->c->attr)->act;
-    bool add_x = row_adds(job, MEGA_GATE_X), add_g = row_adds(job, MEGA_GATE_G);
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *x = row_of(job->c->in[MEGA_GATE_X], r),
-                    *g = row_of(job->c->in[MEGA_GATE_G], r), *dy = row_of(job->g->out[0], r);
-        float *dx = row_gradient(job, MEGA_GATE_X, r), *dg = row_gradient(job, MEGA_GATE_G, r);
-#define LOOP(a)                                                                                \
-    for (int64_t j = 0; j < n; j += VEC) {                                                     \
-        struct vec_jet gate = vec_act_jet(a, vec_get(g + j, n - j));                           \
-        vec d = vec_get(dy + j, n - j);                                                        \
-        if (dx) vec_give(dx + j, d * gate.value, add_x, n - j);                                \
-        if (dg) vec_give(dg + j, d * vec_get(x + j, n - j) * gate.slope, add_g, n - j);        \
-    }
-        VEC_EACH_ACT(act, LOOP)
-#undef LOOP
-    }
+    for (int64_t r = from; r < to; r++)
+        gate_row_back(act, NULL, gradient_of(job, MEGA_GATE_X, r),
+            gradient_of(job, MEGA_GATE_G, r), row_of(job->g->out[0], r),
+            row_of(job->c->in[MEGA_GATE_X], r), row_of(job->c->in[MEGA_GATE_G], r), job->width);
 }
 
 static void gate_forward(const struct mega_call *c)
@@ -82,14 +71,17 @@ enum {
     B = MEGA_GATED_RESIDUAL_B
 };
 
-/* the row's factors, or NULL where nothing drops */
-static const float *factors(const struct row_job *job, int64_t r, float *room)
+/* what row r reads; `room` for factors of dropout */
+static struct residual_row inputs_of(const struct row_job *job, int64_t r, float *room)
 {
     const struct mega_attr_gated_residual *a = job->c->attr;
-    if (!mega_dropout_acts(job->c, a->dropout)) return NULL;
+    struct residual_row in = { row_of(job->c->in[X], r), row_of(job->c->in[U], r),
+        row_of(job->c->in[A], r), row_of(job->c->in[B], r), NULL };
+    if (!mega_dropout_acts(job->c, a->dropout)) return in;
     struct mega_draw_row d = ROW_DRAWS(job->c, a->dropout, a->kind, r);
     vec_draw_row(room, &d, 0, job->width);
-    return room;
+    in.m = room;
+    return in;
 }
 
 static void residual_some(const struct row_job *job, int64_t from, int64_t to, float *sums,
@@ -98,20 +90,9 @@ static void residual_some(const struct row_job *job, int64_t from, int64_t to, f
     (void)sums;
     enum mega_act act = ((const struct mega_attr_gated_residual *)job->c->attr)->act;
     float *room = mega_arena_get(scratch, (size_t)job->width * sizeof *room);
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *x = row_of(job->c->in[X], r), *u = row_of(job->c->in[U], r),
-                    *a = row_of(job->c->in[A], r), *b = row_of(job->c->in[B], r);
-        const float *m = factors(job, r, room);
-        float *y = row_of(job->c->out[0], r);
-#define LOOP(f)                                                                                \
-    for (int64_t j = 0; j < n; j += VEC) {                                                     \
-        vec h = vec_act(f, vec_get(a + j, n - j) + vec_get(b + j, n - j)),                     \
-            old = vec_get(x + j, n - j);                                                       \
-        if (m) h *= vec_get(m + j, n - j);                                                     \
-        vec_put(y + j, old + vec_sigmoid(vec_get(u + j, n - j)) * (h - old), n - j);           \
-    }
-        VEC_EACH_ACT(act, LOOP)
-#undef LOOP
+    for (int64_t r = from; r < to; r++) {
+        struct residual_row in = inputs_of(job, r, room);
+        residual_row(act, row_of(job->c->out[0], r), &in, job->width);
     }
 }
 
@@ -121,27 +102,11 @@ static void residual_some_back(const struct row_job *job, int64_t from, int64_t 
     (void)sums;
     enum mega_act act = ((const struct mega_attr_gated_residual *)job->c->attr)->act;
     float *room = mega_arena_get(scratch, (size_t)job->width * sizeof *room);
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *x = row_of(job->c->in[X], r), *u = row_of(job->c->in[U], r),
-                    *a = row_of(job->c->in[A], r), *b = row_of(job->c->in[B], r);
-        const float *m = factors(job, r, room), *dy = row_of(job->g->out[0], r);
-        float *dx = row_gradient(job, X, r), *du = row_gradient(job, U, r),
-              *da = row_gradient(job, A, r), *db = row_gradient(job, B, r);
-#define LOOP(f)                                                                                \
-    for (int64_t j = 0; j < n; j += VEC) {                                                     \
-        struct vec_jet h = vec_act_jet(f, vec_get(a + j, n - j) + vec_get(b + j, n - j));      \
-        struct vec_jet gate = vec_sigmoid_jet(vec_get(u + j, n - j));                          \
-        vec d = vec_get(dy + j, n - j), keep = m ? vec_get(m + j, n - j) : vec_all(1);         \
-        vec dh = d * gate.value * keep * h.slope;                                              \
-        if (dx) vec_give(dx + j, d - d * gate.value, row_adds(job, X), n - j);                 \
-        if (du)                                                                                \
-            vec_give(du + j, d * (h.value * keep - vec_get(x + j, n - j)) * gate.slope,        \
-                row_adds(job, U), n - j);                                                      \
-        if (da) vec_give(da + j, dh, row_adds(job, A), n - j);                                 \
-        if (db) vec_give(db + j, dh, row_adds(job, B), n - j);                                 \
-    }
-        VEC_EACH_ACT(act, LOOP)
-#undef LOOP
+    for (int64_t r = from; r < to; r++) {
+        struct residual_row in = inputs_of(job, r, room);
+        residual_row_back(act, gradient_of(job, X, r), gradient_of(job, U, r),
+            gradient_of(job, A, r), gradient_of(job, B, r), row_of(job->g->out[0], r), &in,
+            job->width);
     }
 }
 

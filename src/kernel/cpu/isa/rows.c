@@ -54,6 +54,20 @@ static void row_act_slope(
 #undef LOOP
 }
 
+static void row_act_both(enum mega_act act, float *y, float *dx, const float *dy,
+    const float *x, const float *bias, int64_t n)
+{
+#define LOOP(a)                                                                                \
+    for (int64_t j = 0; j < n; j += VEC) {                                                     \
+        struct vec_jet f = vec_act_jet(a, plus_bias(x, bias, j, n));                           \
+        vec d = vec_get(dy + j, n - j) * f.slope;                                              \
+        vec_put(y + j, f.value, n - j);                                                        \
+        vec_put(dx + j, d, n - j);                                                             \
+    }
+    VEC_EACH_ACT(act, LOOP)
+#undef LOOP
+}
+
 static float row_most(const float *x, int64_t n)
 {
     vec most = vec_all(-INFINITY);
@@ -111,6 +125,24 @@ static void row_add_scaled(float *y, const float *x, float by, int64_t n)
         vec_put(y + j, vec_get(y + j, n - j) + by * vec_get(x + j, n - j), n - j);
 }
 
+static void row_add_rows(float *y, const float *x, int64_t stride, int64_t m, int64_t n)
+{
+    enum { AT_ONCE = 4 }; /* vectors, so that their sums need not wait for one another */
+    int64_t j = 0;
+    for (; j + AT_ONCE * VEC <= n; j += AT_ONCE * VEC) {
+        vec sum[AT_ONCE];
+        for (int i = 0; i < AT_ONCE; i++) sum[i] = vec_load(y + j + i * VEC);
+        for (int64_t r = 0; r < m; r++)
+            for (int i = 0; i < AT_ONCE; i++) sum[i] += vec_load(x + r * stride + j + i * VEC);
+        for (int i = 0; i < AT_ONCE; i++) vec_store(y + j + i * VEC, sum[i]);
+    }
+    for (; j < n; j += VEC) {
+        vec sum = vec_get(y + j, n - j);
+        for (int64_t r = 0; r < m; r++) sum += vec_get(x + r * stride + j, n - j);
+        vec_put(y + j, sum, n - j);
+    }
+}
+
 static void row_multiply(float *y, const float *a, const float *b, int64_t n)
 {
     for (int64_t j = 0; j < n; j += VEC)
@@ -130,6 +162,7 @@ const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows) = {
     .erf = row_erf,
     .act = row_act,
     .act_slope = row_act_slope,
+    .act_both = row_act_both,
     .most = row_most,
     .exp_sum = row_exp_sum,
     .softmax_slope = row_softmax_slope,
@@ -142,5 +175,6 @@ const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows) = {
     .scale = row_scale,
     .add_scaled = row_add_scaled,
     .multiply = row_multiply,
+    .add_rows = row_add_rows,
     .draw = row_draw,
 };

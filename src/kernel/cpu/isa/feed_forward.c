@@ -1,52 +1,50 @@
 /* The feed-forward region in float32: blocks of rows go through both products without leaving
- * cache. Nothing is kept: the backward pass computes the inside again, which costs one product
- * in five and saves 2F numbers a place.
+ * cache. Kept for the backward pass: p = x up^T; all else there is pointwise.
  *
  *   h = act(x up^T + b) m_0,  y = residual + (h down^T + c) m_1        m: factors of dropout
  *   dz = dy m_1,  dh = dz down,  dp = dh m_0 act',  dx = dp up
  *   d_down = dz^T h,  d_up = dp^T x,  the biases: sums of dz and dp over rows
  *
  * Groups of rows are lanes, each with weight gradients of its own, summed in order. */
-#include <string.h>
-
-#include "kernel/cpu/rows.h"
-#include "kernel/onednn/gemm.h"
+#include "kernel/cpu/isa/blocks.h"
 
 enum { X = MEGA_FEED_FORWARD_X, RESIDUAL, UP, UP_BIAS, DOWN, DOWN_BIAS };
-enum { BLOCK = 128, MOST_GROUPS = 16 };
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+enum {
+    MOST_GROUPS = 16,
+    MOST_PART = 256 << 10 /* floats of a group's sums, which should stay in a core's cache */
+};
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
     *why = "float32 only";
     for (int i = X; i <= DOWN_BIAS; i++)
         if (c->in[i]->dtype != MEGA_F32) return false;
-    return true;
+    *why = "weights too large: their products are a matter of their own";
+    return 2 * mega_count(c->in[UP]) <= MOST_PART;
+}
+
+static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
+{
+    saved[0] = mega_shaped(MEGA_F32, 2, mega_height(c->in[X]), c->in[UP]->dim[0], 0, 0);
 }
 
 struct sizes {
     const struct mega_call *c;
     const struct mega_attr_feed_forward *a;
-    const struct mega_cpu_rows *f;
-    int64_t rows, D, F;
+    int64_t rows, D, F, block;
     uint64_t key[2];
-    struct mega_matrix up, down; /* uncrowded where they are read along columns */
+    struct mega_right up,
+        down; /* as the pass reads them: turned forward, as they lie backward */
 };
 
 static struct sizes sizes_of(const struct mega_call *c)
 {
     struct sizes s = { .c = c,
         .a = c->attr,
-        .f = mega_cpu_rows(mega_isa_here()),
         .rows = mega_height(c->in[X]),
         .D = mega_width(c->in[X]),
         .F = c->in[UP]->dim[0],
-        .up = mega_matrix_of(c->in[UP], 0, 0),
-        .down = mega_matrix_of(c->in[DOWN], 0, 0) };
+        .block = block_rows(c) };
     for (int i = 0; i < 2; i++) {
         struct mega_call at = *c;
         at.site = s.a->site[i];
@@ -64,8 +62,8 @@ static void drop_row(
     int64_t place = s->a->kind == MEGA_DROPOUT_FEATURES ? 0 : mega_rows_place(rows, b) + t;
     struct mega_draw_row d = mega_draw_channels(
         s->key[which], mega_rows_number(rows, b), place, s->a->dropout[which]);
-    s->f->draw(factor, &d, 0, n);
-    s->f->multiply(to, to, factor, n);
+    row_functions->draw(factor, &d, 0, n);
+    row_functions->multiply(to, to, factor, n);
 }
 
 static bool drops(const struct sizes *s, int which)
@@ -73,44 +71,41 @@ static bool drops(const struct sizes *s, int which)
     return mega_dropout_acts(s->c, s->a->dropout[which]);
 }
 
-/* p = x up^T of a block; h, if it is another matrix, becomes act(p + b) m_0 */
-static void inside(const struct sizes *s, int64_t row, int64_t m, struct mega_matrix p,
-    struct mega_matrix h, float *factor)
-{
-    mega_gemm("NT", m, s->F, s->D, mega_matrix_of(s->c->in[X], row, 0),
-        mega_matrix_of(s->c->in[UP], 0, 0), p, false);
-    for (int64_t r = 0; r < m; r++) {
-        float *to = mega_matrix_row(h, r);
-        s->f->act(s->a->act, to, mega_matrix_row(p, r), s->c->in[UP_BIAS]->data, s->F);
-        if (drops(s, 0)) drop_row(s, 0, row + r, to, s->F, factor);
-    }
-}
-
 /* ---- forward ---- */
 
 static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct sizes *s = arg;
-    int64_t row = lane * BLOCK, m = least(s->rows - row, BLOCK);
+    const struct mega_call *c = s->c;
+    int64_t row = lane * s->block, m = least(s->rows - row, s->block);
     float *factor = mega_arena_get(scratch, (size_t)(s->F + s->D) * sizeof *factor);
     struct mega_matrix h = mega_matrix_scratch(scratch, m, s->F);
-    struct mega_matrix y = mega_matrix_of(s->c->out[0], row, 0);
-    struct mega_matrix residual = mega_matrix_of(s->c->in[RESIDUAL], row, 0);
-    inside(s, row, m, h, h, factor);
-    mega_gemm("NT", m, s->D, s->F, h, mega_matrix_of(s->c->in[DOWN], 0, 0), y, false);
+    struct mega_matrix p = c->saved[0] ? mega_matrix_of(c->saved[0], row, 0) : h;
+    struct mega_matrix y = mega_matrix_of(c->out[0], row, 0);
+    struct mega_matrix residual = mega_matrix_of(c->in[RESIDUAL], row, 0);
+    products->multiply(
+        m, s->F, s->D, mega_left(mega_matrix_of(c->in[X], row, 0)), s->up, p, false);
+    for (int64_t r = 0; r < m; r++) {
+        float *to = mega_matrix_row(h, r);
+        row_functions->act(s->a->act, to, mega_matrix_row(p, r), c->in[UP_BIAS]->data, s->F);
+        if (drops(s, 0)) drop_row(s, 0, row + r, to, s->F, factor);
+    }
+    products->multiply(m, s->D, s->F, mega_left(h), s->down, y, false);
     for (int64_t r = 0; r < m; r++) {
         float *to = mega_matrix_row(y, r);
-        s->f->add_scaled(to, s->c->in[DOWN_BIAS]->data, 1, s->D);
+        row_functions->add_scaled(to, c->in[DOWN_BIAS]->data, 1, s->D);
         if (drops(s, 1)) drop_row(s, 1, row + r, to, s->D, factor);
-        s->f->add_scaled(to, mega_matrix_row(residual, r), 1, s->D);
+        row_functions->add_scaled(to, mega_matrix_row(residual, r), 1, s->D);
     }
 }
 
 static void forward(const struct mega_call *c)
 {
     struct sizes s = sizes_of(c);
+    s.up = pack_turned(c->work, mega_matrix_of(c->in[UP], 0, 0), s.D, s.F);
+    s.down = pack_turned(c->work, mega_matrix_of(c->in[DOWN], 0, 0), s.F, s.D);
     double cost = (double)s.rows * (double)(s.D * s.F) / 4;
-    mega_lanes(c->work, (s.rows + BLOCK - 1) / BLOCK, cost, forward_lane, &s);
+    mega_lanes(c->work, pieces(s.rows, s.block), cost, forward_lane, &s);
 }
 
 /* ---- backward ---- */
@@ -155,7 +150,6 @@ static struct mega_matrix branch_gradient(
 {
     const struct sizes *s = &b->s;
     struct mega_matrix dy = mega_matrix_of(b->g->out[0], row, 0);
-    if (!drops(s, 1) && !mega_matrix_crowded(dy)) return dy;
     struct mega_matrix dz = mega_matrix_scratch(scratch, m, s->D);
     mega_matrix_copy(dz, dy, m, s->D);
     for (int64_t r = 0; drops(s, 1) && r < m; r++)
@@ -170,10 +164,28 @@ static void add_or_copy(const struct backward *b, int i, int64_t row, int64_t m)
         float *to = mega_row(b->g->in[i], row + r);
         const float *dy = mega_row(b->g->out[0], row + r);
         if (b->g->add >> i & 1)
-            b->s.f->add_scaled(to, dy, 1, b->s.D);
+            row_functions->add_scaled(to, dy, 1, b->s.D);
         else
             memcpy(to, dy, (size_t)b->s.D * sizeof *to);
     }
+}
+
+/* h from p; dh becomes dp; both biases' sums */
+static void inside_backward(const struct backward *b, int64_t row, int64_t m,
+    struct mega_matrix h, struct mega_matrix dh, struct mega_matrix dz, struct sums *sums,
+    float *factor)
+{
+    const struct sizes *s = &b->s;
+    struct mega_matrix p = mega_matrix_of(s->c->saved[0], row, 0);
+    for (int64_t r = 0; r < m; r++) {
+        float *d = mega_matrix_row(dh, r), *to = mega_matrix_row(h, r);
+        if (drops(s, 0)) drop_row(s, 0, row + r, d, s->F, factor);
+        row_functions->act_both(
+            s->a->act, to, d, d, mega_matrix_row(p, r), s->c->in[UP_BIAS]->data, s->F);
+        if (drops(s, 0)) row_functions->multiply(to, to, factor, s->F);
+    }
+    row_functions->add_rows(sums->up_bias, dh.at, dh.stride, m, s->F);
+    row_functions->add_rows(sums->down_bias, dz.at, dz.stride, m, s->D);
 }
 
 static void block_backward(const struct backward *b, int64_t row, int64_t m, struct sums *sums,
@@ -181,36 +193,24 @@ static void block_backward(const struct backward *b, int64_t row, int64_t m, str
 {
     const struct sizes *s = &b->s;
     float *factor = mega_arena_get(scratch, (size_t)(s->F + s->D) * sizeof *factor);
-    struct mega_matrix p = mega_matrix_scratch(scratch, m, s->F),
-                       h = mega_matrix_scratch(scratch, m, s->F);
-    struct mega_matrix dh = mega_matrix_scratch(scratch, m, s->F),
-                       x = mega_matrix_of(s->c->in[X], row, 0);
+    struct mega_matrix h = mega_matrix_scratch(scratch, m, s->F),
+                       dh = mega_matrix_scratch(scratch, m, s->F);
     struct mega_matrix dz = branch_gradient(b, row, m, factor, scratch);
-    if (mega_matrix_crowded(x)) {
-        struct mega_matrix copy = mega_matrix_scratch(scratch, m, s->D);
-        mega_matrix_copy(copy, x, m, s->D);
-        x = copy;
-    }
-    inside(s, row, m, p, h, factor);
-    mega_gemm("TN", s->D, s->F, m, dz, h, sums->down, !first);
-    mega_gemm("NN", m, s->F, s->D, dz, s->down, dh, false);
+    struct mega_right x = right_of(scratch, mega_matrix_of(s->c->in[X], row, 0), m, s->D);
     if (first) {
         memset(sums->up_bias, 0, (size_t)s->F * sizeof(float));
         memset(sums->down_bias, 0, (size_t)s->D * sizeof(float));
     }
-    for (int64_t r = 0; r < m; r++) {
-        float *d = mega_matrix_row(dh, r);
-        if (drops(s, 0)) drop_row(s, 0, row + r, d, s->F, factor);
-        s->f->act_slope(s->a->act, d, d, mega_matrix_row(p, r), s->c->in[UP_BIAS]->data, s->F);
-        s->f->add_scaled(sums->up_bias, d, 1, s->F);
-        s->f->add_scaled(sums->down_bias, mega_matrix_row(dz, r), 1, s->D);
-    }
-    mega_gemm("TN", s->F, s->D, m, dh, x, sums->up, !first);
+    products->multiply(m, s->F, s->D, mega_left(dz), s->down, dh, false);
+    inside_backward(b, row, m, h, dh, dz, sums, factor);
+    products->multiply(
+        s->D, s->F, m, mega_left_turned(dz), mega_right(products, h, s->F), sums->down, !first);
+    products->multiply(s->F, s->D, m, mega_left_turned(dh), x, sums->up, !first);
     /* x and the residual may be the same tensor: then both gradients add to one matrix */
     add_or_copy(b, RESIDUAL, row, m);
     if (b->g->in[X])
-        mega_gemm("NN", m, s->D, s->F, dh, s->up, mega_matrix_of(b->g->in[X], row, 0),
-            b->g->add >> X & 1);
+        products->multiply(m, s->D, s->F, mega_left(dh), s->up,
+            mega_matrix_of(b->g->in[X], row, 0), b->g->add >> X & 1);
 }
 
 static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
@@ -219,7 +219,7 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
     struct sums sums = part(b, group);
     int64_t start = b->s.rows * group / b->groups, end = b->s.rows * (group + 1) / b->groups;
     for (int64_t row = start, m; row < end; row += m) {
-        m = least(end - row, BLOCK);
+        m = least(end - row, b->s.block);
         block_backward(b, row, m, &sums, row == start, scratch);
         mega_arena_release(scratch, 0);
     }
@@ -229,16 +229,12 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
 static void total(const struct backward *b, int i, int64_t row, int64_t n)
 {
     mega_tensor *g = b->g->in[i];
-    float *to = mega_row(g, row);
-    if (!(b->g->add >> i & 1)) memset(to, 0, (size_t)n * sizeof *to);
-    for (int64_t k = 0; k < b->groups; k++) {
-        struct sums sums = part(b, k);
-        const float *from = i == UP        ? mega_matrix_row(sums.up, row)
-                            : i == DOWN    ? mega_matrix_row(sums.down, row)
-                            : i == UP_BIAS ? sums.up_bias
-                                           : sums.down_bias;
-        b->s.f->add_scaled(to, from, 1, n);
-    }
+    struct sums sums = part(b, 0);
+    const float *from = i == UP        ? mega_matrix_row(sums.up, row)
+                        : i == DOWN    ? mega_matrix_row(sums.down, row)
+                        : i == UP_BIAS ? sums.up_bias
+                                       : sums.down_bias;
+    total_groups(mega_row(g, row), b->g->add >> i & 1, from, part_bytes(&b->s), b->groups, n);
 }
 
 static void total_lane(void *arg, int64_t row, struct mega_arena *scratch)
@@ -257,15 +253,9 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         mega_grads_begin(g);
         return;
     }
-    if (mega_matrix_crowded(s->up)) {
-        s->up = mega_matrix_over(mega_scratch(c->work, mega_matrix_bytes(s->F, s->D)), s->D);
-        mega_matrix_copy(s->up, mega_matrix_of(c->in[UP], 0, 0), s->F, s->D);
-    }
-    if (mega_matrix_crowded(s->down)) {
-        s->down = mega_matrix_over(mega_scratch(c->work, mega_matrix_bytes(s->D, s->F)), s->F);
-        mega_matrix_copy(s->down, mega_matrix_of(c->in[DOWN], 0, 0), s->D, s->F);
-    }
-    b.groups = least((s->rows + 2 * BLOCK - 1) / (2 * BLOCK), MOST_GROUPS);
+    s->up = pack(c->work, mega_matrix_of(c->in[UP], 0, 0), s->F, s->D);
+    s->down = pack(c->work, mega_matrix_of(c->in[DOWN], 0, 0), s->D, s->F);
+    b.groups = least(pieces(s->rows, 2 * s->block), MOST_GROUPS);
     b.parts = mega_scratch(c->work, (size_t)b.groups * part_bytes(s));
     double cost = (double)s->rows * (double)(s->D * s->F);
     mega_lanes(c->work, b.groups, cost, group_lane, &b);
@@ -275,9 +265,10 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     if (g->in[DOWN_BIAS]) total(&b, DOWN_BIAS, 0, s->D);
 }
 
-const struct mega_kernel mega_onednn_feed_forward = {
-    .name = "onednn",
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_feed_forward) = {
+    .name = MEGA_ISA_TEXT,
     .accepts = accepts,
+    .keep = keep,
     .forward = forward,
     .backward = backward,
 };

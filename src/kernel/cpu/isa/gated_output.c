@@ -1,0 +1,200 @@
+/* The gated_output region in float32: blocks of rows go from the attention's output through the
+ * gate, the product and the gated residual without leaving cache.
+ *
+ *   g = o silu(r),  t = a + b + g w^T,  y = x + sigmoid(u) (m act(t) - x)
+ *   dg = dt w,  dw = dt^T g,  db: the sum of dt over rows
+ *
+ * Kept: b + g w^T. Groups of rows are lanes, each with dw and db of its own, summed in order.
+ */
+#include "kernel/cpu/isa/blocks.h"
+#include "kernel/cpu/isa/gates.h"
+#include "kernel/cpu/row_lanes.h"
+#include "kernel/cpu/vector_draw.h"
+
+enum {
+    X = MEGA_GATED_OUTPUT_X,
+    U = MEGA_GATED_OUTPUT_U,
+    A = MEGA_GATED_OUTPUT_A,
+    O = MEGA_GATED_OUTPUT_O,
+    R = MEGA_GATED_OUTPUT_R,
+    W = MEGA_GATED_OUTPUT_W,
+    B = MEGA_GATED_OUTPUT_B
+};
+
+enum {
+    MOST_PART = 256 << 10 /* floats of a group's dw, which should stay in a core's cache */
+};
+
+static bool accepts(const struct mega_call *c, const char **why)
+{
+    *why = "float32 only";
+    for (int i = X; i <= B; i++)
+        if (c->in[i]->dtype != MEGA_F32) return false;
+    *why = "weights too large: their product is a matter of its own";
+    return mega_count(c->in[W]) <= MOST_PART;
+}
+
+static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
+{
+    saved[0] = mega_shaped(MEGA_F32, 2, mega_height(c->in[X]), mega_width(c->in[X]), 0, 0);
+}
+
+struct pass {
+    const struct mega_call *c;
+    const struct mega_attr_gated_output *a;
+    int64_t rows, D, E, block;
+    struct mega_right w; /* w^T forward, w backward */
+    struct mega_grads *g;
+    int64_t groups;
+    char *parts; /* [groups]: dw [D, E], db [D] */
+};
+
+static struct pass pass_of(const struct mega_call *c)
+{
+    return (struct pass){ .c = c,
+        .a = c->attr,
+        .rows = mega_height(c->in[X]),
+        .D = mega_width(c->in[X]),
+        .E = mega_width(c->in[O]),
+        .block = block_rows(c) };
+}
+
+/* what the gated residual of row r reads; h = b + g w^T; `room` for factors of dropout */
+static struct residual_row inputs_of(
+    const struct pass *p, int64_t r, const float *h, float *room)
+{
+    struct residual_row in = { mega_row(p->c->in[X], r), mega_row(p->c->in[U], r),
+        mega_row(p->c->in[A], r), h, NULL };
+    if (!mega_dropout_acts(p->c, p->a->dropout)) return in;
+    struct mega_draw_row d = ROW_DRAWS(p->c, p->a->dropout, p->a->kind, r);
+    vec_draw_row(room, &d, 0, p->D);
+    in.m = room;
+    return in;
+}
+
+/* ---- forward ---- */
+
+static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    const struct pass *p = arg;
+    const struct mega_call *c = p->c;
+    int64_t row = lane * p->block, m = least(p->rows - row, p->block);
+    float *room = mega_arena_get(scratch, (size_t)p->D * sizeof *room);
+    struct mega_matrix g = mega_matrix_scratch(scratch, m, p->E),
+                       h = c->saved[0] ? mega_matrix_of(c->saved[0], row, 0)
+                                       : mega_matrix_scratch(scratch, m, p->D);
+    for (int64_t r = 0; r < m; r++)
+        gate_row(MEGA_ACT_SILU, mega_matrix_row(g, r), mega_row(c->in[O], row + r),
+            mega_row(c->in[R], row + r), p->E);
+    products->multiply(m, p->D, p->E, mega_left(g), p->w, h, false);
+    for (int64_t r = 0; r < m; r++) {
+        float *t = mega_matrix_row(h, r);
+        row_functions->add_scaled(t, c->in[B]->data, 1, p->D);
+        struct residual_row in = inputs_of(p, row + r, t, room);
+        residual_row(p->a->act, mega_row(c->out[0], row + r), &in, p->D);
+    }
+}
+
+static void forward(const struct mega_call *c)
+{
+    struct pass p = pass_of(c);
+    p.w = pack_turned(c->work, mega_matrix_of(c->in[W], 0, 0), p.E, p.D);
+    double cost = (double)p.rows * (double)(p.D * p.E) / 8;
+    mega_lanes(c->work, pieces(p.rows, p.block), cost, forward_lane, &p);
+}
+
+/* ---- backward ---- */
+
+static size_t part_bytes(const struct pass *p)
+{
+    return mega_matrix_bytes(p->D, p->E) + mega_matrix_bytes(1, p->D);
+}
+
+/* a group's dw; its db stands in the row behind */
+static struct mega_matrix part(const struct pass *p, int64_t group)
+{
+    return mega_matrix_over(p->parts + (size_t)group * part_bytes(p), p->E);
+}
+
+static struct row_grad gradient_of(const struct pass *p, int i, int64_t r)
+{
+    float *at = p->g->in[i] ? mega_row(p->g->in[i], r) : NULL;
+    return (struct row_grad){ at, p->g->add >> i & 1 };
+}
+
+static void block_backward(const struct pass *p, int64_t row, int64_t m, struct mega_matrix dw,
+    bool first, struct mega_arena *scratch)
+{
+    const struct mega_call *c = p->c;
+    float *room = mega_arena_get(scratch, (size_t)p->D * sizeof *room);
+    struct mega_matrix dt = mega_matrix_scratch(scratch, m, p->D),
+                       g = mega_matrix_scratch(scratch, m, p->E),
+                       dg = mega_matrix_scratch(scratch, m, p->E),
+                       h = mega_matrix_of(c->saved[0], row, 0);
+    for (int64_t r = 0; r < m; r++) {
+        struct residual_row in = inputs_of(p, row + r, mega_matrix_row(h, r), room);
+        residual_row_back(p->a->act, gradient_of(p, X, row + r), gradient_of(p, U, row + r),
+            gradient_of(p, A, row + r), (struct row_grad){ mega_matrix_row(dt, r), false },
+            mega_row(p->g->out[0], row + r), &in, p->D);
+    }
+    products->multiply(m, p->E, p->D, mega_left(dt), p->w, dg, false);
+    for (int64_t r = 0; r < m; r++)
+        gate_row_back(MEGA_ACT_SILU, mega_matrix_row(g, r), gradient_of(p, O, row + r),
+            gradient_of(p, R, row + r), mega_matrix_row(dg, r), mega_row(c->in[O], row + r),
+            mega_row(c->in[R], row + r), p->E);
+    products->multiply(
+        p->D, p->E, m, mega_left_turned(dt), mega_right(products, g, p->E), dw, !first);
+    row_functions->add_rows(mega_matrix_row(dw, p->D), dt.at, dt.stride, m, p->D);
+}
+
+static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
+{
+    const struct pass *p = arg;
+    struct mega_matrix dw = part(p, group);
+    memset(mega_matrix_row(dw, p->D), 0, (size_t)p->D * sizeof(float));
+    int64_t start = p->rows * group / p->groups, end = p->rows * (group + 1) / p->groups;
+    for (int64_t row = start, m; row < end; row += m) {
+        m = least(end - row, p->block);
+        block_backward(p, row, m, dw, row == start, scratch);
+        mega_arena_release(scratch, 0);
+    }
+}
+
+/* to (+)= the groups' shares of n numbers of row r, in order */
+static void total(const struct pass *p, int i, float *to, int64_t r, int64_t n)
+{
+    total_groups(
+        to, p->g->add >> i & 1, mega_matrix_row(part(p, 0), r), part_bytes(p), p->groups, n);
+}
+
+static void total_lane(void *arg, int64_t row, struct mega_arena *scratch)
+{
+    (void)scratch;
+    const struct pass *p = arg;
+    total(p, W, mega_row(p->g->in[W], row), row, p->E);
+}
+
+static void backward(const struct mega_call *c, struct mega_grads *g)
+{
+    struct pass p = pass_of(c);
+    p.g = g;
+    if (!p.rows || !g->out[0]) {
+        mega_grads_begin(g);
+        return;
+    }
+    p.w = pack(c->work, mega_matrix_of(c->in[W], 0, 0), p.D, p.E);
+    p.groups = least(pieces(p.rows, 2 * p.block), MOST_GROUPS);
+    p.parts = mega_scratch(c->work, (size_t)p.groups * part_bytes(&p));
+    double cost = (double)p.rows * (double)(p.D * p.E) / 4;
+    mega_lanes(c->work, p.groups, cost, group_lane, &p);
+    if (g->in[W]) mega_lanes(c->work, p.D, (double)(p.groups * p.D * p.E) / 8, total_lane, &p);
+    if (g->in[B]) total(&p, B, g->in[B]->data, p.D, p.D);
+}
+
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_gated_output) = {
+    .name = MEGA_ISA_TEXT,
+    .accepts = accepts,
+    .keep = keep,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,83 @@
+#include "layer/mlp.h"
+
+#include <string.h>
+
+#include "graph/ops.h"
+
+const struct mega_mlp_names mega_mlp_official = { "fc1", "fc3", "fc2" };
+
+/* a projection [rows, columns] and, if wanted, its bias */
+static void declare(mega_build *b, const char *name, int64_t rows, int64_t columns, bool biased,
+    mega_tensor **weight, mega_tensor **bias)
+{
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    size_t entered = mega_build_enter(b, "%s", name);
+    *weight = mega_param_add(b, "weight", small, 2, (int64_t[]){ rows, columns });
+    if (biased) *bias = mega_param_add(b, "bias", zero, 1, &rows);
+    mega_build_leave(b, entered);
+}
+
+void mega_mlp_build(mega_build *b, struct mega_mlp *f, const struct mega_mlp_options *o)
+{
+    *f = (struct mega_mlp){ .options = *o };
+    const struct mega_mlp_names *names = o->names ? o->names : &mega_mlp_official;
+    int64_t D = o->width, F = o->hidden;
+    declare(b, names->up, F, D, o->up_bias, &f->up, &f->up_bias);
+    if (o->gated) declare(b, names->gate, F, D, o->up_bias, &f->gate, &f->gate_bias);
+    declare(b, names->down, D, F, o->down_bias, &f->down, &f->down_bias);
+    f->drop = (struct mega_dropout){ "fc1", o->dropout,
+        o->feature_dropout ? MEGA_DROPOUT_FEATURES : MEGA_DROPOUT_ELEMENTS };
+}
+
+mega_tensor *mega_mlp_run(
+    mega_run *r, const struct mega_mlp *f, mega_tensor *z, const struct mega_rows *rows)
+{
+    enum mega_act act = (enum mega_act)f->options.act;
+    mega_tensor *h;
+    if (f->options.gated)
+        h = gate(r, linear(r, z, f->up, f->up_bias, MEGA_ACT_LINEAR),
+            linear(r, z, f->gate, f->gate_bias, MEGA_ACT_LINEAR), act);
+    else
+        h = linear(r, z, f->up, f->up_bias, act); /* [B, T, F] */
+    h = mega_dropout_run(r, &f->drop, h, rows);
+    return linear(r, h, f->down, f->down_bias, MEGA_ACT_LINEAR); /* [B, T, D] */
+}
+
+/* the plain form with the same kind of dropout at both places is a region */
+static bool has_region(const struct mega_mlp *f, const struct mega_dropout *drop)
+{
+    return !f->gate && f->up_bias && f->down_bias && f->drop.kind == drop->kind;
+}
+
+/* all at once, where a kernel takes it; else NULL */
+static mega_tensor *region(mega_run *r, const struct mega_mlp *f, mega_tensor *z,
+    mega_tensor *residual, const struct mega_dropout *drop, const struct mega_rows *rows)
+{
+    struct mega_attr_feed_forward a;
+    memset(&a, 0, sizeof a);
+    a.act = (enum mega_act)f->options.act;
+    a.kind = drop->kind;
+    a.dropout[0] = f->drop.p;
+    a.dropout[1] = drop->p;
+    a.site[0] = mega_run_site(r, f->drop.site);
+    a.site[1] = mega_run_site(r, drop->site);
+    struct mega_call c = { .op = &mega_op_feed_forward, .attr = &a, .rows = rows };
+    c.in[MEGA_FEED_FORWARD_X] = z;
+    c.in[MEGA_FEED_FORWARD_RESIDUAL] = residual;
+    c.in[MEGA_FEED_FORWARD_UP] = f->up;
+    c.in[MEGA_FEED_FORWARD_UP_BIAS] = f->up_bias;
+    c.in[MEGA_FEED_FORWARD_DOWN] = f->down;
+    c.in[MEGA_FEED_FORWARD_DOWN_BIAS] = f->down_bias;
+    return mega_run_region(r, &c, NULL) ? c.out[0] : NULL;
+}
+
+mega_tensor *mega_mlp_add(mega_run *r, const struct mega_mlp *f, mega_tensor *z,
+    mega_tensor *residual, const struct mega_dropout *drop, const struct mega_rows *rows)
+{
+    bool asked = has_region(f, drop);
+    mega_tensor *y = asked ? region(r, f, z, residual, drop, rows) : NULL;
+    if (y || mega_run_status(r)) return y;
+    y = add(r, mega_dropout_run(r, drop, mega_mlp_run(r, f, z, rows), rows), residual);
+    if (asked) mega_run_chain_end(r);
+    return y;
+}
