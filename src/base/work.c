@@ -19,6 +19,12 @@ mega_status mega_work_init(struct mega_work *w, int threads)
     /* the last arena belongs to the calling thread outside lanes */
     for (int i = 0; i <= w->threads; i++) {
         mega_status status = mega_arena_init(&w->scratch[i], SCRATCH_RESERVE);
+        /* committed at once: on a busy machine a thread may get its first lane late, and a warm
+         * step is to ask for nothing */
+        if (!status) {
+            mega_arena_get(&w->scratch[i], 1);
+            mega_arena_release(&w->scratch[i], 0);
+        }
         if (status) {
             mega_work_done(w);
             return status;

@@ -13,7 +13,7 @@
 #include "train/update.h"
 
 struct options {
-    int mode, mixer, norm, attention;
+    int mode, mixer, norm, attention, recompute;
     int64_t heads, kv_heads, length, batch, chunk, width, values, keys, ffn, ema, layers,
         classes, vocab, prenorm, steps, warmup;
     double dropout;
@@ -53,6 +53,8 @@ static const struct mega_option options[] = {
     { "dropout", MEGA_OPTION_REAL, AT(dropout), "0", 0, 0.99, NULL, "P", "dropout", 0 },
     SIZE("steps", steps, "5", "N", "timed steps"),
     SIZE("warmup", warmup, "2", "N", "steps before them"),
+    { "recompute", MEGA_OPTION_CHOICE, AT(recompute), "none", 0, 0, "none|cheap|block", NULL,
+        "what the backward pass makes again rather than keep", 0 },
     { "profile", MEGA_OPTION_BOOL, AT(profile), "false", 0, 0, NULL, NULL,
         "also tell where the time goes: a table on standard error, a member `profile`", 0 },
     MEGA_OPEN_OPTIONS(AT(open)),
@@ -81,16 +83,17 @@ static mega_status configure(const struct options *o, struct mega_model_config *
 {
     struct mega_text text = { 0 };
     struct mega_document d;
-    char norm[32];
+    char norm[32], recompute[32];
+    mega_choice_name(MEGA_RECOMPUTE_CHOICES, o->recompute, recompute, sizeof recompute);
     mega_choice_name(MEGA_NORM_CHOICES, o->norm, norm, sizeof norm);
     mega_text_add(&text, "model: { ");
     describe_mixer(&text, o);
     mega_text_add(&text,
         ", layers: %lld, width: %lld, ffn: %lld, chunk: %lld, longest: %lld, norm: %s, "
-        "prenorm: %s, dropout: %g, head_width: %lld }\n",
+        "prenorm: %s, dropout: %g, head_width: %lld, recompute: %s }\n",
         (long long)o->layers, (long long)o->width, (long long)o->ffn,
         (long long)(o->chunk ? o->chunk : -1), (long long)o->length, norm,
-        o->prenorm ? "true" : "false", o->dropout, (long long)o->values);
+        o->prenorm ? "true" : "false", o->dropout, (long long)o->values, recompute);
     mega_status status = text.failed ? mega_fail(MEGA_NO_MEMORY, "no memory")
                                      : mega_yaml_parse(&d, "the flags", text.data, text.size);
     mega_text_done(&text);

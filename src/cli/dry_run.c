@@ -36,9 +36,8 @@ static void print_memory(const struct mega_memory *m, int64_t layers)
     }
     print_bytes("room of kernels and threads, about", m->scratch, "");
     print_bytes("in all", m->total, "");
-    if (m->recomputed)
-        printf("  %lld of %lld blocks are recomputed\n", (long long)m->recomputed,
-            (long long)layers);
+    mega_memory_print_effort(m, layers, what);
+    printf("  %s\n", what);
 }
 
 /* What belongs to a recipe, opened. */

@@ -1,18 +1,15 @@
 /* Blocks: scopes of the step's memory.
  *
- * Without a tape all but the carry is dropped when a block ends; on the way back all but the
- * carry's gradients. A block that recomputes runs once without a tape and again, with one, when
- * the backward pass arrives. */
+ * Without a tape all but the carry is dropped when a block ends; with one the outputs of cheap
+ * ops may be (passing.c); on the way back all but the carry's gradients is. A block that
+ * recomputes runs once without a tape and again, with one, when the backward pass arrives. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/rng.h"
 #include "graph/run_state.h"
 
-enum { CARRY_MOST = 16 };
-
-/* the carry's places, so that all of them can be walked alike; the number of them */
-static int slots(struct mega_carry *c, mega_tensor **slot[CARRY_MOST])
+int carry_slots(struct mega_carry *c, mega_tensor **slot[CARRY_MOST])
 {
     int n = 0;
     slot[n++] = &c->x;
@@ -41,7 +38,7 @@ static mega_tensor *copy_dense(mega_run *r, const mega_tensor *from)
 static void replace(struct mega_carry *c, const mega_tensor *was, mega_tensor *now)
 {
     mega_tensor **slot[CARRY_MOST];
-    for (int i = 0, n = slots(c, slot); i < n; i++)
+    for (int i = 0, n = carry_slots(c, slot); i < n; i++)
         if (*slot[i] == was) *slot[i] = now;
 }
 
@@ -49,7 +46,7 @@ static void replace(struct mega_carry *c, const mega_tensor *was, mega_tensor *n
 static mega_tensor *lowest(struct mega_carry *c, const char *from, const char *to)
 {
     mega_tensor **slot[CARRY_MOST], *least = NULL;
-    for (int i = 0, n = slots(c, slot); i < n; i++) {
+    for (int i = 0, n = carry_slots(c, slot); i < n; i++) {
         const char *at = (const char *)*slot[i];
         if (at && at >= from && at < to && (!least || *slot[i] < least)) least = *slot[i];
     }
@@ -63,7 +60,7 @@ static void keep_carry(mega_run *r, size_t mark, struct mega_carry *c)
 {
     const char *floor = r->values.base + mark;
     mega_tensor **slot[CARRY_MOST];
-    for (int i = 0, n = slots(c, slot); i < n; i++) {
+    for (int i = 0, n = carry_slots(c, slot); i < n; i++) {
         mega_tensor *t = *slot[i];
         if (t && t->base && (const char *)t >= floor) replace(c, t, copy_dense(r, t));
     }
@@ -140,6 +137,20 @@ static void run_without_tape(
     if (!r->status) keep_carry(r, mark, c);
 }
 
+static void run_with_tape(
+    mega_run *r, struct block_record *b, struct mega_carry *c, const struct mega_rows *rows)
+{
+    b->passes = b->block.again == MEGA_AGAIN_CHEAP && !r->depth;
+    r->depth++;
+    r->passes |= b->passes;
+    run_record_block(r, RECORD_BLOCK_BEGIN, b);
+    b->block.fn(r, b->block.self, c, rows);
+    if (b->passes) passing_leave(r, b, c);
+    b->out = copy_carry(r, c);
+    run_record_block(r, RECORD_BLOCK_END, b);
+    r->depth--;
+}
+
 void mega_run_block(
     mega_run *r, const struct mega_block *b, struct mega_carry *c, const struct mega_rows *rows)
 {
@@ -149,19 +160,16 @@ void mega_run_block(
         run_without_tape(r, b, c, rows);
     } else {
         struct block_record *rec = new_block_record(r, b, c, rows);
-        if (rec && b->recompute) {
+        if (rec && b->again == MEGA_AGAIN_ALL) {
             run_without_tape(r, b, c, rows);
             rec->out = copy_carry(r, c);
             /* parameters inside may want gradients even where the carry does not */
             mega_tensor **slot[CARRY_MOST];
-            for (int i = 0, n = slots(c, slot); i < n; i++)
+            for (int i = 0, n = carry_slots(c, slot); i < n; i++)
                 if (*slot[i]) (*slot[i])->wants_grad = true;
             run_record_block(r, RECORD_RECOMPUTE, rec);
         } else if (rec) {
-            run_record_block(r, RECORD_BLOCK_BEGIN, rec);
-            b->fn(r, b->self, c, rows);
-            rec->out = copy_carry(r, c);
-            run_record_block(r, RECORD_BLOCK_END, rec);
+            run_with_tape(r, rec, c, rows);
         }
     }
     leave(r, &before);
@@ -173,7 +181,7 @@ void mega_run_block(
 static void open_gradients(mega_run *r, struct block_record *b)
 {
     mega_tensor **slot[CARRY_MOST];
-    for (int i = 0, n = slots(&b->in, slot); i < n; i++)
+    for (int i = 0, n = carry_slots(&b->in, slot); i < n; i++)
         if (*slot[i] && (*slot[i])->wants_grad && !run_gradient(r, *slot[i])) return;
     b->mark = mega_arena_mark(&r->gradients);
 }
@@ -182,7 +190,9 @@ static void open_gradients(mega_run *r, struct block_record *b)
 static void go_in(mega_run *r, struct block_record *b)
 {
     open_gradients(r, b);
-    if (!r->depth++) r->dead = r->values.used;
+    if (r->depth++) return;
+    r->dead = r->values.used;
+    r->dead_passing = b->passing;
 }
 
 /* out by its beginning: with the outermost block all that was made in it and after it is gone
@@ -215,8 +225,8 @@ static void again(mega_run *r, struct block_record *b)
 
     r->dead = r->values.used;
     mega_tensor **old[CARRY_MOST], **new[CARRY_MOST];
-    int n = slots(&b->out, old);
-    slots(&carry, new);
+    int n = carry_slots(&b->out, old);
+    carry_slots(&carry, new);
     for (int i = 0; i < n && !r->status; i++)
         if (*old[i] && *new[i] && *new[i] != *old[i]) hand_over(r, *old[i], *new[i]);
     run_walk_back(r);
@@ -227,12 +237,14 @@ static void recompute(mega_run *r, struct block_record *b)
     struct place before = enter(r, &b->block);
     bool replaying = r->replaying;
     go_in(r, b);
-    size_t mark = mega_arena_mark(&r->values), dead = r->dead;
+    size_t mark = mega_arena_mark(&r->values), dead = r->dead, passing = r->dead_passing;
+    r->dead_passing = 0;
     again(r, b);
     /* of the places that died, those below stay spare */
     spare_cut(&r->spare, r->values.base + mark, r->values.base + r->values.used);
     mega_arena_release(&r->values, mark);
     r->dead = dead;
+    r->dead_passing = passing;
     r->replaying = replaying;
     come_out(r, b);
     leave(r, &before);
@@ -241,7 +253,10 @@ static void recompute(mega_run *r, struct block_record *b)
 void block_backward(mega_run *r, struct record *rec)
 {
     switch (rec->kind) {
-    case RECORD_BLOCK_END: go_in(r, rec->block); break;
+    case RECORD_BLOCK_END:
+        if (rec->block->passes) passing_make(r, rec);
+        go_in(r, rec->block);
+        break;
     case RECORD_BLOCK_BEGIN: come_out(r, rec->block); break;
     case RECORD_RECOMPUTE: recompute(r, rec->block); break;
     case RECORD_OP: break;

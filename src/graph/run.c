@@ -24,6 +24,7 @@ mega_status mega_run_new(mega_run **out, mega_context *c)
     r->context = c;
     r->memo = memo;
     mega_status status = mega_arena_init(&r->values, STEP_RESERVE);
+    if (!status) status = mega_arena_init(&r->passing, STEP_RESERVE);
     if (!status) status = mega_arena_init(&r->gradients, STEP_RESERVE);
     if (status) {
         mega_run_free(r);
@@ -48,6 +49,7 @@ void mega_run_free(mega_run *r)
     forget_memo(r);
     free(r->memo);
     mega_arena_done(&r->values);
+    mega_arena_done(&r->passing);
     mega_arena_done(&r->gradients);
     free(r);
 }
@@ -56,13 +58,14 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
 {
     if (r->memo_used > MEMO_SIZE / 4 * 3) forget_memo(r);
     mega_arena_release(&r->values, 0);
+    mega_arena_release(&r->passing, 0);
     mega_arena_release(&r->gradients, 0);
     r->args = *args;
     r->status = MEGA_OK;
     r->message[0] = 0;
     r->last = NULL;
     r->recording = args->mode & MEGA_RUN_GRAD;
-    r->replaying = false;
+    r->replaying = r->passes = false;
     r->path[0] = 0;
     r->path_hash = 0;
     r->n_chains = 0;
@@ -104,28 +107,34 @@ unsigned mega_run_mode(const mega_run *r)
 
 size_t mega_run_peak(const mega_run *r)
 {
-    return r->values.peak + r->gradients.peak;
+    return r->values.peak + r->passing.peak + r->gradients.peak;
 }
 
-void *mega_run_memory(mega_run *r, size_t bytes)
+static void *get_memory(mega_run *r, struct mega_arena *from, size_t bytes)
 {
     if (r->status) return NULL;
-    void *p = mega_arena_get(&r->values, bytes);
+    void *p = mega_arena_get(from, bytes);
     if (!p)
         mega_run_fail(
             r, mega_fail(MEGA_NO_MEMORY, "no memory for %zu bytes of activations", bytes));
     return p;
 }
 
-/* a tensor as described, with memory */
-static mega_tensor *make(mega_run *r, const mega_tensor *description)
+void *mega_run_memory(mega_run *r, size_t bytes)
+{
+    return get_memory(r, &r->values, bytes);
+}
+
+/* a tensor as described, with memory for its numbers */
+static mega_tensor *make(mega_run *r, const mega_tensor *description, struct mega_arena *from)
 {
     mega_tensor *t = mega_run_memory(r, sizeof *t);
     if (!t) return NULL;
     *t = *description;
     if (!t->device) t->device = &mega_cpu;
     /* a dry run takes the address space, so that the peak is known, and touches nothing */
-    void *data = mega_run_memory(r, mega_size(t));
+    t->passing = from == &r->passing;
+    void *data = get_memory(r, from, mega_size(t));
     if (!(r->args.mode & MEGA_RUN_DRY)) t->data = data;
     return data ? t : NULL;
 }
@@ -133,7 +142,7 @@ static mega_tensor *make(mega_run *r, const mega_tensor *description)
 mega_tensor *mega_run_tensor(mega_run *r, mega_dtype dtype, int rank, const int64_t dim[])
 {
     mega_tensor t = mega_tensor_over(NULL, dtype, rank, dim);
-    return make(r, &t);
+    return make(r, &t, &r->values);
 }
 
 mega_tensor *mega_run_input(mega_run *r, const mega_tensor *t)
@@ -239,8 +248,10 @@ static bool make_outputs(mega_run *r, struct mega_call *c)
         mega_run_fail(r, status);
         return false;
     }
+    bool passing = c->op->cheap && r->passes && (c->mode & MEGA_RUN_GRAD);
+    struct mega_arena *from = passing ? &r->passing : &r->values;
     for (int i = 0; i < MEGA_OUT; i++)
-        if (out[i].rank >= 0 && !(c->out[i] = make(r, &out[i]))) return false;
+        if (out[i].rank >= 0 && !(c->out[i] = make(r, &out[i], from))) return false;
     return true;
 }
 
@@ -258,7 +269,7 @@ static bool make_saved(mega_run *r, struct mega_call *c)
     for (int i = 0; i < MEGA_SAVED; i++) saved[i] = mega_absent();
     c->kernel->keep(c, saved);
     for (int i = 0; i < MEGA_SAVED; i++)
-        if (saved[i].rank >= 0 && !(c->saved[i] = make(r, &saved[i]))) return false;
+        if (saved[i].rank >= 0 && !(c->saved[i] = make(r, &saved[i], &r->values))) return false;
     return true;
 }
 
@@ -270,7 +281,8 @@ static void record(mega_run *r, const struct mega_call *c)
         .kind = RECORD_OP,
         .call = *c,
         .chain = run_chain(r),
-        .start = r->op_start };
+        .start = r->op_start,
+        .passing = r->op_passing };
     r->last = rec;
     for (int i = 0; i < MEGA_OUT; i++)
         if (c->out[i]) c->out[i]->wants_grad = true;
@@ -307,6 +319,7 @@ static bool prepare_call(mega_run *r, struct mega_call *c, const char *site)
 {
     if (r->status || !check_inputs(r, c)) return false;
     r->op_start = r->values.used;
+    r->op_passing = r->passing.used;
     c->dtype = r->args.dtype;
     c->mode = r->args.mode & (MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_PLAIN);
     if (!r->recording || !wants_gradient(c)) c->mode &= ~(unsigned)MEGA_RUN_GRAD;

@@ -130,11 +130,15 @@ struct mega_carry {
 typedef void mega_block_fn(
     mega_run *r, const void *self, struct mega_carry *c, const struct mega_rows *rows);
 
+/* What a block makes again in the backward pass rather than keep: nothing; all
+ * but its carry; the outputs of cheap ops (of an outermost block). */
+enum mega_again { MEGA_AGAIN_NOTHING, MEGA_AGAIN_ALL, MEGA_AGAIN_CHEAP };
+
 /* A scope of the step's memory, and the unit of recomputation. */
 struct mega_block {
     const char *path; /* names its random sites and messages */
     int repeat;       /* which execution of the same block this is */
-    bool recompute;   /* keep only the carry; run again in the backward pass */
+    enum mega_again again;
     mega_block_fn *fn;
     const void *self;
 };

@@ -14,15 +14,17 @@ struct record {
     struct mega_call call;       /* OP */
     const struct mega_op *chain; /* OP: the refused region in whose place it stands */
     struct block_record *block;  /* the others */
-    size_t start;                /* OP: where its memory begins among the values */
+    size_t start, passing;       /* OP: where its memory begins in both arenas */
 };
 
 struct block_record {
     struct mega_block block;
     struct mega_carry in, out; /* as they entered and left */
     const struct mega_rows *rows;
-    size_t start; /* of the values when it was entered */
-    size_t mark;  /* of the gradients' arena when the backward pass entered from the end */
+    size_t start;   /* of the values when it was entered */
+    size_t passing; /* bytes of its passing values */
+    bool passes;    /* it has such */
+    size_t mark;    /* of the gradients' arena when the backward pass entered from the end */
 };
 
 /* the chosen kernel for (op, attributes, shapes, mode) */
@@ -37,7 +39,10 @@ enum { MEMO_SIZE = 8192 }; /* entries; forgotten at a begin when three quarters 
 struct mega_run {
     mega_context *context;
     struct mega_run_args args;
-    struct mega_arena values, gradients;
+    /* values that pass: outputs of cheap ops inside a block. They all lie in one place, block
+     * after block, and are made again when the backward pass enters the block. */
+    struct mega_arena values, passing, gradients;
+    bool passes; /* outputs of cheap ops do so now */
     mega_status status;
     char message[2048];
     struct record *last;
@@ -49,12 +54,12 @@ struct mega_run {
     struct mega_cell *set_cells; /* MODEL cells with a next value */
     struct memo_entry *memo;
     int memo_used;
-    double flops;    /* of the ops that a gradient goes through, forward */
-    size_t op_start; /* where the present op's memory begins among the values */
-    /* on the way back */
-    int depth;            /* blocks that we are in */
-    size_t dead;          /* values from here to the end of the block are spare or dead */
-    struct spare spare;   /* in a block: what died of it */
+    double flops;                /* of the ops that a gradient goes through, forward */
+    size_t op_start, op_passing; /* where the present op's memory begins */
+    int depth;                   /* blocks that we are in, there and back */
+    /* on the way back, in a block: */
+    size_t dead, dead_passing; /* from here to the end of the block all is spare or dead */
+    struct spare spare;        /* what died of it */
     struct spare carried; /* between blocks: gradients of carries that have been passed on */
     struct mega_profile *profile; /* or NULL */
     const struct mega_op
@@ -87,6 +92,15 @@ mega_tensor *run_gradient(mega_run *r, mega_tensor *t);
 void run_walk_back(mega_run *r);
 void block_backward(mega_run *r, struct record *record);
 void run_record_block(mega_run *r, enum record_kind kind, struct block_record *b);
+/* Passing values. At the end of a block that has them: the carry's stay, the others' place is
+ * for the next block. On the way back, at the block's end record: all are made again. */
+void passing_leave(mega_run *r, struct block_record *b, struct mega_carry *c);
+void passing_make(mega_run *r, const struct record *end);
+
+/* the carry's places, so that all of them can be walked alike; the number of them */
+enum { CARRY_MOST = 16 };
+int carry_slots(struct mega_carry *c, mega_tensor **slot[CARRY_MOST]);
+
 /* forgets what was set by a run that failed */
 void run_drop_cells(mega_run *r);
 

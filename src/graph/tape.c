@@ -136,9 +136,11 @@ static void bury(mega_run *r, const struct record *rec)
         const mega_tensor *t = rec->call.out[i];
         if (t && t->grad && !t->grad->base) bury_gradient(r, t->grad);
     }
-    size_t start = rec->start;
-    spare_give(&r->spare, r->values.base + start, r->dead - start);
-    r->dead = start;
+    spare_give(&r->spare, r->values.base + rec->start, r->dead - rec->start);
+    r->dead = rec->start;
+    if (rec->passing >= r->dead_passing) return;
+    spare_give(&r->spare, r->passing.base + rec->passing, r->dead_passing - rec->passing);
+    r->dead_passing = rec->passing;
 }
 
 void run_walk_back(mega_run *r)

@@ -45,8 +45,9 @@ mega_status mega_model_config_read(
         mega_text_done(&others);
     }
     /* false and true, as it was a yes or no */
-    if (c->encoder.recompute > MEGA_RECOMPUTE_AUTO)
-        c->encoder.recompute -= MEGA_RECOMPUTE_AUTO + 1;
+    int *recompute = &c->encoder.recompute;
+    if (*recompute == MEGA_RECOMPUTE_FALSE) *recompute = MEGA_RECOMPUTE_NONE;
+    if (*recompute == MEGA_RECOMPUTE_TRUE) *recompute = MEGA_RECOMPUTE_BLOCK;
     return status;
 }
 

@@ -42,9 +42,11 @@ const struct mega_option mega_encoder_options[] = {
         "drop whole channels of a row instead of single elements (--feature-dropout)", 0 },
     { "recompute", MEGA_OPTION_CHOICE, FIELD(recompute), "none", 0, 0, MEGA_RECOMPUTE_CHOICES,
         NULL,
-        "block: keep only each block's input and compute it again in the backward pass: less "
-        "memory, a third more time; auto: as few blocks as train.memory asks for; false and "
-        "true are none and block",
+        "what the backward pass makes again rather than keep: cheap ops (norms, gates, "
+        "dropout), "
+        "or whole blocks: least memory, a third more time; auto: as little as train.memory "
+        "asks "
+        "for; false and true are none and block",
         0 },
     { 0 },
 };
@@ -205,19 +207,26 @@ void mega_encoder_build(mega_build *b, struct mega_encoder *e,
     for (int64_t i = 0; i < o->layers && !b->status; i++)
         build_layer(b, e, &e->layer[i], i, mixer_options, &place);
     if (o->prenorm) build_norm(b, &e->final_norm, "final_norm", o);
-    mega_encoder_recompute(e, o->recompute == MEGA_RECOMPUTE_BLOCK ? o->layers : 0);
+    mega_encoder_set_effort(e, o->recompute == MEGA_RECOMPUTE_BLOCK   ? 1 + o->layers
+                               : o->recompute == MEGA_RECOMPUTE_CHEAP ? 1
+                                                                      : 0);
 }
 
-void mega_encoder_recompute(struct mega_encoder *e, int64_t blocks)
+void mega_encoder_set_effort(struct mega_encoder *e, int64_t effort)
 {
-    for (int64_t i = 0; i < e->options.layers; i++) e->layer[i].recompute = i < blocks;
+    /* the first blocks: when their turn comes, those after them are done and their memory is
+     * free */
+    for (int64_t i = 0; i < e->options.layers; i++)
+        e->layer[i].again = i + 1 < effort ? MEGA_AGAIN_ALL
+                            : effort       ? MEGA_AGAIN_CHEAP
+                                           : MEGA_AGAIN_NOTHING;
 }
 
-int64_t mega_encoder_recomputed(const struct mega_encoder *e)
+int64_t mega_encoder_effort(const struct mega_encoder *e)
 {
-    int64_t n = 0;
-    while (n < e->options.layers && e->layer[n].recompute) n++;
-    return n;
+    int64_t blocks = 0, layers = e->options.layers;
+    while (blocks < layers && e->layer[blocks].again == MEGA_AGAIN_ALL) blocks++;
+    return blocks || (layers && e->layer[0].again) ? 1 + blocks : 0;
 }
 
 /* right-padded rows: the same places, T' of them */
@@ -301,7 +310,7 @@ mega_tensor *mega_encoder_run(
     mega_run_tap(r, "embedded", x);
     struct mega_carry carry = { .x = x };
     for (int64_t i = 0; i < o->layers; i++) {
-        struct mega_block block = { e->layer[i].path, 0, e->layer[i].recompute, layer_block,
+        struct mega_block block = { e->layer[i].path, 0, e->layer[i].again, layer_block,
             &e->layer[i] };
         mega_run_block(r, &block, &carry, *rows);
         mega_run_tap(r, e->layer[i].path, carry.x);

@@ -70,5 +70,6 @@ const struct mega_op mega_op_gated_residual = {
     .n_out = 1,
     .attr_size = sizeof(struct mega_attr_gated_residual),
     .shape = shape,
+    .cheap = true,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -63,6 +63,7 @@ struct mega_op {
     size_t attr_size;
     /* checks inputs; fills the shapes and types of out[] (rank -1: not made) */
     mega_status (*shape)(const struct mega_call *c, mega_tensor out[MEGA_OUT]);
+    bool cheap; /* inside a block its outputs are made again for the backward pass, not kept */
     uint32_t unread; /* bit i: the backward pass does not need the numbers of in[i] */
     /* of the forward pass; *bytes holds every operand once and is changed only where less is
      * read. FLOPs are those of products and filters, what utilisation is counted by. NULL: none

@@ -53,7 +53,8 @@ struct mega_tensor {
     mega_tensor *grad;        /* NULL until a gradient is due */
     struct mega_param *param; /* set if it is the value of a parameter */
     bool wants_grad;
-    bool filled; /* (of a gradient) something has arrived */
+    bool filled;  /* (of a gradient) something has arrived */
+    bool passing; /* its numbers end with their block; the backward pass makes them again */
 };
 
 /* Describes a dense tensor over `data`, which the caller keeps. */

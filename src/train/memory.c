@@ -1,5 +1,6 @@
 #include "train/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -126,13 +127,13 @@ static mega_status predict_fixed(struct prediction *p)
     struct mega_memory *m = p->m;
     struct mega_encoder *e = &p->model->classifier.encoder;
     size_t scratch = 0, bytes;
-    int64_t recomputed = mega_encoder_recomputed(e);
+    int64_t effort = mega_encoder_effort(e);
     m->weights = (size_t)p->model->store.count * 4 * sizeof(float);
     m->process = mega_memory_resident() - p->model->store.keep.used + not_yet;
-    mega_encoder_recompute(e, 0);
+    mega_encoder_set_effort(e, 0);
     MEGA_TRY(measure(p, TRAIN, TRAIN, &bytes, &scratch));
     MEGA_TRY(measure(p, VALID, VALID, &m->pass[VALID], NULL));
-    mega_encoder_recompute(e, recomputed);
+    mega_encoder_set_effort(e, effort);
     size_t waiting =
         MEGA_PREFETCH_SLOTS * sizeof(int32_t) * (size_t)(m->rows[TRAIN] * m->places[TRAIN]);
     m->scratch = scratch + waiting + (size_t)p->context->work.threads * each_thread;
@@ -144,7 +145,7 @@ static mega_status predict_passes(struct prediction *p)
 {
     struct mega_memory *m = p->m;
     size_t both;
-    m->recomputed = mega_encoder_recomputed(&p->model->classifier.encoder);
+    m->effort = mega_encoder_effort(&p->model->classifier.encoder);
     MEGA_TRY(measure(p, TRAIN, TRAIN, &m->pass[TRAIN], NULL));
     MEGA_TRY(measure(p, TRAIN, VALID, &both, NULL));
     m->total = m->process + m->weights + both + m->scratch;
@@ -196,23 +197,21 @@ static mega_status refuse(
         (long long)m->rows[TRAIN], (long long)m->places[TRAIN], m->total >> 20);
 }
 
-/* The first blocks are recomputed: when their turn comes, those after them are done and their
- * memory is free. More of them never need more. */
-static mega_status fewest(struct prediction *p, const struct mega_recipe *r)
+static mega_status least_effort(struct prediction *p, const struct mega_recipe *r)
 {
     struct mega_encoder *e = &p->model->classifier.encoder;
-    int64_t low = 0, high = e->options.layers;
+    int64_t low = 0, high = 1 + e->options.layers;
     size_t budget = budget_of(r, p->m);
     while (low < high) {
         int64_t middle = (low + high) / 2;
-        mega_encoder_recompute(e, middle);
+        mega_encoder_set_effort(e, middle);
         MEGA_TRY(predict_passes(p));
         if (p->m->total <= budget)
             high = middle;
         else
             low = middle + 1;
     }
-    mega_encoder_recompute(e, low);
+    mega_encoder_set_effort(e, low);
     MEGA_TRY(predict_passes(p));
     return p->m->total <= budget ? MEGA_OK : refuse(p->m, r, budget);
 }
@@ -223,7 +222,16 @@ mega_status mega_memory_choose(struct mega_memory *out, mega_context *c, mega_mo
     *out = (struct mega_memory){ 0 };
     struct prediction p = { .context = c, .model = m, .m = out };
     mega_status status = begin(&p, task, r);
-    if (!status) status = fewest(&p, r);
+    if (!status) status = least_effort(&p, r);
     end(&p);
     return status;
+}
+
+void mega_memory_print_effort(const struct mega_memory *m, int64_t layers, char out[80])
+{
+    if (m->effort < 2)
+        snprintf(out, 80, "%s recomputed", m->effort ? "cheap ops are" : "nothing is");
+    else
+        snprintf(out, 80, "%lld of %lld blocks are recomputed%s", (long long)m->effort - 1,
+            (long long)layers, m->effort > layers ? "" : ", and cheap ops in the others");
 }

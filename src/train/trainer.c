@@ -491,10 +491,9 @@ static void announce(struct trainer *t, const struct mega_memory *m)
         (long long)mega_classify_examples(t->task, MEGA_SPLIT_VALID)->n,
         (long long)t->model->store.numbers, t->q->context->work.threads,
         mega_isa_name(t->q->context->limits.isa));
-    if (m->total)
-        mega_sinks_line(&t->sinks, "recompute: %lld of %lld blocks, for %zu MiB in all",
-            (long long)m->recomputed, (long long)t->recipe.model.encoder.layers,
-            m->total >> 20);
+    char effort[80];
+    mega_memory_print_effort(m, t->recipe.model.encoder.layers, effort);
+    if (m->total) mega_sinks_line(&t->sinks, "%s, for %zu MiB in all", effort, m->total >> 20);
 }
 
 static mega_status train(struct trainer *t)

@@ -74,7 +74,8 @@ static void nested(
 {
     mega_tensor *in = c->x;
     mega_run_block(r,
-        &(struct mega_block){ .path = "inner", .recompute = true, .fn = halves, .self = self },
+        &(struct mega_block){
+            .path = "inner", .again = MEGA_AGAIN_ALL, .fn = halves, .self = self },
         c, rows);
     c->x = add(r, c->x, c->aux);
     c->aux = in;
@@ -86,7 +87,7 @@ struct result {
 
 /* the block `times` times; gradients of 3 sum(x) + sum(aux^2-like gate) */
 static void run_block(
-    struct setup *s, mega_block_fn *fn, bool recompute, int times, struct result *out)
+    struct setup *s, mega_block_fn *fn, enum mega_again again, int times, struct result *out)
 {
     mega_run *r = s->run;
     memset(out, 0, sizeof *out);
@@ -99,7 +100,7 @@ static void run_block(
     for (int i = 0; i < times; i++)
         mega_run_block(r,
             &(struct mega_block){
-                .path = "block", .repeat = i, .recompute = recompute, .fn = fn, .self = s },
+                .path = "block", .repeat = i, .again = again, .fn = fn, .self = s },
             &c, &rows);
     mega_tensor *y = gate(r, c.x, c.aux, MEGA_ACT_SIGMOID);
     assert_int_equal(mega_run_read(r, c.x, out->y[0]), MEGA_OK);
@@ -113,18 +114,37 @@ static void run_block(
 
 static void compare(struct setup *s, mega_block_fn *fn, int times)
 {
-    static struct result keep, again;
-    run_block(s, fn, false, times, &keep);
-    run_block(s, fn, true, times, &again);
-    assert_memory_equal(keep.y, again.y, sizeof keep.y);
-    assert_memory_equal(keep.dx, again.dx, sizeof keep.dx);
-    assert_memory_equal(keep.dw, again.dw, sizeof keep.dw);
+    static struct result keep, made;
+    run_block(s, fn, MEGA_AGAIN_NOTHING, times, &keep);
+    for (int again = MEGA_AGAIN_ALL; again <= MEGA_AGAIN_CHEAP; again++) {
+        run_block(s, fn, (enum mega_again)again, times, &made);
+        assert_memory_equal(keep.y, made.y, sizeof keep.y);
+        assert_memory_equal(keep.dx, made.dx, sizeof keep.dx);
+        assert_memory_equal(keep.dw, made.dw, sizeof keep.dw);
+    }
     for (int i = 0; i < ROWS * WIDTH; i++) assert_true(keep.dx[i] != 0);
+}
+
+/* a view inside the block of a tensor that leaves with the carry, and other uses of it */
+static void used_within(
+    mega_run *r, const void *self, struct mega_carry *c, const struct mega_rows *rows)
+{
+    const struct setup *s = self;
+    (void)rows;
+    mega_tensor *x = c->aux ? add(r, c->x, c->aux) : c->x;
+    mega_tensor *both = linear(r, x, s->weight, NULL, MEGA_ACT_LINEAR);
+    mega_tensor *acted = activation(r, both, MEGA_ACT_SILU);
+    mega_tensor *left = columns(r, acted, 0, WIDTH), *right = columns(r, acted, WIDTH, WIDTH);
+    mega_tensor *more = linear(r, right, s->weight, NULL, MEGA_ACT_SILU);
+    c->aux = gate(r, left, columns(r, more, 0, WIDTH), MEGA_ACT_SIGMOID);
+    c->x = left;
 }
 
 static void recomputation_changes_no_bit_of_views(void **state)
 {
     compare(*state, halves, 1);
+    compare(*state, used_within, 1);
+    compare(*state, used_within, 3);
 }
 
 static void recomputation_changes_no_bit_of_nested_blocks(void **state)
@@ -138,8 +158,8 @@ static void a_block_twice_adds_its_gradients_and_draws_anew(void **state)
     struct setup *s = *state;
     static struct result once, twice;
     compare(s, halves, 2);
-    run_block(s, halves, false, 1, &once);
-    run_block(s, halves, false, 2, &twice);
+    run_block(s, halves, MEGA_AGAIN_NOTHING, 1, &once);
+    run_block(s, halves, MEGA_AGAIN_NOTHING, 2, &twice);
     assert_memory_not_equal(once.y, twice.y, sizeof once.y);
     assert_memory_not_equal(once.dw, twice.dw, sizeof once.dw);
 }
@@ -201,7 +221,7 @@ static void long_chain(
     for (int i = 0; i < 20; i++) c->x = activation(r, c->x, MEGA_ACT_SILU);
 }
 
-static size_t peak_of(struct setup *s, unsigned mode, bool recompute, int blocks)
+static size_t peak_of(struct setup *s, unsigned mode, enum mega_again again, int blocks)
 {
     mega_run *r;
     assert_int_equal(mega_run_new(&r, s->context), MEGA_OK);
@@ -209,8 +229,7 @@ static size_t peak_of(struct setup *s, unsigned mode, bool recompute, int blocks
     struct mega_carry c = { .x = numbers(r, 100, 100) };
     for (int i = 0; i < blocks; i++)
         mega_run_block(r,
-            &(struct mega_block){
-                .path = "b", .repeat = i, .recompute = recompute, .fn = long_chain },
+            &(struct mega_block){ .path = "b", .repeat = i, .again = again, .fn = long_chain },
             &c, NULL);
     if (mode & MEGA_RUN_GRAD) mega_run_seed(r, c.x, 1);
     mega_run_backward(r);
@@ -223,16 +242,20 @@ static size_t peak_of(struct setup *s, unsigned mode, bool recompute, int blocks
 static void blocks_drop_all_but_their_carry(void **state)
 {
     enum { EACH = 100 * 100 * 4 };
-    size_t one = peak_of(*state, 0, false, 1), ten = peak_of(*state, 0, false, 10);
+    size_t one = peak_of(*state, 0, MEGA_AGAIN_NOTHING, 1),
+           ten = peak_of(*state, 0, MEGA_AGAIN_NOTHING, 10);
     /* without a tape: a block's values at a time, and one carry each */
     assert_true(one >= 21 * EACH && one < 22 * EACH);
     assert_true(ten >= 30 * EACH && ten < 31 * EACH);
     /* with a tape: all values; of gradients those of two carries and two inside a block */
-    size_t all = peak_of(*state, MEGA_RUN_GRAD, false, 10),
-           again = peak_of(*state, MEGA_RUN_GRAD, true, 10);
+    size_t all = peak_of(*state, MEGA_RUN_GRAD, MEGA_AGAIN_NOTHING, 10),
+           again = peak_of(*state, MEGA_RUN_GRAD, MEGA_AGAIN_ALL, 10),
+           cheap = peak_of(*state, MEGA_RUN_GRAD, MEGA_AGAIN_CHEAP, 10);
     assert_true(all >= (201 + 2) * EACH && all < (201 + 2 + 4) * EACH);
     /* recomputing: a carry each, one block's values and such gradients */
     assert_true(again < (11 + 21 + 2 + 4) * EACH);
+    /* cheap ops, which these are, one block's at a time */
+    assert_true(cheap < (11 + 20 + 2 + 4) * EACH);
 }
 
 int main(void)

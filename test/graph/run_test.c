@@ -233,8 +233,7 @@ static void side_outputs_come_once_with_their_block(void **state)
         assert_false(mega_run_wants(r, "eights"));
         struct mega_carry c = { .x = numbers(r, 2, 3, 0) };
         mega_run_block(r,
-            &(struct mega_block){
-                .path = "layers.0", .recompute = recompute, .fn = tapping_block },
+            &(struct mega_block){ .path = "layers.0", .again = recompute, .fn = tapping_block },
             &c, NULL);
         mega_run_seed(r, c.x, 1);
         mega_run_backward(r);

@@ -238,15 +238,15 @@ static void steps_go_down(void **state)
     assert_true(isfinite(o.loss[19]) && o.loss[19] < o.loss[0] / 2);
 }
 
-/* the same with the first blocks recomputing, as auto chooses them */
+/* the same with cheap ops or the first blocks made again, as auto chooses */
 static struct outcome train_again(
-    const struct size *size, int64_t steps, const char *more, const char *rooms, int64_t blocks)
+    const struct size *size, int64_t steps, const char *more, const char *rooms, int64_t effort)
 {
     static struct training t;
     struct outcome out = { 0 };
     start(&t, size, more, 2, rooms);
-    mega_encoder_recompute(&t.model->classifier.encoder, blocks);
-    assert_int_equal(mega_encoder_recomputed(&t.model->classifier.encoder), blocks);
+    mega_encoder_set_effort(&t.model->classifier.encoder, effort);
+    assert_int_equal(mega_encoder_effort(&t.model->classifier.encoder), effort);
     for (int64_t i = 0; i < steps; i++) step(&t, i, &out.loss[i]);
     out.hash = mega_store_hash(&t.model->store);
     done(&t);
@@ -268,8 +268,8 @@ static void recomputation_changes_no_bit(void **state)
         for (int k = 0; k < 3; k++) {
             struct outcome kept = train(sizes[k], 4, models[i], 2, rooms[k]);
             assert_same(kept, train(sizes[k], 4, every, 2, rooms[k]));
-            for (int64_t blocks = 1; blocks < 3; blocks++)
-                assert_same(kept, train_again(sizes[k], 4, models[i], rooms[k], blocks));
+            for (int64_t effort = 1; effort < 4; effort++)
+                assert_same(kept, train_again(sizes[k], 4, models[i], rooms[k], effort));
         }
     }
 }
@@ -339,8 +339,10 @@ static void recomputation_and_evaluation_need_less_memory(void **state)
     (void)state;
     size_t keep = peak_of("layers: 8", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
            again = peak_of("layers: 8, recompute: block", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
+           cheap = peak_of("layers: 8, recompute: cheap", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
            evaluate = peak_of("layers: 8", 0), shallow = peak_of("layers: 2", 0);
     assert_true(again < keep / 2);
+    assert_true(cheap < keep * 9 / 10);
     assert_true(evaluate < keep / 4);
     /* six more layers cost their carries */
     assert_true(evaluate - shallow < 8 * 6 * 192 * 72 * sizeof(float));
@@ -350,8 +352,8 @@ static void a_dry_step_knows_the_memory_of_a_real_one(void **state)
 {
     (void)state;
     static const char *const models[] = { "norm: layernorm",
-        "norm: batchnorm, recompute: block" };
-    for (int i = 0; i < 2; i++) {
+        "norm: batchnorm, recompute: block", "norm: layernorm, recompute: cheap" };
+    for (int i = 0; i < 3; i++) {
         size_t real = peak_of(models[i], MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
                dry = peak_of(models[i], MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_DRY);
         assert_true(dry == real);
