@@ -32,3 +32,15 @@ printf '\xef\xbb\xbf' >crlf.yaml && sed 's/$/\r/' r.yaml >>crlf.yaml
 cmp a/recipe.full.yaml b/recipe.full.yaml
 [[ $(model_of a 12) == "$(model_of b 12)" ]] || fail "the full recipe trains another model"
 refused 1 "is not empty" "$mega" train r.yaml --run a
+
+# a Transformer: its own keys, a full recipe that resolves to itself
+sed 's/^model: .*/model: { mixer: attention, layers: 2, width: 12, heads: 4, kv_heads: 2, ffn: 14, longest: 64, positions: learned, attention_dropout: 0.1 }/' \
+    r.yaml >t.yaml
+"$mega" train t.yaml --run c -q
+"$mega" train c/recipe.full.yaml --run d -q
+cmp c/recipe.full.yaml d/recipe.full.yaml
+[[ $(model_of c 12) == "$(model_of d 12)" ]] || fail "the full recipe trains another Transformer"
+refused 1 "unknown key model.heads" "$mega" train --dry-run t.yaml --set model.mixer=mega
+refused 1 "heads is 4 and kv_heads is 3" "$mega" train --dry-run t.yaml --set model.kv_heads=3
+refused 1 "width is 12 and heads is 5" "$mega" train --dry-run t.yaml --set model.heads=5
+refused 1 "feed-forward of mixer mega has no gate" "$mega" train --dry-run r.yaml --set model.gated=true
