@@ -4,7 +4,7 @@
  * be read so where it lies; one that many products share, that is stored turned, or whose
  * columns crowd the cache (matrix.h) is packed first. Everything runs on the calling thread,
  * and a result does not depend on how its rows are cut into calls. Why not a library:
- * docs/adr/0007-products.md. */
+ * docs/adr/0008-products.md. */
 #ifndef MEGA_KERNEL_CPU_PRODUCT_H
 #define MEGA_KERNEL_CPU_PRODUCT_H
 
