@@ -9,9 +9,6 @@ endmacro()
 find_package(OpenMP QUIET COMPONENTS C)
 mega_need("OpenMP" OpenMP_C_FOUND "gcc (or libomp-dev for clang)")
 
-find_package(dnnl QUIET CONFIG)
-mega_need("oneDNN (libdnnl, 2.x or 3.x)" dnnl_FOUND libdnnl-dev)
-
 find_package(PkgConfig QUIET)
 mega_need("pkg-config" PKG_CONFIG_FOUND pkg-config)
 
@@ -26,4 +23,4 @@ mega_need("zlib" ZLIB_FOUND zlib1g-dev)
 
 find_package(Threads REQUIRED)
 
-set(MEGA_LIBRARIES OpenMP::OpenMP_C DNNL::dnnl PkgConfig::JANSSON PkgConfig::YAML ZLIB::ZLIB Threads::Threads m)
+set(MEGA_LIBRARIES OpenMP::OpenMP_C PkgConfig::JANSSON PkgConfig::YAML ZLIB::ZLIB Threads::Threads m)

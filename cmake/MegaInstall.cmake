@@ -12,7 +12,7 @@ install(FILES LICENSE TYPE DOC)
 
 # only a static library is installed, so whoever links it links what it stands on
 set(MEGA_PC_MODULES)
-set(MEGA_PC_LIBS -ldnnl)
+set(MEGA_PC_LIBS)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     list(APPEND MEGA_PC_LIBS -lgomp)
 else()

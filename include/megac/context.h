@@ -21,7 +21,7 @@ struct mega_context_options {
     int threads;       /* 0: MEGA_THREADS, else as OpenMP chooses */
     const char *isa;   /* the best instruction set to use: "base", "avx2", "avx512"; NULL:
                           MEGA_ISA, else what the machine has */
-    const char *rooms; /* rooms of kernels to use, "onednn,cpu"; "none": references only; NULL:
+    const char *rooms; /* rooms of kernels to use, "cpu"; "none": references only; NULL:
                           MEGA_ROOMS, else all */
     bool log_dispatch; /* say once for each new op and shape which kernel was chosen and why
                           others refused */

@@ -5,15 +5,33 @@
 
 #include "base/fail.h"
 
-enum { COMMIT_STEP = 1 << 20 };
+enum { COMMIT_STEP = 1 << 20, LEAST_RESERVE = 64 << 20, SHARES = 8 };
+
+/* PROT_NONE: nothing is charged until it is committed; NULL if there is not so much */
+static void *address_space(size_t bytes)
+{
+    void *base =
+        mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return base == MAP_FAILED ? NULL : base;
+}
+
+/* Where address space is limited (ulimit -v, valgrind): a part of what there is, as others need
+ * some too. Sets *reserve. */
+static void *limited_space(size_t *reserve)
+{
+    void *most = NULL;
+    while (!most && *reserve > LEAST_RESERVE) most = address_space(*reserve /= 2);
+    if (!most) return NULL;
+    munmap(most, *reserve);
+    return address_space(*reserve /= SHARES);
+}
 
 mega_status mega_arena_init(struct mega_arena *a, size_t reserve)
 {
     *a = (struct mega_arena){ 0 };
-    /* PROT_NONE: address space only, nothing is charged until it is committed */
-    void *base =
-        mmap(NULL, reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED)
+    void *base = address_space(reserve);
+    if (!base) base = limited_space(&reserve);
+    if (!base)
         return mega_fail(
             MEGA_NO_MEMORY, "cannot reserve %zu MiB of address space", reserve >> 20);
     a->base = base;

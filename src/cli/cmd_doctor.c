@@ -1,5 +1,4 @@
 /* mega doctor: what this machine has, what will be used, how fast it is. */
-#include <dnnl.h>
 #include <omp.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -39,12 +38,10 @@ struct machine {
     double memory_gib;
     const char *isa_here, *isa, *rooms;
     int threads, threads_openmp;
-    char onednn[32];
 };
 
 static struct machine look(const mega_context *c)
 {
-    const dnnl_version_t *v = dnnl_version();
     struct machine m = {
         .cores = sysconf(_SC_NPROCESSORS_ONLN),
         .l1 = sysconf(_SC_LEVEL1_DCACHE_SIZE) >> 10,
@@ -54,14 +51,13 @@ static struct machine look(const mega_context *c)
             (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / (1 << 30),
         .isa_here = mega_isa_name(mega_isa_here()),
         .isa = mega_isa_name(c->limits.isa),
-        .rooms = !c->limits.rooms   ? "onednn,cpu"
+        .rooms = !c->limits.rooms   ? "cpu"
                  : *c->limits.rooms ? c->limits.rooms
                                     : "none",
         .threads = c->work.threads,
         .threads_openmp = omp_get_max_threads(),
     };
     mega_machine_cpu(m.cpu);
-    snprintf(m.onednn, sizeof m.onednn, "%d.%d.%d", v->major, v->minor, v->patch);
     return m;
 }
 
@@ -73,7 +69,6 @@ static void print_machine(const struct machine *m)
     printf("threads           %d (OpenMP would take %d)\n", m->threads, m->threads_openmp);
     printf("memory            %.1f GiB\n", m->memory_gib);
     printf("caches            L1 %ld KiB, L2 %ld KiB, L3 %ld KiB\n", m->l1, m->l2, m->l3);
-    printf("oneDNN            %s\n", m->onednn);
     printf("rooms             %s, then references\n", m->rooms);
     printf("GPU               none is used: there is no such room yet\n");
     if (mega_isa_here() == MEGA_ISA_BASE)
@@ -81,8 +76,8 @@ static void print_machine(const struct machine *m)
             "missing           AVX2 with FMA: the kernels of the base set are much slower\n");
     if (strcmp(m->isa, m->isa_here) != 0)
         printf("held back         to %s by --isa or MEGA_ISA\n", m->isa);
-    if (!strstr(m->rooms, "onednn"))
-        printf("held back         without oneDNN's products by --rooms or MEGA_ROOMS\n");
+    if (!strstr(m->rooms, "cpu"))
+        printf("held back         to plain references by --rooms or MEGA_ROOMS\n");
     if (m->threads < m->cores)
         printf("held back         to %d of %ld cores by --threads, MEGA_THREADS or "
                "OMP_NUM_THREADS\n",
@@ -100,7 +95,7 @@ static void print_peaks(const struct mega_peak *p)
 
 struct verdict {
     int kernels, failed;
-    struct mega_text names; /* of the failed ones, for JSON: "linear onednn/onednn", ... */
+    struct mega_text names; /* of the failed ones, for JSON: "linear cpu/avx2", ... */
 };
 
 /* every kernel that may be used here; as text, a line for each */
@@ -138,9 +133,9 @@ static void print_json(
     mega_json_add_text(&cpu, m->cpu, strlen(m->cpu));
     printf("{\"version\": \"%s\", \"processor\": %s, \"cores\": %ld, \"isa_here\": \"%s\", "
            "\"isa\": \"%s\", \"threads\": %d, \"memory_gib\": %.1f, \"cache_kib\": [%ld, %ld, "
-           "%ld], \"onednn\": \"%s\", \"rooms\": \"%s\"",
+           "%ld], \"rooms\": \"%s\"",
         MEGA_VERSION, cpu.failed ? "\"\"" : cpu.data, m->cores, m->isa_here, m->isa, m->threads,
-        m->memory_gib, m->l1, m->l2, m->l3, m->onednn, m->rooms);
+        m->memory_gib, m->l1, m->l2, m->l3, m->rooms);
     mega_text_done(&cpu);
     if (p->threads)
         printf(", \"fma_gflops_1\": %.1f, \"fma_gflops_all\": %.1f, \"copy_gbs_1\": %.2f, "

@@ -130,7 +130,7 @@ static void man_program(FILE *to)
     roff(to, exit_statuses);
     fputs("\n.SH ENVIRONMENT\n.TP\n.B MEGA_THREADS\nthreads to use\n.TP\n.B MEGA_ISA\nbest "
           "instruction set to use: base, avx2, "
-          "avx512\n.TP\n.B MEGA_ROOMS\nrooms of kernels to use (onednn,cpu; none: plain "
+          "avx512\n.TP\n.B MEGA_ROOMS\nrooms of kernels to use (cpu; none: plain "
           "references)\n.TP\n.B MEGA_TILE\nrows of the kernels' blocks, for tests\n.TP\n.B "
           "MEGA_LOG\n"
           "dispatch: say which kernel was chosen and why others refused\n",

@@ -18,7 +18,7 @@ struct mega_open {
             "SET", "best instruction set to use: base, avx2, avx512", 0 },                     \
     {                                                                                          \
         "rooms", MEGA_OPTION_TEXT, (at) + offsetof(struct mega_open, rooms), "", 0, 0, NULL,   \
-            "LIST", "rooms of kernels to use: onednn,cpu; none: plain references", 0           \
+            "LIST", "rooms of kernels to use: cpu; none: plain references", 0                  \
     }
 
 /* A context as these options say; its log lines go to standard error. */

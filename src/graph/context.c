@@ -30,7 +30,7 @@ static mega_status choose_isa(mega_context *c, const char *name)
 
 static bool is_room(const char *name, size_t n)
 {
-    static const char *const rooms[] = { "onednn", "cpu" };
+    static const char *const rooms[] = { "cpu" };
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
         if (strlen(rooms[i]) == n && !memcmp(rooms[i], name, n)) return true;
     return false;
@@ -50,7 +50,7 @@ static mega_status choose_rooms(mega_context *c, const char *rooms)
     }
     if (!known)
         return mega_fail(MEGA_BAD_ARGUMENT,
-            "rooms '%s': expected onednn, cpu, both with a comma between, or none", rooms);
+            "rooms '%s': expected cpu, or none for the plain references", rooms);
     strcpy(c->rooms, rooms);
     return MEGA_OK;
 }

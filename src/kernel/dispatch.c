@@ -4,10 +4,6 @@
 
 /* ---- the tables ---- */
 
-#define X(op, kernel) extern const struct mega_kernel mega_onednn_##kernel;
-#include "kernel/onednn/kernels.def"
-#undef X
-
 #if defined(__x86_64__)
 #define MEGA_EACH_ISA(declare, op, kernel)                                                     \
     declare(op, kernel, avx512, MEGA_ISA_AVX512) declare(op, kernel, avx2, MEGA_ISA_AVX2)      \
@@ -32,9 +28,6 @@ const struct mega_kernel_entry mega_kernels[] = {
 #include "kernel/cpu/kernels.def"
 #undef X
 #undef ENTRY
-#define X(op, kernel) { "onednn", &mega_op_##op, &mega_onednn_##kernel, MEGA_ISA_BASE },
-#include "kernel/onednn/kernels.def"
-#undef X
     { NULL, NULL, NULL, MEGA_ISA_BASE },
 };
 
@@ -49,6 +42,13 @@ enum mega_isa mega_isa_here(void)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return MEGA_ISA_AVX2;
 #endif
     return MEGA_ISA_BASE;
+}
+
+const struct mega_kernel_entry *mega_kernel_first(const struct mega_op *op)
+{
+    for (const struct mega_kernel_entry *e = mega_kernels; e->op; e++)
+        if (e->op == op && e->isa <= mega_isa_here()) return e;
+    return NULL;
 }
 
 const char *mega_isa_name(enum mega_isa isa)

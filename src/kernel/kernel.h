@@ -1,6 +1,6 @@
 /* The kernel tables: who can compute what, in order of preference.
  *
- * A machine's room (cpu/, onednn/) offers kernels for the ops it is good at and nothing else;
+ * A machine's room (cpu/) offers kernels for the ops it is good at and nothing else;
  * each refusal falls through to the next entry, at last to the op's own reference. Adding a
  * kernel: one file, one line in that room's kernels.def. */
 #ifndef MEGA_KERNEL_KERNEL_H
@@ -13,7 +13,7 @@
 enum mega_isa { MEGA_ISA_BASE, MEGA_ISA_AVX2, MEGA_ISA_AVX512 };
 
 struct mega_kernel_entry {
-    const char *room; /* "onednn", "cpu" */
+    const char *room; /* "cpu" */
     const struct mega_op *op;
     const struct mega_kernel *kernel;
     enum mega_isa isa; /* the least that it needs */
@@ -22,6 +22,9 @@ struct mega_kernel_entry {
 /* All entries in order of preference, ended by an entry whose op is NULL. */
 extern const struct mega_kernel_entry mega_kernels[];
 
+/* The first entry for `op` that this machine can run; NULL: none. */
+const struct mega_kernel_entry *mega_kernel_first(const struct mega_op *op);
+
 /* The best instruction set of this machine (by feature bits, never by the model's name). */
 enum mega_isa mega_isa_here(void);
 const char *mega_isa_name(enum mega_isa isa); /* "base", "avx2", "avx512" */
@@ -29,7 +32,7 @@ const char *mega_isa_name(enum mega_isa isa); /* "base", "avx2", "avx512" */
 /* What a context may use. */
 struct mega_kernel_limits {
     enum mega_isa isa;
-    const char *rooms; /* "onednn,cpu"; NULL: all; "": references only */
+    const char *rooms; /* "cpu"; NULL: all; "": references only */
 };
 
 /* The first kernel that accepts `c` (under MEGA_RUN_GRAD one with a backward pass), else the

@@ -42,7 +42,7 @@ struct mega_grads {
 };
 
 struct mega_kernel {
-    const char *name; /* "reference", "avx2", "onednn" */
+    const char *name;                                             /* "reference", "avx2" */
     bool (*accepts)(const struct mega_call *c, const char **why); /* NULL: everything */
     void (*keep)(const struct mega_call *c,
         mega_tensor

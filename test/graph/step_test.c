@@ -10,8 +10,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <dnnl.h>
-
 #include "cmocka_all.h"
 
 #include "base/rng.h"
@@ -34,28 +32,9 @@
 
 static atomic_bool counting;
 static atomic_long allocations;
-static _Thread_local bool in_sgemm;
-
-typedef dnnl_status_t sgemm(char turn_a, char turn_b, dnnl_dim_t m, dnnl_dim_t n, dnnl_dim_t k,
-    float alpha, const float *a, dnnl_dim_t lda, const float *b, dnnl_dim_t ldb, float beta,
-    float *c, dnnl_dim_t ldc);
-sgemm __real_dnnl_sgemm, __wrap_dnnl_sgemm;
-
-/* the linker puts this in place of oneDNN's (--wrap in test/CMakeLists.txt) */
-dnnl_status_t __wrap_dnnl_sgemm(char turn_a, char turn_b, dnnl_dim_t m, dnnl_dim_t n,
-    dnnl_dim_t k, float alpha, const float *a, dnnl_dim_t lda, const float *b, dnnl_dim_t ldb,
-    float beta, float *c, dnnl_dim_t ldc)
-{
-    in_sgemm = true;
-    dnnl_status_t status =
-        __real_dnnl_sgemm(turn_a, turn_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    in_sgemm = false;
-    return status;
-}
 
 #if COUNTED
-/* Every allocation of the process comes through here, those of OpenMP included; only the
- * buffers that oneDNN packs operands into, and frees before it returns, are its own affair. */
+/* Every allocation of the process comes through here, those of OpenMP included. */
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);
@@ -63,7 +42,7 @@ void *__libc_memalign(size_t align, size_t n);
 
 static void count_one(void)
 {
-    if (atomic_load(&counting) && !in_sgemm) atomic_fetch_add(&allocations, 1);
+    if (atomic_load(&counting)) atomic_fetch_add(&allocations, 1);
 }
 
 void *malloc(size_t n)
