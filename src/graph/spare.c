@@ -44,9 +44,8 @@ void *spare_take(struct spare *s, size_t size)
             best = i;
     if (best < 0 || !size) return NULL;
     struct spare_place *p = &s->place[best];
-    void *taken = p->at;
-    p->at += size;
     p->size -= size;
+    void *taken = p->at + p->size;
     if (!p->size) drop(s, best);
     return taken;
 }

@@ -1,7 +1,8 @@
 /* Spare memory: what died on the way back and may be handed out again.
  *
- * Places that touch grow together; a request gets the front of the smallest place that holds
- * it. What does not fit in the table is forgotten. */
+ * Places that touch grow together; a request gets the end of the smallest place that holds it,
+ * since what dies next lies before it: so the rest of the place goes on growing. What does not
+ * fit in the table is forgotten. */
 #ifndef MEGA_GRAPH_SPARE_H
 #define MEGA_GRAPH_SPARE_H
 

@@ -1,4 +1,4 @@
-/* Spare memory: places grow together, the smallest that fits is taken from its front. */
+/* Spare memory: places grow together, the smallest that fits is taken from its end. */
 #include "graph/spare.h"
 
 #include "cmocka_all.h"
@@ -18,15 +18,15 @@ static void neighbours_grow_together_in_any_order(void **state)
     assert_int_equal(s.n, 0);
 }
 
-static void the_smallest_place_that_fits_is_taken_from_its_front(void **state)
+static void the_smallest_place_that_fits_is_taken_from_its_end(void **state)
 {
     (void)state;
     struct spare s = { .n = 0 };
     spare_give(&s, memory, 512);
     spare_give(&s, memory + 640, 128);
     assert_ptr_equal(spare_take(&s, 100), memory + 640); /* 100 bytes are two lines of 64 */
-    assert_ptr_equal(spare_take(&s, 65), memory);
-    assert_ptr_equal(spare_take(&s, 384), memory + 128);
+    assert_ptr_equal(spare_take(&s, 65), memory + 384);
+    assert_ptr_equal(spare_take(&s, 384), memory);
     assert_null(spare_take(&s, 1));
 }
 
@@ -45,7 +45,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neighbours_grow_together_in_any_order),
-        cmocka_unit_test(the_smallest_place_that_fits_is_taken_from_its_front),
+        cmocka_unit_test(the_smallest_place_that_fits_is_taken_from_its_end),
         cmocka_unit_test(what_is_cut_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -268,7 +268,7 @@ static void recomputation_changes_no_bit(void **state)
         for (int k = 0; k < 3; k++) {
             struct outcome kept = train(sizes[k], 4, models[i], 2, rooms[k]);
             assert_same(kept, train(sizes[k], 4, every, 2, rooms[k]));
-            for (int64_t effort = 1; effort < 4; effort++)
+            for (int64_t effort = 1; effort < 4; effort += 2)
                 assert_same(kept, train_again(sizes[k], 4, models[i], rooms[k], effort));
         }
     }
