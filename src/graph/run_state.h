@@ -36,6 +36,7 @@ enum { MEMO_SIZE = 8192 }; /* entries; forgotten at a begin when three quarters 
 
 struct mega_run {
     mega_context *context;
+    mega_dtype dtype; /* where the args do not say */
     struct mega_run_args args;
     struct mega_arena values, gradients;
     mega_status status;

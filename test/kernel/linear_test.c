@@ -13,7 +13,7 @@ extern const struct mega_kernel mega_onednn_linear;
 static void holds(int64_t rows, int64_t K, int64_t N, enum mega_act act)
 {
     static const struct mega_kernel_entry entry = { "onednn", &mega_op_linear,
-        &mega_onednn_linear, MEGA_ISA_BASE };
+        &mega_onednn_linear, MEGA_ISA_BASE, false };
     struct mega_check check;
     assert_int_equal(mega_check_init(&check), MEGA_OK);
     struct mega_example e = { .call = { .op = &mega_op_linear },

@@ -25,7 +25,7 @@ static bool accepts(const struct mega_call *c, const char **why)
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 {
-    saved[0] = mega_shaped(MEGA_F32, 2, mega_height(c->in[X]), c->in[UP]->dim[0], 0, 0);
+    saved[0] = mega_shaped(c->out[0]->dtype, 2, mega_height(c->in[X]), c->in[UP]->dim[0], 0, 0);
 }
 
 struct sizes {

@@ -41,7 +41,8 @@ static bool accepts(const struct mega_call *c, const char **why)
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 {
     if (act_of(c) != MEGA_ACT_LINEAR && act_of(c) != MEGA_ACT_RELU)
-        saved[0] = mega_shaped(MEGA_F32, 2, mega_height(c->in[X]), mega_width(c->out[0]), 0, 0);
+        saved[0] = mega_shaped(
+            c->out[0]->dtype, 2, mega_height(c->in[X]), mega_width(c->out[0]), 0, 0);
 }
 
 /* scalar operations, as mega_lanes counts them: vectors do eight at a time */
