@@ -45,19 +45,19 @@ static void describe_gradient(struct mega_wide *w, const struct mega_grads *g, i
     if (narrow && shared) w->g.add |= 1u << i;
 }
 
-void mega_wide_describe(
-    struct mega_wide *w, const struct mega_call *c, const struct mega_grads *g)
+void mega_wide_describe(struct mega_wide *w, const struct mega_call *c,
+    const struct mega_grads *g, const struct mega_kernel *k)
 {
+    unsigned out_use = !g ? WRITTEN : k->reads_out ? READ : 0;
     w->c = *c;
     w->c.dtype = MEGA_F32;
+    w->c.kernel = k;
     w->n = 0;
-    w->from = 0;
-    w->to = -1;
     for (int i = 0; i < MEGA_IN; i++) {
         bool unread = g && (c->op->unread >> i & 1);
         w->c.in[i] = widened(w, c->in[i], unread ? 0 : READ);
     }
-    for (int i = 0; i < MEGA_OUT; i++) w->c.out[i] = widened(w, c->out[i], g ? READ : WRITTEN);
+    for (int i = 0; i < MEGA_OUT; i++) w->c.out[i] = widened(w, c->out[i], out_use);
     for (int i = 0; i < MEGA_SAVED; i++)
         w->c.saved[i] = widened(w, c->saved[i], g ? READ : WRITTEN);
     if (!g) return;
@@ -141,9 +141,10 @@ static void convert_all(const struct mega_wide *w, bool after)
     mega_lanes(w->c.work, v.first[w->n], numbers / 4, convert_lane, &v);
 }
 
-void mega_wide_open(struct mega_wide *w, const struct mega_call *c, const struct mega_grads *g)
+void mega_wide_open(struct mega_wide *w, const struct mega_call *c, const struct mega_grads *g,
+    const struct mega_kernel *k)
 {
-    mega_wide_describe(w, c, g);
+    mega_wide_describe(w, c, g, k);
     for (int i = 0; i < w->n; i++)
         w->pair[i].wide.data = mega_scratch(c->work, mega_size(&w->pair[i].wide));
     convert_all(w, false);
@@ -152,4 +153,43 @@ void mega_wide_open(struct mega_wide *w, const struct mega_call *c, const struct
 void mega_wide_close(struct mega_wide *w)
 {
     convert_all(w, true);
+}
+
+/* ---- some rows ---- */
+
+bool mega_wide_by_rows(const struct mega_call *c, int64_t rows)
+{
+    const mega_tensor *const *all[] = { (const mega_tensor *const *)c->in,
+        (const mega_tensor *const *)c->out };
+    static const int n[] = { MEGA_IN, MEGA_OUT };
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < n[k]; i++) {
+            const mega_tensor *t = all[k][i];
+            if (t && t->dtype == MEGA_BF16 && mega_height(t) != rows) return false;
+        }
+    return true;
+}
+
+void mega_wide_open_rows(struct mega_wide *w, const struct mega_call *c,
+    const struct mega_grads *g, int64_t from, int64_t to, struct mega_arena *scratch)
+{
+    const struct mega_cpu_rows *f = mega_cpu_rows(mega_isa_here());
+    mega_wide_describe(w, c, g, c->kernel);
+    w->from = from;
+    w->to = to;
+    for (int i = 0; i < w->n; i++) {
+        struct mega_wide_pair *p = &w->pair[i];
+        size_t row = (size_t)mega_width(&p->wide) * sizeof(float);
+        char *room = mega_arena_get(scratch, (size_t)(to - from) * row);
+        /* as if the rows before were there, too */
+        p->wide.data = (void *)((uintptr_t)room - (size_t)from * row);
+        if (has_work(p, false)) convert_rows(f, p, false, from, to);
+    }
+}
+
+void mega_wide_close_rows(struct mega_wide *w)
+{
+    const struct mega_cpu_rows *f = mega_cpu_rows(mega_isa_here());
+    for (int i = 0; i < w->n; i++)
+        if (has_work(&w->pair[i], true)) convert_rows(f, &w->pair[i], true, w->from, w->to);
 }

@@ -16,9 +16,13 @@ bool mega_widened_accepts(const struct mega_call *c, const char **why)
     if ((c->mode & MEGA_RUN_GRAD) && !k->backward) return false;
     *why = "prepares";
     if (k->prepare) return false;
+    *why = "takes this itself";
+    struct mega_call asked = *c;
+    const char *refusal;
+    asked.kernel = k;
+    if (k->accepts && k->accepts(&asked, &refusal)) return false;
     struct mega_wide w;
-    mega_wide_describe(&w, c, NULL);
-    w.c.kernel = k;
+    mega_wide_describe(&w, c, NULL, k);
     return !k->accepts || k->accepts(&w.c, why);
 }
 
@@ -31,8 +35,7 @@ void mega_widened_keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 void mega_widened_forward(const struct mega_call *c)
 {
     struct mega_wide w;
-    mega_wide_open(&w, c, NULL);
-    w.c.kernel = inner_of(c);
+    mega_wide_open(&w, c, NULL, inner_of(c));
     w.c.kernel->forward(&w.c);
     mega_wide_close(&w);
 }
@@ -40,8 +43,7 @@ void mega_widened_forward(const struct mega_call *c)
 void mega_widened_backward(const struct mega_call *c, struct mega_grads *g)
 {
     struct mega_wide w;
-    mega_wide_open(&w, c, g);
-    w.c.kernel = inner_of(c);
+    mega_wide_open(&w, c, g, inner_of(c));
     w.c.kernel->backward(&w.c, &w.g);
     mega_wide_close(&w);
     g->touched = w.g.touched;

@@ -54,6 +54,7 @@ struct mega_kernel {
     void (*forward)(const struct mega_call *c);
     void (*backward)(
         const struct mega_call *c, struct mega_grads *g); /* NULL: refuses under a tape */
+    bool reads_out; /* the backward pass reads the numbers of out[] */
 };
 
 struct mega_op {

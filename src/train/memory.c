@@ -6,6 +6,7 @@
 #include "data/prefetch.h"
 #include "graph/ops.h"
 #include "graph/precision.h"
+#include "kernel/widen.h"
 #include "task/feed.h"
 
 enum { TRAIN, VALID };
@@ -29,7 +30,7 @@ static size_t parameter_bytes(const struct mega_call *c)
 static size_t widened_bytes(const struct mega_call *c)
 {
     size_t bytes = 0;
-    if (c->dtype != MEGA_BF16) return 0;
+    if (!mega_is_widened(c->kernel)) return 0;
     for (int i = 0; i < MEGA_IN; i++)
         if (c->in[i] && c->in[i]->dtype == MEGA_BF16)
             bytes += (c->in[i]->wants_grad ? 4 : 2) * mega_size(c->in[i]);

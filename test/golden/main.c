@@ -114,7 +114,7 @@ static void run_case(struct golden_case *c, const struct options *o)
          * because their terms cancel are as wrong as the terms: a tenth of the largest one is
          * what they are measured by. */
         c->tol_out = fmax(c->tol_out, 0.1);
-        c->tol_grad = fmax(c->tol_grad, 0.1);
+        c->tol_grad = fmax(c->tol_grad, 0.15);
         c->grad_floor *= 10;
     }
     golden_adapter *adapter = find_adapter(c);

@@ -284,4 +284,5 @@ const struct mega_kernel mega_onednn_linear = {
     .keep = keep,
     .forward = forward,
     .backward = backward,
+    .reads_out = true,
 };
