@@ -14,6 +14,9 @@
 #undef X
 
 #if defined(__x86_64__)
+#define X(op, kernel) extern const struct mega_kernel mega_bf16_##kernel;
+#include "kernel/cpu/bf16/kernels.def"
+#undef X
 #define MEGA_EACH_ISA(declare, op, kernel)                                                     \
     declare(op, kernel, avx512, MEGA_ISA_AVX512) declare(op, kernel, avx2, MEGA_ISA_AVX2)      \
         declare(op, kernel, base, MEGA_ISA_BASE)
@@ -40,6 +43,11 @@
 #undef WIDENED
 
 const struct mega_kernel_entry mega_kernels[] = {
+#if defined(__x86_64__)
+#define X(op, kernel) { "cpu", &mega_op_##op, &mega_bf16_##kernel, MEGA_ISA_AVX512, false },
+#include "kernel/cpu/bf16/kernels.def"
+#undef X
+#endif
 #define ENTRY(op, kernel, set, isa)                                                            \
     { "cpu", &mega_op_##op, &mega_cpu_##kernel##_##set, isa, false },
 #define X(op, kernel) MEGA_EACH_ISA(ENTRY, op, kernel)
