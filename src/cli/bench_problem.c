@@ -127,8 +127,8 @@ static void fill_ids(mega_tensor *t, int64_t below)
 }
 
 /* input i described, its numbers not yet there; false if the problem has none such */
-static bool describe(
-    mega_tensor *t, const struct mega_problem *p, int i, int64_t rows, int64_t places)
+static bool describe(mega_tensor *t, const struct mega_problem *p, int i, int64_t rows,
+    int64_t places, mega_dtype activations)
 {
     int64_t dim[3];
     int rank = 0;
@@ -136,14 +136,16 @@ static bool describe(
         int64_t size = p->in[i][rank];
         dim[rank] = size == B ? rows : size == T ? places : size;
     }
-    *t = mega_tensor_over(NULL, p->ids && i == 1 ? MEGA_I32 : MEGA_F32, rank, dim);
+    mega_dtype dtype = rank == 3 && p->in[i][0] == B ? activations : MEGA_F32;
+    *t = mega_tensor_over(NULL, p->ids && i == 1 ? MEGA_I32 : dtype, rank, dim);
     return rank > 0;
 }
 
 static bool open_inputs(
     struct mega_trial *t, const struct mega_problem *p, int64_t rows, int64_t places)
 {
-    for (int i = 0; i < MEGA_IN && describe(&t->in[i], p, i, rows, places); i++) {
+    for (int i = 0; i < MEGA_IN && describe(&t->in[i], p, i, rows, places, t->call.dtype);
+         i++) {
         if (!allocate(&t->in[i])) return false;
         t->call.in[i] = &t->in[i];
         if (t->in[i].dtype == MEGA_I32) {
@@ -155,7 +157,7 @@ static bool open_inputs(
                        p->op == &mega_op_gated_output;
         fill(&t->in[i], (uint64_t)i, t->in[i].rank == 3 ? 1 : product ? 0.05 : 0.5);
         if (p->fixed >> i & 1) continue;
-        t->in_grad[i] = mega_like(&t->in[i], MEGA_F32);
+        t->in_grad[i] = mega_like(&t->in[i], t->in[i].dtype);
         if (!allocate(&t->in_grad[i])) return false;
         t->grads.in[i] = &t->in_grad[i];
         t->in[i].wants_grad = true;
@@ -177,7 +179,7 @@ static bool open_outputs(struct mega_trial *t)
 {
     for (int i = 0; i < MEGA_OUT; i++) {
         if (t->out[i].rank < 0) continue;
-        t->out_grad[i] = mega_like(&t->out[i], MEGA_F32);
+        t->out_grad[i] = mega_like(&t->out[i], t->out[i].dtype);
         if (!allocate(&t->out[i]) || !allocate(&t->out_grad[i])) return false;
         fill(&t->out_grad[i], 20 + (uint64_t)i, 1);
         t->grads.out[i] = &t->out_grad[i];
@@ -194,12 +196,13 @@ static bool open_outputs(struct mega_trial *t)
 }
 
 mega_status mega_trial_open(struct mega_trial *t, const struct mega_problem *p,
-    const struct mega_kernel *k, struct mega_work *work, int64_t rows, int64_t places)
+    const struct mega_kernel *k, struct mega_work *work, int64_t rows, int64_t places,
+    mega_dtype activations)
 {
     *t = (struct mega_trial){ .rows = { .B = rows, .T = places } };
     t->call = (struct mega_call){ .op = p->op,
         .attr = p->attr,
-        .dtype = MEGA_F32,
+        .dtype = activations,
         .mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD,
         .now = { 1, 1 },
         .kernel = k,

@@ -30,7 +30,8 @@ struct mega_trial {
 
 /* Rows of B x T places, random inputs; the kernel computes with a tape. */
 mega_status mega_trial_open(struct mega_trial *t, const struct mega_problem *p,
-    const struct mega_kernel *k, struct mega_work *work, int64_t B, int64_t T);
+    const struct mega_kernel *k, struct mega_work *work, int64_t B, int64_t T,
+    mega_dtype activations);
 void mega_trial_close(struct mega_trial *t);
 void mega_trial_forward(struct mega_trial *t);
 void mega_trial_backward(struct mega_trial *t);

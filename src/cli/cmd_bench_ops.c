@@ -9,11 +9,12 @@
 #include "cli/command.h"
 #include "cli/median.h"
 #include "cli/open.h"
-#include "graph/context.h"
+#include "graph/precision.h"
 #include "kernel/check.h"
 #include "kernel/peak.h"
 
 struct options {
+    int precision;
     int64_t length, batch, turns;
     bool json;
     struct mega_open open;
@@ -26,6 +27,8 @@ static const struct mega_option options[] = {
     { "batch", MEGA_OPTION_INT, AT(batch), "2", 1, 1024, NULL, "B", "rows", 0 },
     { "turns", MEGA_OPTION_INT, AT(turns), "7", 1, 1000, NULL, "N", "turns; the median is told",
         0 },
+    { "precision", MEGA_OPTION_CHOICE, AT(precision), "float32", 0, 0, MEGA_PRECISION_CHOICES,
+        NULL, "of activations", 0 },
     { "json", MEGA_OPTION_BOOL, AT(json), "false", 0, 0, NULL, NULL, "one JSON object a line",
         0 },
     MEGA_OPEN_OPTIONS(AT(open)),
@@ -98,7 +101,8 @@ static mega_status time_kernel(
         leave_out(p->name, e, "it has no backward pass");
         return MEGA_OK;
     }
-    MEGA_TRY(mega_trial_open(&t, p, e->kernel, &b->context->work, b->o->batch, b->o->length));
+    MEGA_TRY(mega_trial_open(&t, p, e->kernel, &b->context->work, b->o->batch, b->o->length,
+        mega_precision_type(b->o->precision)));
     if (t.refusal) {
         leave_out(p->name, e, t.refusal);
     } else {
@@ -117,8 +121,10 @@ static bool wanted(const struct mega_line *line, const struct mega_op *op)
     return line->n_words == 0;
 }
 
-static bool allowed(const struct mega_kernel_limits *limits, const struct mega_kernel_entry *e)
+static bool allowed(const struct bench *b, const struct mega_kernel_entry *e)
 {
+    const struct mega_kernel_limits *limits = &b->context->limits;
+    if (e->widened && mega_precision_type(b->o->precision) != MEGA_BF16) return false;
     return e->isa <= limits->isa && (!limits->rooms || strstr(limits->rooms, e->room));
 }
 
@@ -138,7 +144,7 @@ static mega_status time_all(struct bench *b, const struct mega_line *line)
         bool first = p == mega_problems || p[-1].op != p->op;
         for (int i = 0; wanted(line, p->op) && mega_kernels[i].op; i++) {
             const struct mega_kernel_entry *e = &mega_kernels[i];
-            if (e->op != p->op || !allowed(&b->context->limits, e)) continue;
+            if (e->op != p->op || !allowed(b, e)) continue;
             if (first) b->wrong[i] = !right(b, e);
             if (!b->wrong[i]) MEGA_TRY(time_kernel(b, p, e));
         }

@@ -10,10 +10,11 @@
 #include "cli/median.h"
 #include "cli/open.h"
 #include "cli/profile.h"
+#include "graph/precision.h"
 #include "train/update.h"
 
 struct options {
-    int mode, mixer, norm, attention, recompute;
+    int mode, mixer, norm, attention, recompute, precision;
     int64_t heads, kv_heads, length, batch, chunk, width, values, keys, ffn, ema, layers,
         classes, vocab, prenorm, steps, warmup;
     double dropout;
@@ -51,6 +52,8 @@ static const struct mega_option options[] = {
     { "attention", MEGA_OPTION_CHOICE, AT(attention), "softmax", 0, 0, MEGA_ATTENTION_CHOICES,
         NULL, "attention function", 0 },
     { "dropout", MEGA_OPTION_REAL, AT(dropout), "0", 0, 0.99, NULL, "P", "dropout", 0 },
+    { "precision", MEGA_OPTION_CHOICE, AT(precision), "float32", 0, 0, MEGA_PRECISION_CHOICES,
+        NULL, "of activations", 0 },
     SIZE("steps", steps, "5", "N", "timed steps"),
     SIZE("warmup", warmup, "2", "N", "steps before them"),
     { "recompute", MEGA_OPTION_CHOICE, AT(recompute), "none", 0, 0, "none|cheap|block", NULL,
@@ -152,12 +155,14 @@ static mega_status step(struct bench *b, int64_t n)
 static void print(const struct bench *b, double *ms)
 {
     const struct options *o = b->o;
-    printf(
-        "{\"engine\": \"mega.c\", \"mode\": \"%s\", \"length\": %lld, \"batch\": %lld, "
-        "\"chunk\": %lld, \"layers\": %lld, \"width\": %lld, \"threads\": %d, \"step_ms\": [",
+    printf("{\"engine\": \"mega.c\", \"mode\": \"%s\", \"length\": %lld, \"batch\": %lld, "
+           "\"chunk\": %lld, \"layers\": %lld, \"width\": %lld, \"threads\": %d, "
+           "\"precision\": \"%s\", "
+           "\"step_ms\": [",
         o->mode ? "infer" : "train", (long long)o->length, (long long)o->batch,
         (long long)o->chunk, (long long)o->layers, (long long)o->width,
-        mega_context_threads(b->context));
+        mega_context_threads(b->context),
+        mega_precision_type(o->precision) == MEGA_BF16 ? "bf16" : "float32");
     for (int64_t i = 0; i < o->steps; i++) printf("%s%.3f", i ? ", " : "", ms[i]);
     double median = mega_median(ms, (int)o->steps);
     printf("], \"median_ms\": %.3f, \"tokens_per_s\": %.1f, \"peak_rss_mb\": %.1f, \"loss\": "
@@ -200,6 +205,7 @@ static mega_status bench(struct bench *b)
     MEGA_TRY(mega_model_new(&b->model, &config, true, o->mode == 0));
     mega_store_fill(&b->model->store, 1);
     MEGA_TRY(mega_run_new(&b->run, b->context));
+    mega_run_set_dtype(b->run, mega_precision_type(o->precision));
     MEGA_TRY(mega_optimizer_init(&b->optimizer, &b->context->work, b->model,
         &(struct mega_adam){
             .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .weight_decay = 0.01, .clip_norm = 1 }));

@@ -9,7 +9,7 @@
 #include "train/evaluate.h"
 
 struct options {
-    int split;
+    int split, precision;
     int64_t batch, tokens;
     bool json, confusion;
     struct mega_open open;
@@ -28,6 +28,7 @@ static const struct mega_option options[] = {
         0 },
     { "confusion", MEGA_OPTION_BOOL, AT(confusion), "false", 0, 0, NULL, NULL,
         "print how often each class was taken for each", 0 },
+    MEGA_SESSION_PRECISION_OPTION(AT(precision)),
     MEGA_OPEN_OPTIONS(AT(open)),
     { 0 },
 };
@@ -85,7 +86,7 @@ static int run(const struct mega_line *line)
     const struct options *o = line->options;
     struct mega_session s;
     struct mega_tally tally = { 0 };
-    mega_status status = mega_session_open(&s, line->word[0], &o->open);
+    mega_status status = mega_session_open(&s, line->word[0], &o->open, o->precision);
     if (status) return mega_command_fail(status);
     const char *file = line->n_words > 1 ? line->word[1] : NULL;
     enum mega_split split = file ? MEGA_SPLIT_TEST : (enum mega_split)o->split;

@@ -9,6 +9,7 @@
 #include "task/feed.h"
 
 struct options {
+    int precision;
     int64_t batch, tokens;
     bool json;
     struct mega_open open;
@@ -23,6 +24,7 @@ static const struct mega_option options[] = {
         "places in a pass at most; 0: no limit", 0 },
     { "json", MEGA_OPTION_BOOL, AT(json), "false", 0, 0, NULL, NULL,
         "one JSON object a row instead of tab-separated fields", 0 },
+    MEGA_SESSION_PRECISION_OPTION(AT(precision)),
     MEGA_OPEN_OPTIONS(AT(open)),
     { 0 },
 };
@@ -114,7 +116,7 @@ static int run(const struct mega_line *line)
     const struct options *o = line->options;
     const char *file = line->n_words > 1 ? line->word[1] : "-";
     struct mega_session s;
-    mega_status status = mega_session_open(&s, line->word[0], &o->open);
+    mega_status status = mega_session_open(&s, line->word[0], &o->open, o->precision);
     if (status) return mega_command_fail(status);
     status = mega_session_read(&s, file, false);
     if (!status) status = predict(&s, o);

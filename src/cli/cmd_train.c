@@ -135,7 +135,7 @@ const struct mega_command mega_command_train = {
         "On --resume the recipe may differ from the run's own. Obeyed, and said aloud: "
         "optim.*, task.test, model.*dropout, "
         "model.recompute, and of train: epochs, validate_every, valid_batch, save_every, "
-        "keep, patience, log_every, time_limit, memory. Refused "
+        "keep, patience, log_every, time_limit, memory, precision. Refused "
         "unless --force: seed, task.*, the other keys of train (they decide which rows "
         "meet which update), and other data (by their "
         "hash in manifest.json). Always refused: a changed model.\n\n"

@@ -77,7 +77,7 @@ static int run(const struct mega_line *line)
 {
     const struct options *o = line->options;
     struct mega_session s;
-    mega_status status = mega_session_open(&s, line->word[0], &o->open);
+    mega_status status = mega_session_open(&s, line->word[0], &o->open, MEGA_SESSION_FLOAT32);
     if (status) return mega_command_fail(status);
     status = verify(&s, line);
     mega_session_close(&s);

@@ -6,7 +6,23 @@
 #include "base/file.h"
 #include "train/run_folder.h"
 
-static mega_status open_all(struct mega_session *s, const char *path, const struct mega_open *o)
+/* sets what the run computes in, and says what follows */
+static void set_precision(struct mega_session *s, int chosen)
+{
+    const struct mega_node *root = s->recipe.root, *n = NULL;
+    const struct mega_node *train = root ? mega_node_find(root, "train") : NULL;
+    if (train) n = mega_node_find(train, "precision");
+    int precision = chosen - MEGA_SESSION_FLOAT32;
+    if (chosen == MEGA_SESSION_RECIPE)
+        precision = n && n->text ? mega_choice_find(MEGA_PRECISION_CHOICES, n->text)
+                                 : MEGA_PRECISION_FLOAT32;
+    mega_run_set_dtype(s->run, mega_precision_type(precision));
+    const char *note = mega_precision_note(precision);
+    if (note) mega_log_line(&s->context->log, MEGA_LOG_NOTE, "%s", note);
+}
+
+static mega_status open_all(
+    struct mega_session *s, const char *path, const struct mega_open *o, int precision)
 {
     char folder[1280], recipe[1280];
     struct mega_task_options files, *known = NULL;
@@ -21,14 +37,15 @@ static mega_status open_all(struct mega_session *s, const char *path, const stru
             mega_task_options, NULL, &files));
         known = &files;
     }
+    set_precision(s, precision);
     return mega_classify_open_model(&s->task, s->model, known);
 }
 
 mega_status mega_session_open(
-    struct mega_session *s, const char *path, const struct mega_open *o)
+    struct mega_session *s, const char *path, const struct mega_open *o, int precision)
 {
     *s = (struct mega_session){ 0 };
-    mega_status status = open_all(s, path, o);
+    mega_status status = open_all(s, path, o, precision);
     if (status) mega_session_close(s);
     return status;
 }

@@ -61,7 +61,7 @@ static void print_line(const struct mega_profile *p, const struct mega_profile_l
 {
     struct limit limit = limit_of(l, peak);
     double steps = (double)p->steps;
-    mega_text_add(to, "| %-16s | %-9s | %-8s | %-34s | %6.1f | %9.3f | %5.1f %% |", l->name,
+    mega_text_add(to, "| %-16s | %-11s | %-8s | %-34s | %6.1f | %9.3f | %5.1f %% |", l->name,
         l->kernel, pass_name(l), l->shapes, (double)l->calls / steps, l->seconds / steps * 1e3,
         100 * l->seconds / p->seconds);
     if (l->flops > 0)
@@ -78,7 +78,7 @@ static void print_line(const struct mega_profile *p, const struct mega_profile_l
 static void print_sum(const struct mega_profile *p, const char *name, double seconds,
     double flops, const struct mega_peak *peak, struct mega_text *to)
 {
-    mega_text_add(to, "| %-16s | %-9s | %-8s | %-34s | %6s | %9.3f | %5.1f %% |", name, "", "",
+    mega_text_add(to, "| %-16s | %-11s | %-8s | %-34s | %6s | %9.3f | %5.1f %% |", name, "", "",
         "", "", seconds / (double)p->steps * 1e3, 100 * seconds / p->seconds);
     if (flops > 0)
         mega_text_add(to, " %7.1f | %4.0f %% | %-10s |\n", flops / seconds * 1e-9,
@@ -111,7 +111,7 @@ void mega_profile_print(
     sort(p, &s);
     mega_text_add(to,
         "Mean of %lld steps; %d threads, peak %.0f GFLOP/s, %.1f GB/s copied.\n\n"
-        "| op               | kernel    | pass     | shapes                             |  "
+        "| op               | kernel      | pass     | shapes                             |  "
         "calls "
         "|        ms |   share | GFLOP/s |  limit | bound by   |\n"
         "|---|---|---|---|--:|--:|--:|--:|--:|---|\n",

@@ -54,6 +54,13 @@ void mega_run_free(mega_run *r)
     free(r);
 }
 
+mega_dtype mega_run_set_dtype(mega_run *r, mega_dtype dtype)
+{
+    mega_dtype before = r->dtype;
+    r->dtype = dtype;
+    return before;
+}
+
 mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
 {
     if (r->memo_used > MEMO_SIZE / 4 * 3) forget_memo(r);
@@ -61,6 +68,7 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
     mega_arena_release(&r->passing, 0);
     mega_arena_release(&r->gradients, 0);
     r->args = *args;
+    if (args->dtype == MEGA_F32) r->args.dtype = r->dtype;
     r->status = MEGA_OK;
     r->message[0] = 0;
     r->last = NULL;
@@ -98,6 +106,11 @@ void mega_run_fail(mega_run *r, mega_status status)
     r->status = status;
     snprintf(r->message, sizeof r->message, "%s%s%s", r->path, r->path[0] ? ": " : "",
         mega_message());
+}
+
+mega_dtype mega_run_dtype(const mega_run *r)
+{
+    return r->args.dtype;
 }
 
 unsigned mega_run_mode(const mega_run *r)
@@ -186,7 +199,7 @@ static uint64_t hash_tensor(uint64_t h, const mega_tensor *t)
 
 static uint64_t memo_key(const struct mega_call *c)
 {
-    uint64_t h = mega_hash_join((uint64_t)(uintptr_t)c->op, c->mode);
+    uint64_t h = mega_hash_join((uint64_t)(uintptr_t)c->op, c->mode | (uint64_t)c->dtype << 32);
     if (c->op->attr_size) h = mega_hash_join(h, mega_hash(c->attr, c->op->attr_size));
     for (int i = 0; i < c->op->n_in; i++) h = hash_tensor(h, c->in[i]);
     const struct mega_rows *rows = c->rows;
@@ -383,7 +396,7 @@ void mega_run_chain_end(mega_run *r)
 bool mega_run_region(mega_run *r, struct mega_call *c, const char *site)
 {
     if (r->status) return false;
-    if ((r->args.mode & MEGA_RUN_PLAIN) || r->args.dtype != MEGA_F32)
+    if ((r->args.mode & MEGA_RUN_PLAIN) || r->args.dtype == MEGA_F64)
         return refuse_region(r, c->op);
     size_t mark = mega_arena_mark(&r->values);
     if (!prepare_call(r, c, site)) return false;

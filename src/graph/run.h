@@ -22,7 +22,7 @@ typedef void mega_tap_fn(void *arg, const char *path, const char *what, const me
 
 struct mega_run_args {
     unsigned mode;    /* MEGA_RUN_... bits */
-    mega_dtype dtype; /* of activations: MEGA_F32 (0), MEGA_F64 */
+    mega_dtype dtype; /* of activations; MEGA_F32 (0): the run's own (mega_run_set_dtype) */
     struct mega_now now;
     mega_stream *stream; /* NULL: states start fresh and are dropped at the end */
     const char *wants;   /* side outputs for `tap`: "weights,..." */
@@ -32,6 +32,12 @@ struct mega_run_args {
 
 mega_status mega_run_new(mega_run **out, mega_context *c);
 void mega_run_free(mega_run *r);
+
+mega_dtype mega_run_dtype(const mega_run *r); /* of activations in the present pass */
+
+/* The type of activations where a pass does not ask for another: MEGA_F32 at first, or
+ * MEGA_BF16. Returns the one before. */
+mega_dtype mega_run_set_dtype(mega_run *r, mega_dtype dtype);
 
 mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args);
 mega_status mega_run_end(

@@ -38,6 +38,7 @@ enum { MEMO_SIZE = 8192 }; /* entries; forgotten at a begin when three quarters 
 
 struct mega_run {
     mega_context *context;
+    mega_dtype dtype; /* where the args do not say */
     struct mega_run_args args;
     /* values that pass: outputs of cheap ops inside a block. They all lie in one place, block
      * after block, and are made again when the backward pass enters the block. */

@@ -1,10 +1,18 @@
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "kernel/kernel.h"
+#include "kernel/widen.h"
 
 /* ---- the tables ---- */
 
 #if defined(__x86_64__)
+#define X(op, kernel) extern const struct mega_kernel mega_bf16_##kernel;
+#include "kernel/cpu/bf16/kernels.def"
+#undef X
 #define MEGA_EACH_ISA(declare, op, kernel)                                                     \
     declare(op, kernel, avx512, MEGA_ISA_AVX512) declare(op, kernel, avx2, MEGA_ISA_AVX2)      \
         declare(op, kernel, base, MEGA_ISA_BASE)
@@ -22,13 +30,33 @@
 #include "op/ops.def"
 #undef X
 
+#define WIDENED(op, kernel, set, isa)                                                          \
+    static const struct mega_widened widened_##kernel##_##set =                                \
+        MEGA_WIDENED(#set, &mega_cpu_##kernel##_##set);
+#define X(op, kernel) MEGA_EACH_ISA(WIDENED, op, kernel)
+#include "kernel/cpu/kernels.def"
+#undef X
+#undef WIDENED
+
 const struct mega_kernel_entry mega_kernels[] = {
-#define ENTRY(op, kernel, set, isa) { "cpu", &mega_op_##op, &mega_cpu_##kernel##_##set, isa },
+#if defined(__x86_64__)
+#define X(op, kernel) { "cpu", &mega_op_##op, &mega_bf16_##kernel, MEGA_ISA_AVX512, false },
+#include "kernel/cpu/bf16/kernels.def"
+#undef X
+#endif
+#define ENTRY(op, kernel, set, isa)                                                            \
+    { "cpu", &mega_op_##op, &mega_cpu_##kernel##_##set, isa, false },
 #define X(op, kernel) MEGA_EACH_ISA(ENTRY, op, kernel)
 #include "kernel/cpu/kernels.def"
 #undef X
 #undef ENTRY
-    { NULL, NULL, NULL, MEGA_ISA_BASE },
+#define ENTRY(op, kernel, set, isa)                                                            \
+    { "cpu", &mega_op_##op, &widened_##kernel##_##set.outer, isa, true },
+#define X(op, kernel) MEGA_EACH_ISA(ENTRY, op, kernel)
+#include "kernel/cpu/kernels.def"
+#undef X
+#undef ENTRY
+    { NULL, NULL, NULL, MEGA_ISA_BASE, false },
 };
 
 /* ---- choosing ---- */
@@ -57,6 +85,17 @@ const char *mega_isa_name(enum mega_isa isa)
     return names[isa];
 }
 
+bool mega_bf16_units_here(void)
+{
+#if defined(__x86_64__)
+    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 }; /* of leaf 7 */
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16) && (d & AMX_TILE);
+#else
+    return false;
+#endif
+}
+
 /* `room` stands in the comma-separated list */
 static bool listed(const char *rooms, const char *room)
 {
@@ -76,7 +115,9 @@ static bool takes(const struct mega_kernel *k, const struct mega_call *c, const 
         *why = "no backward pass";
         return false;
     }
-    return !k->accepts || k->accepts(c, why);
+    struct mega_call asked = *c;
+    asked.kernel = k;
+    return !k->accepts || k->accepts(&asked, why);
 }
 
 const struct mega_kernel *mega_kernel_choose(const struct mega_call *c,

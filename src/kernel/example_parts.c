@@ -33,6 +33,13 @@ int64_t mega_make_height(struct mega_maker *m, int64_t width)
     return m->small || width > 40 ? mega_make_size(m) : 1100 + mega_make_below(m, 400);
 }
 
+/* Beside bfloat16 activations parameters are numbers that bfloat16 has: a kernel may round them
+ * on their way into a product, and before a kink no two roundings of a sum agree. */
+static double rounded(const struct mega_maker *m, double v)
+{
+    return m->dtype == MEGA_BF16 ? (double)mega_from_bf16(mega_to_bf16((float)v)) : v;
+}
+
 static mega_tensor *normal(
     struct mega_maker *m, const mega_tensor *like, int64_t gap, double mean, double deviation)
 {
@@ -41,7 +48,7 @@ static mega_tensor *normal(
     *t = g.t;
     for (int64_t r = 0; r < mega_height(t); r++)
         for (int64_t j = 0; j < mega_width(t); j++)
-            mega_put(t, r, j, mean + deviation * mega_rng_normal(&m->rng));
+            mega_put(t, r, j, rounded(m, mean + deviation * mega_rng_normal(&m->rng)));
     return t;
 }
 

@@ -17,9 +17,11 @@ struct mega_kernel_entry {
     const struct mega_op *op;
     const struct mega_kernel *kernel;
     enum mega_isa isa; /* the least that it needs */
+    bool widened;      /* a float32 kernel behind conversions */
 };
 
-/* All entries in order of preference, ended by an entry whose op is NULL. */
+/* All entries in order of preference, ended by an entry whose op is NULL. Behind the kernels
+ * stand those of cpu/ again, widened for bfloat16 (widen.h). */
 extern const struct mega_kernel_entry mega_kernels[];
 
 /* The first entry for `op` that this machine can run; NULL: none. */
@@ -28,6 +30,9 @@ const struct mega_kernel_entry *mega_kernel_first(const struct mega_op *op);
 /* The best instruction set of this machine (by feature bits, never by the model's name). */
 enum mega_isa mega_isa_here(void);
 const char *mega_isa_name(enum mega_isa isa); /* "base", "avx2", "avx512" */
+
+/* This machine has units that multiply matrices of bfloat16 (AMX). */
+bool mega_bf16_units_here(void);
 
 /* What a context may use. */
 struct mega_kernel_limits {

@@ -3,7 +3,7 @@
 
 static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
 {
-    out[0] = mega_like(c->in[0], c->dtype);
+    out[0] = mega_activation(c, c->in[0]);
     return MEGA_OK;
 }
 

@@ -5,7 +5,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
 {
     if (!mega_same_shape(c->in[0], c->in[1]))
         return mega_op_refuse(c, "b", c->in[1], "the shape of a");
-    out[0] = mega_like(c->in[0], c->dtype);
+    out[0] = mega_activation(c, c->in[0]);
     return MEGA_OK;
 }
 

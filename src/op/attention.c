@@ -86,10 +86,10 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
             "attention: a window of %lld places, but the relative bias covers %lld: raise the "
             "model's longest length or use chunks",
             (long long)mega_window_most(c), (long long)(mega_count(bias) + 1) / 2);
-    out[0] = mega_shaped(c->dtype, 3, B, T, n.H * n.dv, 0);
+    out[0] = mega_shaped(mega_activation(c, c->in[Q]).dtype, 3, B, T, n.H * n.dv, 0);
     if (!a->weights) return MEGA_OK;
     int64_t W = a->chunk > 0 && a->chunk < T ? a->chunk : T;
-    out[1] = mega_shaped(c->dtype, 4, B, W ? n.H * ((T + W - 1) / W) : 0, W, W);
+    out[1] = mega_shaped(out[0].dtype, 4, B, W ? n.H * ((T + W - 1) / W) : 0, W, W);
     return MEGA_OK;
 }
 

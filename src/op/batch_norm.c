@@ -21,7 +21,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     for (int i = W; i <= VAR; i++)
         if (c->in[i] && mega_count(c->in[i]) != D)
             return mega_op_refuse(c, names[i], c->in[i], "[%lld]", (long long)D);
-    out[0] = mega_like(c->in[X], c->dtype);
+    out[0] = mega_activation(c, c->in[X]);
     if (!(c->mode & MEGA_RUN_TRAIN)) return MEGA_OK;
     if (mega_height(c->in[X]) < 2)
         return mega_op_refuse(c, "x", c->in[X],

@@ -6,7 +6,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     const mega_tensor *a = c->in[0], *b = c->in[1];
     if (a->rank != b->rank || mega_height(a) != mega_height(b))
         return mega_op_refuse(c, "b", b, "as many rows as a");
-    out[0] = mega_like(a, c->dtype);
+    out[0] = mega_activation(c, a);
     out[0].dim[a->rank - 1] = out[0].stride = mega_width(a) + mega_width(b);
     return MEGA_OK;
 }

@@ -1,5 +1,6 @@
 /* The ops' contracts: attributes, and the order of inputs and outputs. The mathematics stands
- * in each op's own file. */
+ * in each op's own file. Activations have the run's type (mega_activation); F32 here means
+ * float32 in a run of bfloat16 too. */
 #ifndef MEGA_OP_CONTRACTS_H
 #define MEGA_OP_CONTRACTS_H
 
@@ -188,8 +189,8 @@ enum { MEGA_NORM_X, MEGA_NORM_WEIGHT, MEGA_NORM_BIAS };
 /* number_embedding: x [B,T] F32, weight [D], bias [D] -> x weight + bias [B,T,D] */
 enum { MEGA_NUMBER_X, MEGA_NUMBER_WEIGHT, MEGA_NUMBER_BIAS };
 
-/* pool: x [B,T,D] -> [B,D]: mean over the places in use (padding inside counts as zero: mask
- * first), or the first place */
+/* pool: x [B,T,D] -> [B,D] F32: mean over the places in use (padding inside counts as zero:
+ * mask first), or the first place */
 enum mega_pool_kind { MEGA_POOL_MEAN, MEGA_POOL_FIRST };
 struct mega_attr_pool {
     enum mega_pool_kind kind;

@@ -12,7 +12,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     if (mega_count(target) != mega_height(s))
         return mega_op_refuse(
             c, "target", target, "one class for each of %lld rows", (long long)mega_height(s));
-    out[0] = mega_shaped(c->dtype == MEGA_F64 ? MEGA_F64 : MEGA_F32, 0, 0, 0, 0, 0);
+    out[0] = mega_shaped(mega_wide_type(c), 0, 0, 0, 0, 0);
     return MEGA_OK;
 }
 

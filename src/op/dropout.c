@@ -16,7 +16,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     if (mega_height(c->in[0]) != c->rows->B * c->rows->T)
         return mega_op_refuse(
             c, "x", c->in[0], "%lld rows", (long long)(c->rows->B * c->rows->T));
-    out[0] = mega_like(c->in[0], c->dtype);
+    out[0] = mega_activation(c, c->in[0]);
     return MEGA_OK;
 }
 

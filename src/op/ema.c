@@ -35,9 +35,8 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
                         mega_dim(c->in[H], 2) != N))
         return mega_op_refuse(c, "the state", c->in[H], "[%lld, %lld, %lld]", (long long)B,
             (long long)D, (long long)N);
-    out[0] = mega_like(c->in[X], c->dtype);
-    if (a->state)
-        out[1] = mega_shaped(c->dtype == MEGA_F64 ? MEGA_F64 : MEGA_F32, 3, B, D, N, 0);
+    out[0] = mega_activation(c, c->in[X]);
+    if (a->state) out[1] = mega_shaped(mega_wide_type(c), 3, B, D, N, 0);
     return MEGA_OK;
 }
 

@@ -18,7 +18,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
         return mega_op_refuse(c, "up's bias", c->in[UP_BIAS], "[%lld]", (long long)F);
     if (mega_count(c->in[DOWN_BIAS]) != D)
         return mega_op_refuse(c, "down's bias", c->in[DOWN_BIAS], "[%lld]", (long long)D);
-    out[0] = mega_like(x, c->dtype);
+    out[0] = mega_activation(c, x);
     return MEGA_OK;
 }
 

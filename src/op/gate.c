@@ -5,7 +5,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
 {
     const mega_tensor *x = c->in[MEGA_GATE_X], *g = c->in[MEGA_GATE_G];
     if (!mega_same_shape(x, g)) return mega_op_refuse(c, "the gate", g, "the shape of x");
-    out[0] = mega_like(x, c->dtype);
+    out[0] = mega_activation(c, x);
     return MEGA_OK;
 }
 

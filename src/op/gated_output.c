@@ -25,7 +25,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
         return mega_op_refuse(c, "w", w, "[%lld, %lld]", (long long)D, (long long)E);
     if (mega_count(c->in[B]) != D)
         return mega_op_refuse(c, "the bias", c->in[B], "[%lld]", (long long)D);
-    out[0] = mega_like(x, c->dtype);
+    out[0] = mega_activation(c, x);
     return MEGA_OK;
 }
 

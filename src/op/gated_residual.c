@@ -19,7 +19,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     if (mega_height(c->in[X]) != c->rows->B * c->rows->T)
         return mega_op_refuse(
             c, "x", c->in[X], "%lld rows", (long long)(c->rows->B * c->rows->T));
-    out[0] = mega_like(c->in[X], c->dtype);
+    out[0] = mega_activation(c, c->in[X]);
     return MEGA_OK;
 }
 

@@ -10,7 +10,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
         return mega_op_refuse(c, "w", w, "[N, %lld]", (long long)mega_width(x));
     if (b && (b->rank != 1 || b->dim[0] != w->dim[0]))
         return mega_op_refuse(c, "b", b, "[%lld]", (long long)w->dim[0]);
-    out[0] = mega_like(x, c->dtype);
+    out[0] = mega_activation(c, x);
     if (x->rank) out[0].dim[x->rank - 1] = out[0].stride = w->dim[0];
     return MEGA_OK;
 }

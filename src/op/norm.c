@@ -16,7 +16,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
         return mega_op_refuse(c, "weight", c->in[W], "[%lld]", (long long)gains);
     if (c->in[B] && mega_count(c->in[B]) != D)
         return mega_op_refuse(c, "bias", c->in[B], "[%lld]", (long long)D);
-    out[0] = mega_like(c->in[X], c->dtype);
+    out[0] = mega_activation(c, c->in[X]);
     return MEGA_OK;
 }
 

@@ -40,6 +40,17 @@ mega_tensor mega_absent(void)
     return (mega_tensor){ .rank = -1 };
 }
 
+mega_dtype mega_wide_type(const struct mega_call *c)
+{
+    return c->dtype == MEGA_F64 ? MEGA_F64 : MEGA_F32;
+}
+
+mega_tensor mega_activation(const struct mega_call *c, const mega_tensor *x)
+{
+    bool wider = c->dtype == MEGA_BF16 && x->dtype == MEGA_F32;
+    return mega_like(x, wider ? MEGA_F32 : c->dtype);
+}
+
 mega_status mega_op_refuse(const struct mega_call *c, const char *what,
     const mega_tensor *found, const char *expected, ...)
 {

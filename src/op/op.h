@@ -24,7 +24,7 @@ struct mega_call {
     const void *attr; /* the op's own struct (contracts.h), zeroed before filling: the memo
                          hashes its bytes */
     const struct mega_rows *rows; /* NULL where the op does not look along time */
-    mega_dtype dtype;             /* of activations that the op makes */
+    mega_dtype dtype;             /* the run's type of activations */
     unsigned mode;                /* MEGA_RUN_TRAIN ... of the run */
     struct mega_now now;
     uint64_t site; /* names the place of use for random numbers */
@@ -42,16 +42,19 @@ struct mega_grads {
 };
 
 struct mega_kernel {
-    const char *name;                                             /* "reference", "avx2" */
-    bool (*accepts)(const struct mega_call *c, const char **why); /* NULL: everything */
+    const char *name; /* "reference", "avx2" */
+    /* c->kernel is the one that is asked; NULL: everything */
+    bool (*accepts)(const struct mega_call *c, const char **why);
     void (*keep)(const struct mega_call *c,
         mega_tensor
-            saved[MEGA_SAVED]); /* shapes of saved[] (rank -1: none); only under a tape */
+            saved[MEGA_SAVED]); /* shapes of saved[] (rank -1: none); only under a tape;
+                                   activations in the type of out[0], statistics in float32 */
     void *(*prepare)(const struct mega_call *c); /* once per memo entry; NULL: nothing */
     void (*forget)(void *prepared);
     void (*forward)(const struct mega_call *c);
     void (*backward)(
         const struct mega_call *c, struct mega_grads *g); /* NULL: refuses under a tape */
+    bool reads_out; /* the backward pass reads the numbers of out[] */
 };
 
 struct mega_op {
@@ -92,6 +95,14 @@ mega_tensor mega_like(const mega_tensor *t, mega_dtype dtype);
 mega_tensor mega_shaped(
     mega_dtype dtype, int rank, int64_t d0, int64_t d1, int64_t d2, int64_t d3);
 mega_tensor mega_absent(void);
+
+/* The type of statistics, states, scores summed over a row, and losses: float32, in a run of
+ * float64 that. */
+mega_dtype mega_wide_type(const struct mega_call *c);
+
+/* An output like `x`, an activation: of the run's type, but float32 where x is float32 in a run
+ * of bfloat16, so that the few numbers that a pool made stay exact to the loss. */
+mega_tensor mega_activation(const struct mega_call *c, const mega_tensor *x);
 
 /* "linear: w is [3, 4] F32, expected ..." */
 mega_status mega_op_refuse(const struct mega_call *c, const char *what,

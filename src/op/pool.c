@@ -9,7 +9,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     if (x->rank != 3 || x->dim[0] != c->rows->B || x->dim[1] != c->rows->T)
         return mega_op_refuse(
             c, "x", x, "[%lld, %lld, D]", (long long)c->rows->B, (long long)c->rows->T);
-    out[0] = mega_shaped(c->dtype, 2, x->dim[0], x->dim[2], 0, 0);
+    out[0] = mega_shaped(mega_wide_type(c), 2, x->dim[0], x->dim[2], 0, 0);
     return MEGA_OK;
 }
 

@@ -54,7 +54,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     MEGA_TRY(check_table(c));
     if (c->in[GAIN] && mega_count(c->in[GAIN]) != 1)
         return mega_op_refuse(c, "gain", c->in[GAIN], "[1]");
-    out[0] = mega_like(x, c->dtype);
+    out[0] = mega_activation(c, x);
     return MEGA_OK;
 }
 

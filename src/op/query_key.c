@@ -11,7 +11,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
         if (mega_dim(c->in[i], 0) != 2 || mega_dim(c->in[i], 1) != width)
             return mega_op_refuse(
                 c, i == GAMMA ? "gamma" : "beta", c->in[i], "[2, %lld]", (long long)width);
-    out[0] = out[1] = mega_like(c->in[Z], c->dtype);
+    out[0] = out[1] = mega_activation(c, c->in[Z]);
     return MEGA_OK;
 }
 

@@ -27,7 +27,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
         return mega_fail(MEGA_BAD_ARGUMENT,
             "rotary: base is %g and factor is %g, expected positive numbers", a->base,
             a->factor);
-    out[0] = mega_like(x, c->dtype);
+    out[0] = mega_activation(c, x);
     return MEGA_OK;
 }
 

@@ -16,8 +16,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
             c, "alpha", c->in[0], "an even width: rotary positions turn pairs");
     if (mega_width(c->in[1]) != Z)
         return mega_op_refuse(c, "beta", c->in[1], "the shape of alpha");
-    out[0] =
-        mega_shaped(c->dtype == MEGA_F64 ? MEGA_F64 : MEGA_F32, 1, 2 * a->length - 1, 0, 0, 0);
+    out[0] = mega_shaped(mega_wide_type(c), 1, 2 * a->length - 1, 0, 0, 0);
     return MEGA_OK;
 }
 

@@ -17,7 +17,7 @@ static struct mega_st_tensor describe(
 
 /* the batch and what keys its random numbers, as batch.safetensors */
 static mega_status save_batch(const char *path, const struct mega_batch *b, int64_t towers,
-    struct mega_now now, double units, int64_t first_row)
+    struct mega_now now, double units, int64_t first_row, mega_dtype dtype)
 {
     static const char *const texts[] = { "text", "text1" }, *const lengths[] = { "len",
         "len1" };
@@ -34,8 +34,8 @@ static mega_status save_batch(const char *path, const struct mega_batch *b, int6
     snprintf(unit, sizeof unit, "%.17g", units);
     snprintf(row, sizeof row, "%lld", (long long)first_row);
     const struct mega_st_entry meta[] = { { "seed", seed }, { "step", step }, { "units", unit },
-        { "first_row", row } };
-    return mega_safetensors_write(path, tensor, n, meta, 4);
+        { "first_row", row }, { "activations", mega_dtype_name(dtype) } };
+    return mega_safetensors_write(path, tensor, n, meta, 5);
 }
 
 /* the first tensor that is not finite, as the message of this thread; MEGA_OK if the second
@@ -59,7 +59,8 @@ mega_status mega_bad_step_record(const struct mega_run_folder *f, mega_run *r,
     mega_run_folder_path(f, where, "bad-step-%06lld", step);
     snprintf(path, sizeof path, "%s/batch.safetensors", where);
     MEGA_TRY(mega_model_folder_save(where, m, config));
-    MEGA_TRY(save_batch(path, b, m->config.task.towers, now, units, first_row));
+    MEGA_TRY(
+        save_batch(path, b, m->config.task.towers, now, units, first_row, mega_run_dtype(r)));
     return mega_fail(MEGA_NOT_FINITE,
         "the %s of update %lld is %g; %s; the step is kept: mega train --replay %s", what, step,
         value, first, where);
@@ -119,6 +120,9 @@ static mega_status replay(mega_context *c, mega_model *m, const char *path, doub
     double units = strtod(meta(&s, "units"), NULL);
     int64_t first_row = strtoll(meta(&s, "first_row"), NULL, 10);
     if (!status) status = mega_run_new(&r, c);
+    mega_dtype dtype = MEGA_F32;
+    mega_dtype_find(meta(&s, "activations"), &dtype);
+    if (!status) mega_run_set_dtype(r, dtype);
     if (!status)
         status = mega_pass_run(
             r, m, &b, now, units > 0 ? units : 1, first_row, MEGA_RUN_CHECK, loss);

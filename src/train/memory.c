@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "data/prefetch.h"
 #include "graph/ops.h"
+#include "graph/precision.h"
+#include "kernel/widen.h"
 #include "task/feed.h"
 
 enum { TRAIN, VALID };
@@ -25,6 +27,21 @@ static size_t parameter_bytes(const struct mega_call *c)
     return bytes;
 }
 
+/* float32 beside what is bfloat16: inputs, output, what is kept, and their gradients */
+static size_t widened_bytes(const struct mega_call *c)
+{
+    size_t bytes = 0;
+    if (!mega_is_widened(c->kernel)) return 0;
+    for (int i = 0; i < MEGA_IN; i++)
+        if (c->in[i] && c->in[i]->dtype == MEGA_BF16)
+            bytes += (c->in[i]->wants_grad ? 4 : 2) * mega_size(c->in[i]);
+    for (int i = 0; i < MEGA_OUT; i++)
+        if (c->out[i] && c->out[i]->dtype == MEGA_BF16) bytes += 4 * mega_size(c->out[i]);
+    for (int i = 0; i < MEGA_SAVED; i++)
+        if (c->saved[i] && c->saved[i]->dtype == MEGA_BF16) bytes += 2 * mega_size(c->saved[i]);
+    return bytes;
+}
+
 /* partial sums of one op's gradients */
 static size_t partial_sums(const struct mega_call *c)
 {
@@ -41,7 +58,7 @@ static size_t partial_sums(const struct mega_call *c)
 
 static void note_scratch(void *arg, const struct mega_call *c)
 {
-    size_t bytes = partial_sums(c), *most = arg;
+    size_t bytes = partial_sums(c) + widened_bytes(c), *most = arg;
     if (bytes > *most) *most = bytes;
 }
 
@@ -51,7 +68,8 @@ struct prediction {
     mega_context *context;
     mega_model *model;
     struct mega_memory *m;
-    int32_t *len[2]; /* full rows */
+    mega_dtype dtype; /* of activations */
+    int32_t *len[2];  /* full rows */
 };
 
 static void fill_batch(const struct prediction *p, int which, struct mega_batch *b)
@@ -86,6 +104,7 @@ static mega_status measure(
 {
     mega_run *r;
     MEGA_TRY(mega_run_new(&r, p->context));
+    mega_run_set_dtype(r, p->dtype);
     mega_status status = MEGA_OK;
     for (int which = first; which <= last && !status; which++) {
         dry_pass(p, r, which, scratch);
@@ -170,7 +189,8 @@ mega_status mega_memory_predict(struct mega_memory *out, mega_context *c, mega_m
     struct mega_classify *task, const struct mega_recipe *r)
 {
     *out = (struct mega_memory){ 0 };
-    struct prediction p = { .context = c, .model = m, .m = out };
+    mega_dtype dtype = mega_precision_type(r->train.precision);
+    struct prediction p = { .context = c, .model = m, .m = out, .dtype = dtype };
     mega_status status = begin(&p, task, r);
     if (!status) status = predict_passes(&p);
     end(&p);
@@ -220,7 +240,8 @@ mega_status mega_memory_choose(struct mega_memory *out, mega_context *c, mega_mo
     struct mega_classify *task, const struct mega_recipe *r)
 {
     *out = (struct mega_memory){ 0 };
-    struct prediction p = { .context = c, .model = m, .m = out };
+    mega_dtype dtype = mega_precision_type(r->train.precision);
+    struct prediction p = { .context = c, .model = m, .m = out, .dtype = dtype };
     mega_status status = begin(&p, task, r);
     if (!status) status = least_effort(&p, r);
     end(&p);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "format/option_json.h"
+#include "graph/precision.h"
 
 #define TRAIN(member) offsetof(struct mega_train_options, member)
 
@@ -37,6 +38,11 @@ static const struct mega_option train_options[] = {
         "updates between lines on the screen; log.jsonl gets every update", 0 },
     { "time_limit", MEGA_OPTION_REAL, TRAIN(time_limit), "0", 0, 1e6, NULL, "HOURS",
         "save and leave after so long; 0: no limit", 0 },
+    { "precision", MEGA_OPTION_CHOICE, TRAIN(precision), "auto", 0, 0, MEGA_PRECISION_CHOICES,
+        NULL,
+        "of activations and their gradients: bf16 halves their memory; auto: bf16 where the "
+        "chip has matrix units for it, else float32. All else is float32 (--fp16, --bf16)",
+        0 },
     { "memory", MEGA_OPTION_INT, TRAIN(memory), "0", 0, 1 << 30, NULL, "MIB",
         "what the process may take at most, for model.recompute: auto; 0: what the machine has",
         0 },
@@ -107,6 +113,7 @@ static mega_status read_sections(struct mega_recipe *r)
         d, "optim", mega_schedule_options, &r->schedule, mega_adam_options, &r->adam));
     MEGA_TRY(mega_node_read(
         d, mega_node_find(d->root, "train"), "train", train_options, NULL, &r->train));
+    r->train.precision = mega_precision_resolve(r->train.precision);
     if (!r->schedule.steps && !r->train.epochs)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "%s: nothing says when to end: give optim.steps (updates) or train.epochs",

@@ -20,6 +20,7 @@ struct mega_train_options {
     int64_t epochs, validate_every, valid_batch, save_every, keep, patience, log_every;
     int metric;        /* enum mega_metric */
     double time_limit; /* hours; 0: none */
+    int precision;     /* enum mega_precision; auto is gone when the recipe has been read */
     int64_t
         memory; /* MiB that the process may take (model.recompute: auto); 0: what there is */
 };

@@ -74,6 +74,8 @@ static mega_tensor *text_of(mega_run *r, const struct reference *f, int k, bool 
 static mega_status forward(
     mega_run *r, const mega_model *m, const struct reference *f, float *logits)
 {
+    /* whatever the run trains in, so that any program can compare closely */
+    mega_dtype dtype = mega_run_set_dtype(r, MEGA_F32);
     MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ 0 }));
     bool numbers = m->config.task.inputs.numbers;
     mega_tensor *text[2] = { 0 };
@@ -87,6 +89,7 @@ static mega_status forward(
     }
     mega_tensor *y = mega_classifier_run(r, &m->classifier, text, row);
     if (y) mega_run_read(r, y, logits);
+    mega_run_set_dtype(r, dtype);
     return mega_run_end(r);
 }
 

@@ -32,6 +32,7 @@ static const struct {
     { "train.log_every", OBEYED },
     { "train.time_limit", OBEYED },
     { "train.memory", OBEYED },
+    { "train.precision", OBEYED },
 };
 
 static enum rule rule_of(const char *key)

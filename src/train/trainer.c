@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "graph/precision.h"
 #include "kernel/peak.h"
 #include "task/feed.h"
 #include "train/bad_step.h"
@@ -80,6 +81,7 @@ static mega_status open_model(struct trainer *t)
     MEGA_TRY(mega_model_new(&t->model, &t->recipe.model, true, true));
     mega_store_fill(&t->model->store, (uint64_t)t->recipe.seed);
     MEGA_TRY(mega_run_new(&t->run, t->q->context));
+    mega_run_set_dtype(t->run, mega_precision_type(t->recipe.train.precision));
     MEGA_TRY(
         mega_optimizer_init(&t->optimizer, &t->q->context->work, t->model, &t->recipe.adam));
     t->optimizer.profile = t->q->profile;
@@ -491,6 +493,8 @@ static void announce(struct trainer *t, const struct mega_memory *m)
         (long long)mega_classify_examples(t->task, MEGA_SPLIT_VALID)->n,
         (long long)t->model->store.numbers, t->q->context->work.threads,
         mega_isa_name(t->q->context->limits.isa));
+    const char *note = mega_precision_note(t->recipe.train.precision);
+    if (note) mega_sinks_line(&t->sinks, "%s", note);
     char effort[80];
     mega_memory_print_effort(m, t->recipe.model.encoder.layers, effort);
     if (m->total) mega_sinks_line(&t->sinks, "%s, for %zu MiB in all", effort, m->total >> 20);

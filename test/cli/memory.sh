@@ -12,7 +12,7 @@ cat >r.yaml <<END
 task: { name: text, train: rows.tsv, valid: rows.tsv, label_column: 1, text_column: 2 }
 model: { layers: 4, width: 64, values: 128, keys: 32, ffn: 128, chunk: 128, longest: 1500, dropout: 0.1 }
 optim: { lr: 1e-3, steps: 3 }
-train: { batch: 8, valid_batch: 8 }
+train: { batch: 8, valid_batch: 8, precision: float32 }
 END
 
 predicted() { "$mega" train --dry-run r.yaml "$@" >dry && sed -n 's/^  in all .* \([0-9]*\) MiB$/\1/p' dry; }
@@ -32,6 +32,17 @@ near "$every" "$(trained every --set model.recompute=block)" "every block recomp
 cheap=$(predicted --set model.recompute=cheap)
 near "$cheap" "$(trained cheap --set model.recompute=cheap)" "cheap ops recomputed"
 ((every < cheap && cheap < kept)) || fail "recomputing saves too little: $kept, $cheap, $every MiB"
+
+# activations in bfloat16: less, and said aloud; evaluation follows the run
+half=$(predicted --set train.precision=bf16)
+near "$half" "$(trained half --set train.precision=bf16)" "bfloat16"
+((half * 5 < kept * 4)) || fail "bfloat16 saves too little: $half of $kept MiB"
+grep -q 'precision: bf16: activations are kept in bfloat16' said || fail "$(cat said)"
+grep -q '^  precision: bf16$' half/recipe.full.yaml
+"$mega" train --dry-run r.yaml --set train.precision=auto >full && grep -qE '^  precision: (float32|bf16)$' full
+"$mega" eval half >score 2>note && grep -q 'precision: bf16' note || fail "$(cat note)"
+"$mega" eval half --precision float32 >score 2>note && ! grep -q 'precision' note || fail "$(cat note)"
+"$mega" verify half/latest >/dev/null
 
 # a budget in between is kept, by some blocks
 budget=$(((cheap + every) / 2))

@@ -49,6 +49,11 @@ refused 1 "cannot resume with model.width: 24" "$mega" train --run s --resume au
 stopped
 "$mega" train --run s --resume auto --set optim.steps=15 2>err
 grep -q 'optim.steps: 15 instead of 12 (the learning rate may jump)' err || fail "$(cat err)"
+stopped
+was=$(sed -n 's/^  precision: //p' s/recipe.full.yaml)
+[[ $was == float32 ]] && now=bf16 || now=float32
+"$mega" train --run s --resume auto --set train.precision=$now 2>err
+grep -q "resumed with train.precision: $now instead of $was" err || fail "$(cat err)"
 cp "$cases/a06_7rows.tsv" rows.tsv
 tiny rows.tsv >s.yaml
 stopped

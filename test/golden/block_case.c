@@ -9,7 +9,7 @@ bool golden_block_open(struct golden_case *c, struct golden_block *b)
     if (!golden_check(c, mega_store_init(&b->store))) return false;
     b->build.store = &b->store;
     b->opened = true;
-    return golden_check(c, mega_run_new(&b->run, c->context));
+    return golden_check(c, golden_run_new(c, &b->run));
 }
 
 void golden_block_close(struct golden_block *b)
@@ -69,7 +69,7 @@ void golden_block_end(struct golden_block *b, mega_tensor *y)
 static mega_tensor *places(mega_run *r, const mega_tensor *x, int64_t from, int64_t n)
 {
     int64_t B = x->dim[0], T = x->dim[1], D = x->dim[2];
-    mega_tensor *piece = mega_run_tensor(r, MEGA_F32, 3, (int64_t[]){ B, n, D });
+    mega_tensor *piece = mega_run_tensor(r, x->dtype, 3, (int64_t[]){ B, n, D });
     for (int64_t i = 0; piece && i < B * n * D; i++)
         mega_put(piece, i / D, i % D, mega_get(x, i / (n * D) * T + from + i / D % n, i % D));
     return piece;
@@ -128,7 +128,7 @@ void golden_block_stream(struct golden_block *b, const struct golden_stream *how
     /* x outlives the runs of the pieces */
     const mega_tensor *x = b->x;
     float *memory = calloc(2 * (size_t)mega_count(x) + 1, sizeof *memory);
-    mega_tensor whole = mega_tensor_over(memory, MEGA_F32, 3, x->dim),
+    mega_tensor whole = mega_tensor_over(memory, x->dtype, 3, x->dim),
                 y = mega_tensor_over(memory + mega_count(x), MEGA_F32, 3, x->dim);
     mega_tensor_copy(&whole, x);
     if (golden_check(c, mega_stream_new(&s, &b->store, x->dim[0], x->dim[1], x->dim[1])))

@@ -210,6 +210,19 @@ static bool same_shape(const struct mega_st_tensor *t, const mega_tensor *ours, 
     return t->rank == ours->rank && !memcmp(dim, ours->dim, (size_t)t->rank * sizeof *dim);
 }
 
+/* raw numbers and states, which have no rank of [B, T, D], are exact */
+static mega_dtype input_type(const struct golden_case *c, const struct mega_st_tensor *t)
+{
+    return t->rank == 3 ? c->dtype : MEGA_F32;
+}
+
+mega_status golden_run_new(struct golden_case *c, mega_run **out)
+{
+    MEGA_TRY(mega_run_new(out, c->context));
+    mega_run_set_dtype(*out, c->dtype);
+    return MEGA_OK;
+}
+
 mega_tensor *golden_input(struct golden_case *c, mega_run *r, const char *name, bool time_first)
 {
     const struct mega_st_tensor *t = golden_find(c, "in.%s", name);
@@ -221,7 +234,7 @@ mega_tensor *golden_input(struct golden_case *c, mega_run *r, const char *name, 
     int64_t dim[MEGA_RANK] = { 0 };
     our_shape(t, time_first, dim);
     mega_tensor *out =
-        mega_run_tensor(r, t->dtype[0] == 'I' ? MEGA_I32 : MEGA_F32, t->rank, dim);
+        mega_run_tensor(r, t->dtype[0] == 'I' ? MEGA_I32 : input_type(c, t), t->rank, dim);
     for (int64_t i = 0, width = out ? mega_width(out) : 0; out && i < t->count; i++)
         mega_put(out, i / width, i % width, golden_value(t, file_index(t, i, time_first)));
     return out;

@@ -18,6 +18,7 @@ enum golden_verdict { GOLDEN_PASSED, GOLDEN_FAILED, GOLDEN_UNSUPPORTED };
 struct golden_case {
     const struct mega_safetensors *file;
     mega_context *context;
+    mega_dtype dtype;      /* of activations */
     bool *used, *compared; /* [file->n] */
     bool *read;            /* [file->n_meta] */
     double tol_out, tol_grad, grad_floor;
@@ -58,7 +59,11 @@ void golden_cfg_no_dropout(struct golden_case *c);
 const struct mega_st_tensor *golden_find(struct golden_case *c, const char *format, ...)
     MEGA_PRINTF(2, 3); /* marks it as used; NULL if absent */
 
-/* An input as a new tensor of the run's memory (I64 becomes I32). `time_first`: [T, B, ...] in
+/* A run in the case's precision. */
+mega_status golden_run_new(struct golden_case *c, mega_run **out);
+
+/* An input as a new tensor of the run's memory (I64 becomes I32; activations have the run's
+ * type). `time_first`: [T, B, ...] in
  * the file, [B, T, ...] here. NULL if the file has none. */
 mega_tensor *golden_input(
     struct golden_case *c, mega_run *r, const char *name, bool time_first);

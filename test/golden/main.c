@@ -41,6 +41,7 @@ static const struct {
 struct options {
     struct mega_context_options context;
     bool verbose;
+    bool half;              /* in bfloat16, with tolerances to match */
     struct mega_text later; /* the list's text */
 };
 
@@ -107,6 +108,15 @@ static void run_case(struct golden_case *c, const struct options *o)
     c->tol_out = tolerance(c, "tol_out_rel", 2e-5);
     c->tol_grad = tolerance(c, "tol_grad_rel", 5e-5);
     c->grad_floor = largest_gradient(c->file) / 100;
+    c->dtype = o->half ? MEGA_BF16 : MEGA_F32;
+    if (o->half) {
+        /* A rounding of 2^-9 at every op, some ten of them in a row. Gradients that are small
+         * because their terms cancel are as wrong as the terms: a tenth of the largest one is
+         * what they are measured by. */
+        c->tol_out = fmax(c->tol_out, 0.1);
+        c->tol_grad = fmax(c->tol_grad, 0.15);
+        c->grad_floor *= 10;
+    }
     golden_adapter *adapter = find_adapter(c);
     if (!adapter) {
         golden_unsupported(c, "later capability: module %s", golden_meta(c, "module"));
@@ -183,6 +193,8 @@ int main(int argc, char **argv)
         bool more = i + 1 < argc;
         if (!strcmp(argv[i], "--verbose"))
             o.verbose = true;
+        else if (!strcmp(argv[i], "--precision") && more)
+            o.half = !strcmp(argv[++i], "bf16");
         else if (!strcmp(argv[i], "--rooms") && more)
             o.context.rooms = argv[++i];
         else if (!strcmp(argv[i], "--isa") && more)
@@ -198,8 +210,9 @@ int main(int argc, char **argv)
         }
     }
     if (!files)
-        return fprintf(stderr, "usage: golden_cases [--rooms LIST] [--isa SET] [--threads N] "
-                               "[--verbose] [--later LIST] FILE_OR_FOLDER...\n"),
+        return fprintf(stderr,
+                   "usage: golden_cases [--rooms LIST] [--isa SET] [--threads N] "
+                   "[--precision float32|bf16] [--verbose] [--later LIST] FILE_OR_FOLDER...\n"),
                2;
     if (counts.later) printf("%d files belong to later capabilities\n", counts.later);
     printf("%d passed, %d failed, %d unsupported\n", counts.passed, counts.failed,

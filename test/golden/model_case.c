@@ -97,7 +97,7 @@ bool golden_model_open(
     if (c->verdict || !golden_check(c, mega_model_new(&g->model, config, true, true)))
         return false;
     golden_load(c, &g->model->store);
-    return !c->verdict && golden_check(c, mega_run_new(&g->run, c->context));
+    return !c->verdict && golden_check(c, golden_run_new(c, &g->run));
 }
 
 void golden_model_close(struct golden_model *g)

@@ -240,7 +240,7 @@ static bool begin(struct transformer_case *t)
         !golden_check(t->c, mega_store_lay_out(&t->store, true)))
         return false;
     load(t);
-    return !t->c->verdict && golden_check(t->c, mega_run_new(&t->run, t->c->context));
+    return !t->c->verdict && golden_check(t->c, golden_run_new(t->c, &t->run));
 }
 
 static void end(struct transformer_case *t)

@@ -156,7 +156,7 @@ static void the_table_ends_with_the_rest_the_step_and_the_chains(void **state)
     step(&s, false);
     mega_profile_print(s.profile, &peak, &text);
     char line[64];
-    snprintf(line, sizeof line, "| feed_forward     | %-9s | backward |",
+    snprintf(line, sizeof line, "| feed_forward     | %-11s | backward |",
         mega_isa_name(mega_isa_here()));
     const char *op = strstr(text.data, line), *rest = strstr(text.data, "| rest "),
                *whole = strstr(text.data, "| step ");

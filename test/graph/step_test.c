@@ -95,16 +95,28 @@ int mprotect(void *at, size_t n, int protection)
 struct size {
     const char *recipe;
     int rows, places;
+    double rate;      /* of learning */
+    mega_dtype dtype; /* of activations */
 };
 static const struct size small = {
-    "width: 12, values: 10, keys: 4, ffn: 14, ema: 3, chunk: 8, head_width: 9", 5, 32
+    "width: 12, values: 10, keys: 4, ffn: 14, ema: 3, chunk: 8, head_width: 9", 5, 32, 1e-2,
+    MEGA_F32
 };
 static const struct size large = {
-    "width: 72, values: 136, keys: 24, ffn: 144, ema: 16, chunk: 64, head_width: 72", 6, 192
+    "width: 72, values: 136, keys: 24, ffn: 144, ema: 16, chunk: 64, head_width: 72", 6, 192,
+    1e-2, MEGA_F32
 };
 static const struct size transformer = {
-    "mixer: attention, width: 72, heads: 6, kv_heads: 2, ffn: 144, head_width: 72", 6, 192
+    "mixer: attention, width: 72, heads: 6, kv_heads: 2, ffn: 144, head_width: 72", 6, 192,
+    1e-2, MEGA_F32
 };
+
+static struct size in_bfloat16(const struct size *size)
+{
+    struct size half = *size;
+    half.dtype = MEGA_BF16;
+    return half;
+}
 
 enum { ROWS_MOST = 6, PLACES_MOST = 192 };
 
@@ -114,6 +126,7 @@ struct training {
     mega_model *model;
     struct mega_batch batch;
     struct mega_optimizer optimizer;
+    double rate;
     int32_t id[ROWS_MOST * PLACES_MOST], len[ROWS_MOST], label[ROWS_MOST];
 };
 
@@ -169,6 +182,8 @@ static void start(struct training *t, const struct size *size, const char *more,
                          &(struct mega_context_options){ .threads = threads, .rooms = rooms }),
         MEGA_OK);
     assert_int_equal(mega_run_new(&t->run, t->context), MEGA_OK);
+    mega_run_set_dtype(t->run, size->dtype);
+    t->rate = size->rate;
     make_model(t, size, more);
     make_batch(t, size);
 }
@@ -189,12 +204,14 @@ static void step(struct training *t, int64_t n, double *loss)
     if (status) print_error("%s\n", mega_message());
     assert_int_equal(status, MEGA_OK);
     assert_int_equal(mega_optimizer_norm(&t->optimizer, &norm), MEGA_OK);
-    mega_optimizer_step(&t->optimizer, 1e-2, norm);
+    mega_optimizer_step(&t->optimizer, t->rate, norm);
 }
+
+enum { STEPS_MOST = 30 };
 
 struct outcome {
     uint64_t hash; /* of parameters and running statistics */
-    double loss[20];
+    double loss[STEPS_MOST];
 };
 
 static struct outcome train(
@@ -212,7 +229,7 @@ static struct outcome train(
 static void assert_same(struct outcome a, struct outcome b)
 {
     assert_true(a.hash == b.hash);
-    for (int i = 0; i < 20; i++) assert_true(a.loss[i] == b.loss[i]);
+    for (int i = 0; i < STEPS_MOST; i++) assert_true(a.loss[i] == b.loss[i]);
 }
 
 /* ---- tests ---- */
@@ -289,6 +306,41 @@ static void a_transformer_does_not_depend_on_threads_or_recomputation(void **sta
     }
 }
 
+/* every model of these tests, as bfloat16 goes through every op that it has */
+static void bfloat16_follows_float32(void **state)
+{
+    (void)state;
+    static const struct {
+        const struct size *size;
+        const char *more;
+    } models[] = { { &large, "norm: layernorm" },
+        { &large, "norm: scalenorm, prenorm: true, attention: laplace, bias: rotary" },
+        { &large, "norm: batchnorm" }, { &transformer, "prenorm: true, positions: learned" },
+        { &transformer, "norm: rmsnorm, rotary: half, gated: true, positions: sinusoidal" } };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        /* slowly, or the roundings send the two to different minima */
+        struct size full = *models[i].size;
+        full.rate = 1e-3;
+        struct size half = in_bfloat16(&full);
+        struct outcome wide = train(&full, STEPS_MOST, models[i].more, 2, NULL),
+                       narrow = train(&half, STEPS_MOST, models[i].more, 2, NULL);
+        assert_true(narrow.hash != wide.hash);
+        for (int k = 0; k < STEPS_MOST; k++)
+            if (!(fabs(narrow.loss[k] - wide.loss[k]) < 0.02 * wide.loss[0]))
+                fail_msg("%s, step %d: the loss is %g, in float32 %g", models[i].more, k,
+                    narrow.loss[k], wide.loss[k]);
+    }
+}
+
+static void bfloat16_does_not_depend_on_threads_or_recomputation(void **state)
+{
+    (void)state;
+    struct size half = in_bfloat16(&large);
+    struct outcome one = train(&half, 5, "norm: batchnorm", 1, NULL);
+    assert_same(one, train(&half, 5, "norm: batchnorm", 3, NULL));
+    assert_same(one, train(&half, 5, "norm: batchnorm, recompute: block", 2, NULL));
+}
+
 static void a_warm_step_allocates_nothing(void **state)
 {
     (void)state;
@@ -317,11 +369,11 @@ static void a_warm_step_allocates_nothing(void **state)
     mega_profile_free(profile);
 }
 
-static size_t peak_of(const char *more, unsigned mode)
+static size_t peak_of(const struct size *size, const char *more, unsigned mode)
 {
     static struct training t;
     mega_tensor *logits;
-    start(&t, &large, more, 2, NULL);
+    start(&t, size, more, 2, NULL);
     mega_run_begin(t.run, &(struct mega_run_args){ .mode = mode });
     mega_tensor *loss = mega_classify_loss(t.run, t.model, &t.batch, &logits);
     if (mode & MEGA_RUN_GRAD) {
@@ -337,10 +389,13 @@ static size_t peak_of(const char *more, unsigned mode)
 static void recomputation_and_evaluation_need_less_memory(void **state)
 {
     (void)state;
-    size_t keep = peak_of("layers: 8", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
-           again = peak_of("layers: 8, recompute: block", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
-           cheap = peak_of("layers: 8, recompute: cheap", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
-           evaluate = peak_of("layers: 8", 0), shallow = peak_of("layers: 2", 0);
+    size_t keep = peak_of(&large, "layers: 8", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
+           again =
+               peak_of(&large, "layers: 8, recompute: block", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
+           cheap =
+               peak_of(&large, "layers: 8, recompute: cheap", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
+           evaluate = peak_of(&large, "layers: 8", 0),
+           shallow = peak_of(&large, "layers: 2", 0);
     assert_true(again < keep / 2);
     assert_true(cheap < keep * 9 / 10);
     assert_true(evaluate < keep / 4);
@@ -348,16 +403,29 @@ static void recomputation_and_evaluation_need_less_memory(void **state)
     assert_true(evaluate - shallow < 8 * 6 * 192 * 72 * sizeof(float));
 }
 
+static void bfloat16_needs_less_memory(void **state)
+{
+    (void)state;
+    struct size half = in_bfloat16(&large);
+    unsigned mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD;
+    size_t wide = peak_of(&large, "layers: 8", mode),
+           narrow = peak_of(&half, "layers: 8", mode);
+    assert_true(narrow < 0.65 * (double)wide);
+}
+
 static void a_dry_step_knows_the_memory_of_a_real_one(void **state)
 {
     (void)state;
     static const char *const models[] = { "norm: layernorm",
         "norm: batchnorm, recompute: block", "norm: layernorm, recompute: cheap" };
-    for (int i = 0; i < 3; i++) {
-        size_t real = peak_of(models[i], MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
-               dry = peak_of(models[i], MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_DRY);
-        assert_true(dry == real);
-    }
+    const struct size sizes[] = { large, in_bfloat16(&large) };
+    unsigned mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < 3; i++) {
+            size_t real = peak_of(&sizes[k], models[i], mode),
+                   dry = peak_of(&sizes[k], models[i], mode | MEGA_RUN_DRY);
+            assert_true(dry == real);
+        }
 }
 
 int main(void)
@@ -367,8 +435,11 @@ int main(void)
         cmocka_unit_test(steps_go_down),
         cmocka_unit_test(recomputation_changes_no_bit),
         cmocka_unit_test(a_transformer_does_not_depend_on_threads_or_recomputation),
+        cmocka_unit_test(bfloat16_follows_float32),
+        cmocka_unit_test(bfloat16_does_not_depend_on_threads_or_recomputation),
         cmocka_unit_test(a_warm_step_allocates_nothing),
         cmocka_unit_test(recomputation_and_evaluation_need_less_memory),
+        cmocka_unit_test(bfloat16_needs_less_memory),
         cmocka_unit_test(a_dry_step_knows_the_memory_of_a_real_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

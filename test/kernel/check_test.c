@@ -69,7 +69,7 @@ static const struct mega_kernel kernel = {
 static mega_status check(enum fault which)
 {
     static const struct mega_kernel_entry entry = { "test", &mega_op_add, &kernel,
-        MEGA_ISA_BASE };
+        MEGA_ISA_BASE, false };
     struct mega_check k;
     assert_int_equal(mega_check_init(&k), MEGA_OK);
     fault = which;

@@ -10,13 +10,16 @@ static struct mega_check check;
 
 static void holds(void **state)
 {
+    const struct mega_kernel_entry *kernel = *state;
     check.accepted = check.refused = 0;
     check.worst = 0;
-    if (mega_check_kernel(&check, *state)) fail_msg("%s", mega_message());
+    if (mega_check_kernel(&check, kernel)) fail_msg("%s", mega_message());
     print_message("%d examples, %d refused, largest error %.2f of the bound\n",
         (int)check.accepted, (int)check.refused, check.worst);
-    /* a kernel that takes none of them would go unchecked */
-    assert_true(check.accepted > 0);
+    /* a kernel that takes none of them would go unchecked, except where nothing is left to
+     * widen
+     */
+    assert_true(check.accepted > 0 || kernel->widened);
 }
 
 int main(void)

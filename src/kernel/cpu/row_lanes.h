@@ -4,6 +4,7 @@
 #define MEGA_KERNEL_CPU_ROW_LANES_H
 
 #include "kernel/cpu/vector.h"
+#include "kernel/wide.h"
 #include "op/draw.h"
 
 enum {
@@ -24,6 +25,29 @@ struct row_job {
         struct mega_arena *scratch);
 };
 
+static inline bool rows_are_half_(const struct mega_call *c)
+{
+    return c->out[0]->dtype == MEGA_BF16;
+}
+
+/* the same by way of float32, few rows at a time */
+static inline void some_half_(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    size_t mark = mega_arena_mark(scratch);
+    for (int64_t r = from; r < to; r += ROWS_A_LANE) {
+        int64_t end = r + ROWS_A_LANE < to ? r + ROWS_A_LANE : to;
+        struct mega_wide w;
+        struct row_job part = *job;
+        mega_wide_open_rows(&w, job->c, job->g, r, end, scratch);
+        part.c = &w.c;
+        part.g = job->g ? &w.g : NULL;
+        part.some(&part, r, end, sums, scratch);
+        mega_wide_close_rows(&w);
+        mega_arena_release(scratch, mark);
+    }
+}
+
 static inline void row_lane_(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct row_job *job = arg;
@@ -35,7 +59,8 @@ static inline void row_lane_(void *arg, int64_t lane, struct mega_arena *scratch
         sums = job->sums + lane * job->sums_width;
         memset(sums, 0, (size_t)job->sums_width * sizeof *sums);
     }
-    job->some(job, from, to < job->rows ? to : job->rows, sums, scratch);
+    if (to > job->rows) to = job->rows;
+    (rows_are_half_(job->c) ? some_half_ : job->some)(job, from, to, sums, scratch);
 }
 
 /* `cost`: vector operations on an element */
@@ -116,6 +141,19 @@ static inline bool rows_accept(const struct mega_call *c, const char **why)
     for (int i = 0; i < MEGA_OUT; i++)
         if (c->out[i] && c->out[i]->dtype != MEGA_F32) return false;
     return true;
+}
+
+/* The same, or activations in bfloat16 that all have the rows of in[0]: for kernels whose
+ * `some` finds all that it needs in the job. */
+static inline bool rows_accept_half(const struct mega_call *c, const char **why)
+{
+    if (c->in[0]->dtype != MEGA_BF16 || c->out[0]->dtype != MEGA_BF16)
+        return rows_accept(c, why);
+    *why = "activations of other rows or types";
+    for (int i = 0; i < MEGA_IN; i++)
+        if (c->in[i] && c->in[i]->dtype != MEGA_BF16 && c->in[i]->dtype != MEGA_F32)
+            return false;
+    return mega_wide_by_rows(c, mega_height(c->in[0]));
 }
 
 /* With nothing to go back from, the gradients are zero. */

@@ -70,6 +70,11 @@ struct mega_cpu_rows {
     /* y += the sum of m rows, `stride` apart, of x */
     void (*add_rows)(float *y, const float *x, int64_t stride, int64_t m, int64_t n);
 
+    /* bfloat16 and back: y = x; y = x rounded; y = y + x, rounded once */
+    void (*widen)(float *y, const uint16_t *x, int64_t n);
+    void (*narrow)(uint16_t *y, const float *x, int64_t n);
+    void (*narrow_add)(uint16_t *y, const float *x, int64_t n);
+
     /* factors, 0 or scale, of the elements first ... first + n - 1 of a row of draws */
     void (*draw)(float *factor, const struct mega_draw_row *d, int64_t first, int64_t n);
 };

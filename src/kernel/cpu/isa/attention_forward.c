@@ -143,4 +143,5 @@ const struct mega_kernel MEGA_ISA_NAME(mega_cpu_attention) = {
     .keep = keep,
     .forward = forward,
     .backward = MEGA_ISA_NAME(mega_attention_backward),
+    .reads_out = true,
 };

@@ -6,6 +6,7 @@
 #include "kernel/cpu/product.h"
 #include "kernel/cpu/rows.h"
 #include "kernel/cpu/vector.h"
+#include "kernel/wide.h"
 
 extern const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows);
 extern const struct mega_products MEGA_ISA_NAME(mega_products);
@@ -35,6 +36,47 @@ static inline void total_groups(
 {
     if (!add) memset(to, 0, (size_t)n * sizeof *to);
     row_functions->add_rows(to, share, (int64_t)(bytes / sizeof *to), groups, n);
+}
+
+static inline bool is_half(const struct mega_call *c)
+{
+    return c->out[0]->dtype == MEGA_BF16;
+}
+
+/* The first inputs are activations, all of the output's type, float32 or bfloat16; the others
+ * float32. */
+static inline bool blocks_accept(const struct mega_call *c, int activations, const char **why)
+{
+    mega_dtype type = c->out[0]->dtype;
+    *why = "float32 parameters, activations of one type";
+    for (int i = 0; i < MEGA_IN; i++)
+        if (c->in[i] && c->in[i]->dtype != (i < activations ? type : MEGA_F32)) return false;
+    return type == MEGA_F32 || type == MEGA_BF16;
+}
+
+/* Some rows of a call in float32: the call as it is, or bfloat16 widened into the lane's
+ * scratch and what the block made of it narrowed when it is closed. */
+struct block_view {
+    const struct mega_call *c;
+    struct mega_grads *g;
+    struct mega_wide wide;
+};
+
+static inline void block_open(struct block_view *v, const struct mega_call *c,
+    struct mega_grads *g, int64_t row, int64_t m, struct mega_arena *scratch)
+{
+    v->c = c;
+    v->g = g;
+    v->wide.n = 0;
+    if (!is_half(c)) return;
+    mega_wide_open_rows(&v->wide, c, g, row, row + m, scratch);
+    v->c = &v->wide.c;
+    v->g = g ? &v->wide.g : NULL;
+}
+
+static inline void block_close(struct block_view *v)
+{
+    if (v->wide.n) mega_wide_close_rows(&v->wide);
 }
 
 /* b [k, n], or turned [n, k], packed by lanes into the calling thread's scratch, for all lanes

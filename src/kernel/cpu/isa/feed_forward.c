@@ -1,5 +1,6 @@
-/* The feed-forward region in float32: blocks of rows go through both products without leaving
- * cache. Kept for the backward pass: p = x up^T; all else there is pointwise.
+/* The feed-forward region: blocks of rows go through both products without leaving
+ * cache. Kept for the backward pass: p = x up^T, in bfloat16 p + b, whose sign no rounding
+ * turns; all else there is pointwise.
  *
  *   h = act(x up^T + b) m_0,  y = residual + (h down^T + c) m_1        m: factors of dropout
  *   dz = dy m_1,  dh = dz down,  dp = dh m_0 act',  dx = dp up
@@ -16,16 +17,14 @@ enum {
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "float32 only";
-    for (int i = X; i <= DOWN_BIAS; i++)
-        if (c->in[i]->dtype != MEGA_F32) return false;
+    if (!blocks_accept(c, UP, why)) return false;
     *why = "weights too large: their products are a matter of their own";
     return 2 * mega_count(c->in[UP]) <= MOST_PART;
 }
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 {
-    saved[0] = mega_shaped(MEGA_F32, 2, mega_height(c->in[X]), c->in[UP]->dim[0], 0, 0);
+    saved[0] = mega_shaped(c->out[0]->dtype, 2, mega_height(c->in[X]), c->in[UP]->dim[0], 0, 0);
 }
 
 struct sizes {
@@ -33,6 +32,7 @@ struct sizes {
     const struct mega_attr_feed_forward *a;
     int64_t rows, D, F, block;
     uint64_t key[2];
+    const float *bias; /* that p lacks; NULL: none */
     struct mega_right up,
         down; /* as the pass reads them: turned forward, as they lie backward */
 };
@@ -44,7 +44,8 @@ static struct sizes sizes_of(const struct mega_call *c)
         .rows = mega_height(c->in[X]),
         .D = mega_width(c->in[X]),
         .F = c->in[UP]->dim[0],
-        .block = block_rows(c) };
+        .block = block_rows(c),
+        .bias = is_half(c) ? NULL : c->in[UP_BIAS]->data };
     for (int i = 0; i < 2; i++) {
         struct mega_call at = *c;
         at.site = s.a->site[i];
@@ -76,8 +77,10 @@ static bool drops(const struct sizes *s, int which)
 static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct sizes *s = arg;
-    const struct mega_call *c = s->c;
     int64_t row = lane * s->block, m = least(s->rows - row, s->block);
+    struct block_view v;
+    block_open(&v, s->c, NULL, row, m, scratch);
+    const struct mega_call *c = v.c;
     float *factor = mega_arena_get(scratch, (size_t)(s->F + s->D) * sizeof *factor);
     struct mega_matrix h = mega_matrix_scratch(scratch, m, s->F);
     struct mega_matrix p = c->saved[0] ? mega_matrix_of(c->saved[0], row, 0) : h;
@@ -87,7 +90,9 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         m, s->F, s->D, mega_left(mega_matrix_of(c->in[X], row, 0)), s->up, p, false);
     for (int64_t r = 0; r < m; r++) {
         float *to = mega_matrix_row(h, r);
-        row_functions->act(s->a->act, to, mega_matrix_row(p, r), c->in[UP_BIAS]->data, s->F);
+        if (!s->bias)
+            row_functions->add_scaled(mega_matrix_row(p, r), c->in[UP_BIAS]->data, 1, s->F);
+        row_functions->act(s->a->act, to, mega_matrix_row(p, r), s->bias, s->F);
         if (drops(s, 0)) drop_row(s, 0, row + r, to, s->F, factor);
     }
     products->multiply(m, s->D, s->F, mega_left(h), s->down, y, false);
@@ -97,6 +102,7 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         if (drops(s, 1)) drop_row(s, 1, row + r, to, s->D, factor);
         row_functions->add_scaled(to, mega_matrix_row(residual, r), 1, s->D);
     }
+    block_close(&v);
 }
 
 static void forward(const struct mega_call *c)
@@ -180,15 +186,15 @@ static void inside_backward(const struct backward *b, int64_t row, int64_t m,
     for (int64_t r = 0; r < m; r++) {
         float *d = mega_matrix_row(dh, r), *to = mega_matrix_row(h, r);
         if (drops(s, 0)) drop_row(s, 0, row + r, d, s->F, factor);
-        row_functions->act_both(
-            s->a->act, to, d, d, mega_matrix_row(p, r), s->c->in[UP_BIAS]->data, s->F);
+        row_functions->act_both(s->a->act, to, d, d, mega_matrix_row(p, r), s->bias, s->F);
         if (drops(s, 0)) row_functions->multiply(to, to, factor, s->F);
     }
     row_functions->add_rows(sums->up_bias, dh.at, dh.stride, m, s->F);
     row_functions->add_rows(sums->down_bias, dz.at, dz.stride, m, s->D);
 }
 
-static void block_backward(const struct backward *b, int64_t row, int64_t m, struct sums *sums,
+/* all in float32 */
+static void rows_backward(const struct backward *b, int64_t row, int64_t m, struct sums *sums,
     bool first, struct mega_arena *scratch)
 {
     const struct sizes *s = &b->s;
@@ -211,6 +217,18 @@ static void block_backward(const struct backward *b, int64_t row, int64_t m, str
     if (b->g->in[X])
         products->multiply(m, s->D, s->F, mega_left(dh), s->up,
             mega_matrix_of(b->g->in[X], row, 0), b->g->add >> X & 1);
+}
+
+static void block_backward(const struct backward *b, int64_t row, int64_t m, struct sums *sums,
+    bool first, struct mega_arena *scratch)
+{
+    struct block_view v;
+    struct backward part = *b;
+    block_open(&v, b->s.c, b->g, row, m, scratch);
+    part.s.c = v.c;
+    part.g = v.g;
+    rows_backward(&part, row, m, sums, first, scratch);
+    block_close(&v);
 }
 
 static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)

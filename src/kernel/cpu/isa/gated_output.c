@@ -1,10 +1,11 @@
-/* The gated_output region in float32: blocks of rows go from the attention's output through the
- * gate, the product and the gated residual without leaving cache.
+/* The gated_output region: blocks of rows go from the attention's output through the gate, the
+ * product and the gated residual without leaving cache.
  *
  *   g = o silu(r),  t = a + b + g w^T,  y = x + sigmoid(u) (m act(t) - x)
  *   dg = dt w,  dw = dt^T g,  db: the sum of dt over rows
  *
- * Kept: b + g w^T. Groups of rows are lanes, each with dw and db of its own, summed in order.
+ * Kept: b + g w^T, in bfloat16 t, whose sign no rounding turns. Groups of rows are lanes, each
+ * with dw and db of its own, summed in order.
  */
 #include "kernel/cpu/isa/blocks.h"
 #include "kernel/cpu/isa/gates.h"
@@ -27,16 +28,15 @@ enum {
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "float32 only";
-    for (int i = X; i <= B; i++)
-        if (c->in[i]->dtype != MEGA_F32) return false;
+    if (!blocks_accept(c, W, why)) return false;
     *why = "weights too large: their product is a matter of its own";
     return mega_count(c->in[W]) <= MOST_PART;
 }
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 {
-    saved[0] = mega_shaped(MEGA_F32, 2, mega_height(c->in[X]), mega_width(c->in[X]), 0, 0);
+    saved[0] =
+        mega_shaped(c->out[0]->dtype, 2, mega_height(c->in[X]), mega_width(c->in[X]), 0, 0);
 }
 
 struct pass {
@@ -44,10 +44,17 @@ struct pass {
     const struct mega_attr_gated_output *a;
     int64_t rows, D, E, block;
     struct mega_right w; /* w^T forward, w backward */
+    const float *zeros;  /* [D], in place of a row of a where t is kept; else NULL */
     struct mega_grads *g;
     int64_t groups;
     char *parts; /* [groups]: dw [D, E], db [D] */
 };
+
+static const float *zeros_of(const struct mega_call *c)
+{
+    size_t bytes = (size_t)mega_width(c->in[X]) * sizeof(float);
+    return is_half(c) ? memset(mega_scratch(c->work, bytes), 0, bytes) : NULL;
+}
 
 static struct pass pass_of(const struct mega_call *c)
 {
@@ -56,15 +63,17 @@ static struct pass pass_of(const struct mega_call *c)
         .rows = mega_height(c->in[X]),
         .D = mega_width(c->in[X]),
         .E = mega_width(c->in[O]),
-        .block = block_rows(c) };
+        .block = block_rows(c),
+        .zeros = zeros_of(c) };
 }
 
-/* what the gated residual of row r reads; h = b + g w^T; `room` for factors of dropout */
+/* what the gated residual of row r reads; h: what is kept of it; `room` for factors of dropout
+ */
 static struct residual_row inputs_of(
     const struct pass *p, int64_t r, const float *h, float *room)
 {
     struct residual_row in = { mega_row(p->c->in[X], r), mega_row(p->c->in[U], r),
-        mega_row(p->c->in[A], r), h, NULL };
+        p->zeros ? p->zeros : mega_row(p->c->in[A], r), h, NULL };
     if (!mega_dropout_acts(p->c, p->a->dropout)) return in;
     struct mega_draw_row d = ROW_DRAWS(p->c, p->a->dropout, p->a->kind, r);
     vec_draw_row(room, &d, 0, p->D);
@@ -74,11 +83,11 @@ static struct residual_row inputs_of(
 
 /* ---- forward ---- */
 
-static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+/* all in float32 */
+static void rows_forward(
+    const struct pass *p, int64_t row, int64_t m, struct mega_arena *scratch)
 {
-    const struct pass *p = arg;
     const struct mega_call *c = p->c;
-    int64_t row = lane * p->block, m = least(p->rows - row, p->block);
     float *room = mega_arena_get(scratch, (size_t)p->D * sizeof *room);
     struct mega_matrix g = mega_matrix_scratch(scratch, m, p->E),
                        h = c->saved[0] ? mega_matrix_of(c->saved[0], row, 0)
@@ -90,9 +99,21 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     for (int64_t r = 0; r < m; r++) {
         float *t = mega_matrix_row(h, r);
         row_functions->add_scaled(t, c->in[B]->data, 1, p->D);
+        if (p->zeros) row_functions->add_scaled(t, mega_row(c->in[A], row + r), 1, p->D);
         struct residual_row in = inputs_of(p, row + r, t, room);
         residual_row(p->a->act, mega_row(c->out[0], row + r), &in, p->D);
     }
+}
+
+static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    struct pass p = *(const struct pass *)arg;
+    int64_t row = lane * p.block, m = least(p.rows - row, p.block);
+    struct block_view v;
+    block_open(&v, p.c, NULL, row, m, scratch);
+    p.c = v.c;
+    rows_forward(&p, row, m, scratch);
+    block_close(&v);
 }
 
 static void forward(const struct mega_call *c)
@@ -122,7 +143,8 @@ static struct row_grad gradient_of(const struct pass *p, int i, int64_t r)
     return (struct row_grad){ at, p->g->add >> i & 1 };
 }
 
-static void block_backward(const struct pass *p, int64_t row, int64_t m, struct mega_matrix dw,
+/* all in float32 */
+static void rows_backward(const struct pass *p, int64_t row, int64_t m, struct mega_matrix dw,
     bool first, struct mega_arena *scratch)
 {
     const struct mega_call *c = p->c;
@@ -145,6 +167,18 @@ static void block_backward(const struct pass *p, int64_t row, int64_t m, struct 
     products->multiply(
         p->D, p->E, m, mega_left_turned(dt), mega_right(products, g, p->E), dw, !first);
     row_functions->add_rows(mega_matrix_row(dw, p->D), dt.at, dt.stride, m, p->D);
+}
+
+static void block_backward(const struct pass *p, int64_t row, int64_t m, struct mega_matrix dw,
+    bool first, struct mega_arena *scratch)
+{
+    struct block_view v;
+    struct pass part = *p;
+    block_open(&v, p->c, p->g, row, m, scratch);
+    part.c = v.c;
+    part.g = v.g;
+    rows_backward(&part, row, m, dw, first, scratch);
+    block_close(&v);
 }
 
 static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)

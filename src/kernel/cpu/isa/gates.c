@@ -58,7 +58,7 @@ static void gate_backward(const struct mega_call *c, struct mega_grads *g)
 }
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_gate) = { .name = MEGA_ISA_TEXT,
-    .accepts = rows_accept,
+    .accepts = rows_accept_half,
     .forward = gate_forward,
     .backward = gate_backward };
 
@@ -126,7 +126,7 @@ static void residual_backward(const struct mega_call *c, struct mega_grads *g)
 }
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_gated_residual) = { .name = MEGA_ISA_TEXT,
-    .accepts = rows_accept,
+    .accepts = rows_accept_half,
     .forward = residual_forward,
     .backward = residual_backward };
 
@@ -193,6 +193,6 @@ static void query_backward(const struct mega_call *c, struct mega_grads *g)
 }
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_query_key) = { .name = MEGA_ISA_TEXT,
-    .accepts = rows_accept,
+    .accepts = rows_accept_half,
     .forward = query_forward,
     .backward = query_backward };

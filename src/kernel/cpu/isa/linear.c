@@ -1,4 +1,4 @@
-/* linear in float32: y = act(x w^T + b) in blocks of rows, a product and one pass over it while
+/* linear: y = act(x w^T + b) in blocks of rows, a product and one pass over it while
  * it lies in cache; w is packed once a call. A few rows, as in decoding, are dot products.
  *
  * Kept for the backward pass: x w^T where the derivative of act needs it; relu reads its own
@@ -33,15 +33,16 @@ static float *bias_of(const struct mega_call *c, int64_t column)
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "float32 only";
-    return c->in[X]->dtype == MEGA_F32 && c->in[W]->dtype == MEGA_F32 &&
-           (!c->in[B] || c->in[B]->dtype == MEGA_F32) && c->out[0]->dtype == MEGA_F32;
+    if (!blocks_accept(c, 1, why)) return false;
+    *why = "few rows of bfloat16";
+    return !is_half(c) || mega_height(c->in[X]) > FEW_ROWS;
 }
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 {
     if (act_of(c) != MEGA_ACT_LINEAR && act_of(c) != MEGA_ACT_RELU)
-        saved[0] = mega_shaped(MEGA_F32, 2, mega_height(c->in[X]), mega_width(c->out[0]), 0, 0);
+        saved[0] = mega_shaped(
+            c->out[0]->dtype, 2, mega_height(c->in[X]), mega_width(c->out[0]), 0, 0);
 }
 
 /* scalar operations, as mega_lanes counts them: vectors do eight at a time */
@@ -75,14 +76,16 @@ static const mega_tensor *inner_of(const struct mega_call *c)
 
 static void rows_forward(void *arg, int64_t lane, struct mega_arena *scratch)
 {
-    (void)scratch;
     const struct forward *s = arg;
-    const struct mega_call *c = s->c;
-    int64_t block = block_rows(c), row = lane * block,
-            m = least(mega_height(c->in[X]) - row, block), N = c->in[W]->dim[0];
+    int64_t block = block_rows(s->c), row = lane * block,
+            m = least(mega_height(s->c->in[X]) - row, block), N = s->c->in[W]->dim[0];
+    struct block_view v;
+    block_open(&v, s->c, NULL, row, m, scratch);
+    const struct mega_call *c = v.c;
     products->multiply(m, N, mega_width(c->in[X]), mega_left(mega_matrix_of(c->in[X], row, 0)),
         s->w, mega_matrix_of(inner_of(c), row, 0), false);
     finish(c, row, m, 0, N);
+    block_close(&v);
 }
 
 /* some columns of all of a few rows */
@@ -168,12 +171,27 @@ static void add_to_sums(const struct backward *s, int64_t row, int64_t m, int64_
     row_functions->add_rows(sums->db, d.at, d.stride, m, n);
 }
 
-/* a block of rows: dx */
+/* a block of rows: dx, and its part of the sums that are wanted */
+static void block_backward(const struct backward *s, int64_t row, int64_t m, struct sums *sums,
+    struct mega_arena *scratch)
+{
+    struct block_view v;
+    struct backward part = *s;
+    block_open(&v, s->c, s->g, row, m, scratch);
+    part.c = v.c;
+    part.g = v.g;
+    struct mega_matrix d = inner_gradient(&part, row, m, 0, s->N, scratch);
+    input_gradient(&part, row, m, d);
+    add_to_sums(&part, row, m, s->N, d, sums, scratch);
+    block_close(&v);
+}
+
 static void rows_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct backward *s = arg;
-    int64_t row = lane * s->block, m = least(s->rows - row, s->block);
-    input_gradient(s, row, m, inner_gradient(s, row, m, 0, s->N, scratch));
+    struct sums none = { 0 };
+    int64_t row = lane * s->block;
+    block_backward(s, row, least(s->rows - row, s->block), &none, scratch);
 }
 
 /* some columns of d: their rows of dw and db, over all rows */
@@ -185,12 +203,18 @@ static void columns_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     struct sums sums = { .add_w = g->add >> W & 1, .add_b = g->add >> B & 1 };
     if (g->in[W]) sums.dw = mega_matrix_of(g->in[W], column, 0);
     if (g->in[B]) sums.db = (float *)g->in[B]->data + column;
-    size_t mark = mega_arena_mark(scratch);
+    struct mega_grads without_x = *g;
+    without_x.in[X] = NULL; /* other lanes write it */
     for (int64_t row = 0; row < s->rows; row += s->block) {
         int64_t m = least(s->rows - row, s->block);
-        struct mega_matrix d = inner_gradient(s, row, m, column, n, scratch);
-        add_to_sums(s, row, m, n, d, &sums, scratch);
-        mega_arena_release(scratch, mark);
+        struct block_view v;
+        struct backward part = *s;
+        block_open(&v, s->c, &without_x, row, m, scratch);
+        part.c = v.c;
+        part.g = v.g;
+        struct mega_matrix d = inner_gradient(&part, row, m, column, n, scratch);
+        add_to_sums(&part, row, m, n, d, &sums, scratch);
+        mega_arena_release(scratch, 0);
     }
 }
 
@@ -223,9 +247,7 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
     int64_t end = s->rows * (group + 1) / s->groups;
     for (int64_t row = s->rows * group / s->groups, m; row < end; row += m) {
         m = least(end - row, s->block);
-        struct mega_matrix d = inner_gradient(s, row, m, 0, s->N, scratch);
-        input_gradient(s, row, m, d);
-        add_to_sums(s, row, m, s->N, d, &sums, scratch);
+        block_backward(s, row, m, &sums, scratch);
         mega_arena_release(scratch, 0);
     }
 }
@@ -284,4 +306,5 @@ const struct mega_kernel MEGA_ISA_NAME(mega_cpu_linear) = {
     .keep = keep,
     .forward = forward,
     .backward = backward,
+    .reads_out = true,
 };

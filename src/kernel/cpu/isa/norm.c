@@ -127,7 +127,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
 }
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_norm) = { .name = MEGA_ISA_TEXT,
-    .accepts = rows_accept,
+    .accepts = rows_accept_half,
     .keep = keep,
     .forward = forward,
     .backward = backward };

@@ -28,7 +28,7 @@ static void run(const struct mega_call *c, struct mega_grads *g, some_fn *some, 
         run(c, g, some_back, cost);                                                            \
     }                                                                                          \
     const struct mega_kernel MEGA_ISA_NAME(mega_cpu_##op) = { .name = MEGA_ISA_TEXT,           \
-        .accepts = rows_accept,                                                                \
+        .accepts = rows_accept_half,                                                           \
         .forward = op##_forward,                                                               \
         .backward = op##_backward };
 

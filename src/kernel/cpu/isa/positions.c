@@ -104,7 +104,7 @@ static void rotary_backward(const struct mega_call *c, struct mega_grads *g)
 }
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_rotary) = { .name = MEGA_ISA_TEXT,
-    .accepts = rows_accept,
+    .accepts = rows_accept_half,
     .forward = rotary_forward,
     .backward = rotary_backward };
 

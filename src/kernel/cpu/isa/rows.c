@@ -2,6 +2,7 @@
 #include "kernel/cpu/rows.h"
 
 #include "kernel/cpu/vector_draw.h"
+#include "kernel/cpu/vector_half.h"
 #include "kernel/cpu/vector_math.h"
 
 /* y = f(x) along a row */
@@ -149,6 +150,28 @@ static void row_multiply(float *y, const float *a, const float *b, int64_t n)
         vec_put(y + j, vec_get(a + j, n - j) * vec_get(b + j, n - j), n - j);
 }
 
+static void row_widen(float *y, const uint16_t *x, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + VEC <= n; j += VEC) vec_store(y + j, vec_widen_load(x + j));
+    for (; j < n; j++) y[j] = mega_from_bf16(x[j]);
+}
+
+static void row_narrow(uint16_t *y, const float *x, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + VEC <= n; j += VEC) vec_narrow_store(y + j, vec_load(x + j));
+    for (; j < n; j++) y[j] = mega_to_bf16(x[j]);
+}
+
+static void row_narrow_add(uint16_t *y, const float *x, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + VEC <= n; j += VEC)
+        vec_narrow_store(y + j, vec_widen_load(y + j) + vec_load(x + j));
+    for (; j < n; j++) y[j] = mega_to_bf16(mega_from_bf16(y[j]) + x[j]);
+}
+
 static void row_draw(float *factor, const struct mega_draw_row *d, int64_t first, int64_t n)
 {
     vec_draw_row(factor, d, first, n);
@@ -176,5 +199,8 @@ const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows) = {
     .add_scaled = row_add_scaled,
     .multiply = row_multiply,
     .add_rows = row_add_rows,
+    .widen = row_widen,
+    .narrow = row_narrow,
+    .narrow_add = row_narrow_add,
     .draw = row_draw,
 };
