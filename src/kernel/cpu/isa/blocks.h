@@ -3,6 +3,7 @@
 #ifndef MEGA_KERNEL_CPU_ISA_BLOCKS_H
 #define MEGA_KERNEL_CPU_ISA_BLOCKS_H
 
+#include "kernel/cpu/pairs.h"
 #include "kernel/cpu/product.h"
 #include "kernel/cpu/rows.h"
 #include "kernel/cpu/vector.h"
@@ -12,6 +13,22 @@ extern const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows);
 extern const struct mega_products MEGA_ISA_NAME(mega_products);
 static const struct mega_cpu_rows *const row_functions = &MEGA_ISA_NAME(mega_cpu_rows);
 static const struct mega_products *const products = &MEGA_ISA_NAME(mega_products);
+
+/* Products of bfloat16, where this set has them. */
+static inline const struct mega_pairs *pair_products(void)
+{
+    return VEC == 16 ? mega_pairs() : NULL;
+}
+
+static inline struct mega_operand as_it_lies(struct mega_matrix a)
+{
+    return (struct mega_operand){ a, false };
+}
+
+static inline struct mega_operand turned(struct mega_matrix a)
+{
+    return (struct mega_operand){ a, true };
+}
 
 static inline int64_t pieces(int64_t n, int64_t size)
 {
@@ -94,6 +111,14 @@ static inline struct mega_right right_of(
     if (b.stride % 512) return mega_right(products, b, n);
     size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
     return mega_right_packed(products, mega_arena_get(scratch, bytes), b, k, n);
+}
+
+/* The same for b turned, stored [n, k]. */
+static inline struct mega_right right_turned(
+    struct mega_arena *scratch, struct mega_matrix b, int64_t k, int64_t n)
+{
+    size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
+    return mega_right_turned(products, mega_arena_get(scratch, bytes), b, k, n);
 }
 
 #endif
