@@ -30,6 +30,8 @@ const char *mega_isa_name(enum mega_isa isa); /* "base", "avx2", "avx512" */
 
 /* This machine has units that multiply matrices of bfloat16 (AMX). */
 bool mega_bf16_units_here(void);
+/* Its vectors multiply pairs of bfloat16 (AVX-512 BF16): cpu/pairs.h. */
+bool mega_bf16_products_here(void);
 
 /* What a context may use. */
 struct mega_kernel_limits {

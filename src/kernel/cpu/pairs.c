@@ -17,6 +17,11 @@ const struct mega_pairs *mega_pairs(void)
 }
 #endif
 
+bool mega_bf16_products_here(void)
+{
+    return mega_pairs() != NULL;
+}
+
 static int64_t even(int64_t n)
 {
     return n + n % 2;
@@ -44,17 +49,57 @@ static struct mega_pair_left left(const struct mega_pairs *p, struct mega_operan
     return (struct mega_pair_left){ to, even(k), 2 };
 }
 
-static struct mega_pair_right right(const struct mega_pairs *p, struct mega_operand b,
-    int64_t k, int64_t n, struct mega_arena *scratch)
+/* how b [k, n] lies when it is packed; returns its size in numbers */
+static int64_t lay_out(
+    const struct mega_pairs *p, int64_t k, int64_t n, struct mega_pair_right *out)
 {
     int64_t columns = mega_pair_columns(p, n), panel = even(k) * columns;
-    uint16_t *to = room(scratch, (n + columns - 1) / columns * panel);
-    for (int64_t j = 0; j < n; j += columns) {
-        int64_t some = n - j < columns ? n - j : columns;
-        struct mega_matrix at = { b.at.at + j * (b.turned ? b.at.stride : 1), b.at.stride };
-        (b.turned ? p->pack_turned : p->pack)(to + j / columns * panel, columns, at, k, some);
-    }
-    return (struct mega_pair_right){ to, 2 * columns, panel, columns };
+    *out = (struct mega_pair_right){ NULL, 2 * columns, panel, columns };
+    return (n + columns - 1) / columns * panel;
+}
+
+/* a panel of b, which lies at `to` */
+static void pack_panel(const struct mega_pairs *p, uint16_t *to,
+    const struct mega_pair_right *how, struct mega_operand b, int64_t k, int64_t n, int64_t i)
+{
+    int64_t j = i * how->columns, some = n - j < how->columns ? n - j : how->columns;
+    struct mega_matrix at = { b.at.at + j * (b.turned ? b.at.stride : 1), b.at.stride };
+    (b.turned ? p->pack_turned : p->pack)(to + i * how->panel, how->columns, at, k, some);
+}
+
+/* a lane packs one panel */
+struct packing {
+    const struct mega_pairs *p;
+    uint16_t *to;
+    struct mega_pair_right how;
+    struct mega_operand b;
+    int64_t k, n;
+};
+
+static void pack_lane(void *arg, int64_t i, struct mega_arena *scratch)
+{
+    (void)scratch;
+    const struct packing *j = arg;
+    pack_panel(j->p, j->to, &j->how, j->b, j->k, j->n, i);
+}
+
+struct mega_pair_right mega_pairs_pack(const struct mega_pairs *p, struct mega_work *work,
+    struct mega_operand b, int64_t k, int64_t n)
+{
+    struct packing j = { .p = p, .b = b, .k = k, .n = n };
+    int64_t numbers = lay_out(p, k, n, &j.how), columns = j.how.columns;
+    j.how.at = j.to = mega_scratch(work, (size_t)numbers * sizeof *j.to);
+    mega_lanes(work, (n + columns - 1) / columns, (double)(k * n), pack_lane, &j);
+    return j.how;
+}
+
+void mega_pairs_times(const struct mega_pairs *p, int64_t m, int64_t n, int64_t k,
+    struct mega_operand a, struct mega_pair_right b, struct mega_matrix c, bool add,
+    struct mega_arena *scratch)
+{
+    size_t mark = mega_arena_mark(scratch);
+    p->multiply(m, n, even(k) / 2, left(p, a, m, k, scratch), b, c, add);
+    mega_arena_release(scratch, mark);
 }
 
 void mega_pairs_product(const struct mega_pairs *p, int64_t m, int64_t n, int64_t k,
@@ -62,7 +107,10 @@ void mega_pairs_product(const struct mega_pairs *p, int64_t m, int64_t n, int64_
     struct mega_arena *scratch)
 {
     size_t mark = mega_arena_mark(scratch);
-    struct mega_pair_left l = left(p, a, m, k, scratch);
-    p->multiply(m, n, even(k) / 2, l, right(p, b, k, n, scratch), c, add);
+    struct mega_pair_right right;
+    uint16_t *to = room(scratch, lay_out(p, k, n, &right));
+    for (int64_t i = 0; i * right.columns < n; i++) pack_panel(p, to, &right, b, k, n, i);
+    right.at = to;
+    mega_pairs_times(p, m, n, k, a, right, c, add, scratch);
     mega_arena_release(scratch, mark);
 }

@@ -52,8 +52,17 @@ struct mega_operand {
     bool turned;
 };
 
-/* c [m, n] = a b, or c += a b, of float32 operands a [m, k] and b [k, n], rounded in scratch.
- */
+/* b [k, n] rounded and packed by lanes into the calling thread's scratch, for all lanes of a
+ * call. */
+struct mega_pair_right mega_pairs_pack(const struct mega_pairs *p, struct mega_work *work,
+    struct mega_operand b, int64_t k, int64_t n);
+
+/* c [m, n] = a b, or c += a b, with a [m, k] float32, rounded in scratch. */
+void mega_pairs_times(const struct mega_pairs *p, int64_t m, int64_t n, int64_t k,
+    struct mega_operand a, struct mega_pair_right b, struct mega_matrix c, bool add,
+    struct mega_arena *scratch);
+
+/* The same of two float32 operands, a [m, k] and b [k, n]. */
 void mega_pairs_product(const struct mega_pairs *p, int64_t m, int64_t n, int64_t k,
     struct mega_operand a, struct mega_operand b, struct mega_matrix c, bool add,
     struct mega_arena *scratch);

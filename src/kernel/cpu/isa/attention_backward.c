@@ -158,18 +158,19 @@ static void tile_backward(
             group = mega_heads_group(&p->n, w->q.head);
     size_t mark = mega_arena_mark(scratch);
     scores(p, &w->q, k, w->s, scratch);
-    tile_product(p, m, k->n, p->E, as_it_lies(w->dy), turned(k->v), w->d, false, scratch);
+    block_product(
+        p->pairs, m, k->n, p->E, as_it_lies(w->dy), turned(k->v), w->d, false, scratch);
     for (int64_t r = 0; r < m; r++) row_backward(w, k, r);
     if (to[Q])
-        tile_product(
-            p, m, p->Z, k->n, as_it_lies(w->d), as_it_lies(k->k), w->dq, w->begun, scratch);
+        block_product(p->pairs, m, p->Z, k->n, as_it_lies(w->d), as_it_lies(k->k), w->dq,
+            w->begun, scratch);
     w->begun = true;
     uint32_t add = begin_keys(w, k);
     if (k->first >= 0 && to[K])
-        tile_product(p, k->n, p->Z, m, turned(w->d), as_it_lies(w->q.q),
+        block_product(p->pairs, k->n, p->Z, m, turned(w->d), as_it_lies(w->q.q),
             mega_matrix_of(to[K], row, group * p->Z), add >> K & 1, scratch);
     if (k->first >= 0 && to[V])
-        tile_product(p, k->n, p->E, m, turned(w->s), as_it_lies(w->dy),
+        block_product(p->pairs, k->n, p->E, m, turned(w->s), as_it_lies(w->dy),
             mega_matrix_of(to[V], row, group * p->E), add >> V & 1, scratch);
     mega_arena_release(scratch, mark);
 }

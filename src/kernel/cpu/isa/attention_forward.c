@@ -124,7 +124,7 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         k = keys_of(p, span, j, end);
         scores(p, &b.q, &k, b.score, scratch);
         for (int64_t r = 0; r < b.q.m; r++) weigh(p, &b, &k, r);
-        tile_product(p, b.q.m, p->E, k.n, as_it_lies(b.score), as_it_lies(k.v), b.o,
+        block_product(p->pairs, b.q.m, p->E, k.n, as_it_lies(b.score), as_it_lies(k.v), b.o,
             j > span->lo, scratch);
         mega_arena_release(scratch, mark);
     }

@@ -226,29 +226,13 @@ static inline int64_t seen_by(const struct attention_plan *p, const struct atten
 
 /* ---- scores ---- */
 
-/* c = a b, or c += a b, of matrices of a tile. */
-static inline void tile_product(const struct attention_plan *p, int64_t m, int64_t n, int64_t k,
-    struct mega_operand a, struct mega_operand b, struct mega_matrix c, bool add,
-    struct mega_arena *scratch)
-{
-    size_t mark = mega_arena_mark(scratch);
-    if (p->pairs) {
-        mega_pairs_product(p->pairs, m, n, k, a, b, c, add, scratch);
-    } else {
-        struct mega_left left = a.turned ? mega_left_turned(a.at) : mega_left(a.at);
-        struct mega_right right =
-            b.turned ? right_turned(scratch, b.at, k, n) : right_of(scratch, b.at, k, n);
-        products->multiply(m, n, k, left, right, c, add);
-    }
-    mega_arena_release(scratch, mark);
-}
-
 /* s [m, n] = q k^T, divided. A key that is not real has one far below every score: each of the
  * functions makes 0 of it, and slope 0. */
 static inline void scores(const struct attention_plan *p, const struct attention_queries *q,
     const struct attention_keys *k, struct mega_matrix s, struct mega_arena *scratch)
 {
-    tile_product(p, q->m, k->n, p->Z, as_it_lies(q->q), turned(k->k), s, false, scratch);
+    block_product(
+        p->pairs, q->m, k->n, p->Z, as_it_lies(q->q), turned(k->k), s, false, scratch);
     for (int64_t r = 0; q->by && r < q->m; r++)
         row_functions->scale(mega_matrix_row(s, r), mega_matrix_row(s, r), q->by[r], k->n);
     for (int64_t x = 0; q->span->holes && x < k->n; x++)
