@@ -17,7 +17,7 @@ static void set_precision(struct mega_session *s, int chosen)
         precision = n && n->text ? mega_choice_find(MEGA_PRECISION_CHOICES, n->text)
                                  : MEGA_PRECISION_FLOAT32;
     mega_run_set_dtype(s->run, mega_precision_type(precision));
-    const char *note = mega_precision_note(precision);
+    const char *note = mega_precision_note(precision, s->context);
     if (note) mega_log_line(&s->context->log, MEGA_LOG_NOTE, "%s", note);
 }
 

@@ -11,9 +11,10 @@ mega_dtype mega_precision_type(int precision)
     return mega_precision_resolve(precision) == MEGA_PRECISION_BF16 ? MEGA_BF16 : MEGA_F32;
 }
 
-const char *mega_precision_note(int precision)
+const char *mega_precision_note(int precision, const mega_context *c)
 {
-    if (mega_precision_type(precision) != MEGA_BF16) return NULL;
+    bool products = c->limits.isa >= MEGA_ISA_AVX512 && mega_bf16_products_here();
+    if (products || mega_precision_type(precision) != MEGA_BF16) return NULL;
     return "precision: bf16: activations are kept in bfloat16 and computed with in float32: "
            "that saves memory, not time";
 }

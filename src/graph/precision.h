@@ -15,6 +15,6 @@ enum mega_precision mega_precision_resolve(int precision);
 mega_dtype mega_precision_type(int precision);
 
 /* A sentence for the user where bfloat16 saves memory but no time, else NULL. */
-const char *mega_precision_note(int precision);
+const char *mega_precision_note(int precision, const mega_context *c);
 
 #endif

@@ -28,4 +28,7 @@ mega_status mega_check_example(
 /* The same on all examples of the kernel's op, in float32 and bfloat16. */
 mega_status mega_check_kernel(struct mega_check *k, const struct mega_kernel_entry *kernel);
 
+/* The same for every kernel of the example's op that this machine can run. */
+mega_status mega_check_all(struct mega_check *k, const struct mega_example *e);
+
 #endif

@@ -72,13 +72,6 @@ enum mega_isa mega_isa_here(void)
     return MEGA_ISA_BASE;
 }
 
-const struct mega_kernel_entry *mega_kernel_first(const struct mega_op *op)
-{
-    for (const struct mega_kernel_entry *e = mega_kernels; e->op; e++)
-        if (e->op == op && e->isa <= mega_isa_here()) return e;
-    return NULL;
-}
-
 const char *mega_isa_name(enum mega_isa isa)
 {
     static const char *const names[] = { "base", "avx2", "avx512" };

@@ -54,7 +54,7 @@ void mega_example_feed_forward(struct mega_maker *m)
 {
     struct mega_attr_feed_forward *a = mega_make_attr(m);
     struct mega_call *c = &m->e->call;
-    a->act = (enum mega_act)mega_make_choice(m, MEGA_ACTS);
+    a->act = mega_make_act(m, MEGA_ACTS);
     a->kind = (enum mega_dropout_kind)mega_make_choice(m, 2);
     for (int i = 0; i < 2; i++) {
         a->dropout[i] = mega_make_choice(m, 2) ? 0 : 0.2;

@@ -61,7 +61,7 @@ void mega_example_gated_output(struct mega_maker *m)
 {
     struct mega_attr_gated_output *a = mega_make_attr(m);
     struct mega_call *c = &m->e->call;
-    a->act = (enum mega_act)mega_make_choice(m, MEGA_ACTS);
+    a->act = mega_make_act(m, MEGA_ACTS);
     a->kind = (enum mega_dropout_kind)mega_make_choice(m, 2);
     a->dropout = mega_make_choice(m, 2) ? 0 : 0.2;
     int64_t dim[3], wide[3], D;

@@ -9,6 +9,12 @@ int mega_make_choice(struct mega_maker *m, int n)
     return chosen;
 }
 
+enum mega_act mega_make_act(struct mega_maker *m, int n)
+{
+    enum mega_act act = (enum mega_act)mega_make_choice(m, n);
+    return m->dtype == MEGA_BF16 && act == MEGA_ACT_RELU ? MEGA_ACT_SILU : act;
+}
+
 int64_t mega_make_below(struct mega_maker *m, int64_t n)
 {
     return mega_rng_below(&m->rng, (uint32_t)n);

@@ -17,6 +17,9 @@ struct mega_maker {
 
 /* 0 ... n-1: consecutive examples run through all combinations of the choices made. */
 int mega_make_choice(struct mega_maker *m, int n);
+/* One of the first n activations, inside a region: in bfloat16 one without a kink, before which
+ * what is rounded inside may fall on either side. */
+enum mega_act mega_make_act(struct mega_maker *m, int n);
 /* 0 ... n-1 at random */
 int64_t mega_make_below(struct mega_maker *m, int64_t n);
 /* A size from 1 on: odd, prime, of whole vectors. */

@@ -24,15 +24,14 @@ struct mega_kernel_entry {
  * stand those of cpu/ again, widened for bfloat16 (widen.h). */
 extern const struct mega_kernel_entry mega_kernels[];
 
-/* The first entry for `op` that this machine can run; NULL: none. */
-const struct mega_kernel_entry *mega_kernel_first(const struct mega_op *op);
-
 /* The best instruction set of this machine (by feature bits, never by the model's name). */
 enum mega_isa mega_isa_here(void);
 const char *mega_isa_name(enum mega_isa isa); /* "base", "avx2", "avx512" */
 
 /* This machine has units that multiply matrices of bfloat16 (AMX). */
 bool mega_bf16_units_here(void);
+/* Its vectors multiply pairs of bfloat16 (AVX-512 BF16): cpu/pairs.h. */
+bool mega_bf16_products_here(void);
 
 /* What a context may use. */
 struct mega_kernel_limits {

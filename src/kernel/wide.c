@@ -51,6 +51,7 @@ void mega_wide_describe(struct mega_wide *w, const struct mega_call *c,
     unsigned out_use = !g ? WRITTEN : k->reads_out ? READ : 0;
     w->c = *c;
     w->c.dtype = MEGA_F32;
+    w->c.rounded = true;
     w->c.kernel = k;
     w->n = 0;
     for (int i = 0; i < MEGA_IN; i++) {

@@ -25,7 +25,8 @@ struct mega_call {
                          hashes its bytes */
     const struct mega_rows *rows; /* NULL where the op does not look along time */
     mega_dtype dtype;             /* the run's type of activations */
-    unsigned mode;                /* MEGA_RUN_TRAIN ... of the run */
+    bool rounded;  /* float32 in place of bfloat16 (kernel/wide.h): products may round */
+    unsigned mode; /* MEGA_RUN_TRAIN ... of the run */
     struct mega_now now;
     uint64_t site; /* names the place of use for random numbers */
     const struct mega_kernel *kernel;

@@ -493,7 +493,7 @@ static void announce(struct trainer *t, const struct mega_memory *m)
         (long long)mega_classify_examples(t->task, MEGA_SPLIT_VALID)->n,
         (long long)t->model->store.numbers, t->q->context->work.threads,
         mega_isa_name(t->q->context->limits.isa));
-    const char *note = mega_precision_note(t->recipe.train.precision);
+    const char *note = mega_precision_note(t->recipe.train.precision, t->q->context);
     if (note) mega_sinks_line(&t->sinks, "%s", note);
     char effort[80];
     mega_memory_print_effort(m, t->recipe.model.encoder.layers, effort);

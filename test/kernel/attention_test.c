@@ -52,10 +52,9 @@ static void holds(struct fixture *f, bool causal_only)
             f->a->fn = (enum mega_attention_fn)i;
             f->a->causal = causal;
             snprintf(f->e.text, sizeof f->e.text, "function %d, causal %d", i, causal);
-            if (mega_check_example(&f->check, mega_kernel_first(&mega_op_attention), &f->e))
-                fail_msg("%s", mega_message());
+            if (mega_check_all(&f->check, &f->e)) fail_msg("%s", mega_message());
         }
-    assert_int_equal(f->check.refused, 0);
+    assert_true(f->check.accepted >= 3);
     mega_check_done(&f->check);
 }
 

@@ -26,9 +26,8 @@ static void holds(int64_t rows, int64_t K, int64_t N, enum mega_act act)
     e.call.in[MEGA_LINEAR_W] = mega_make_param(&m, 2, (int64_t[]){ N, K }, 0, 0.1);
     e.call.in[MEGA_LINEAR_B] = mega_make_param(&m, 1, &N, 0, 1);
     snprintf(e.text, sizeof e.text, "linear [%d, %d] -> %d", (int)rows, (int)K, (int)N);
-    if (mega_check_example(&check, mega_kernel_first(&mega_op_linear), &e))
-        fail_msg("%s", mega_message());
-    assert_int_equal(check.accepted, 1);
+    if (mega_check_all(&check, &e)) fail_msg("%s", mega_message());
+    assert_true(check.accepted >= 1);
     mega_check_done(&check);
 }
 

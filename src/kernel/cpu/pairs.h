@@ -7,6 +7,7 @@
 #ifndef MEGA_KERNEL_CPU_PAIRS_H
 #define MEGA_KERNEL_CPU_PAIRS_H
 
+#include "base/work.h"
 #include "kernel/cpu/matrix.h"
 
 /* The left operand, [m, pairs]: pair p of row i at i * row + p * next numbers. */
@@ -29,6 +30,9 @@ struct mega_pairs {
     void (*multiply)(int64_t m, int64_t n, int64_t pairs, struct mega_pair_left a,
         struct mega_pair_right b, struct mega_matrix c, bool add);
 
+    /* n numbers to bfloat16 */
+    void (*round)(uint16_t *to, const float *from, int64_t n);
+
     /* float32 b [k, n], or turned, stored [n, k], rounded, as one panel of so many columns */
     void (*pack)(uint16_t *to, int64_t columns, struct mega_matrix b, int64_t k, int64_t n);
     void (*pack_turned)(
@@ -41,6 +45,27 @@ struct mega_pairs {
 
 /* NULL where the chip has no such instructions. */
 const struct mega_pairs *mega_pairs(void);
+
+/* A float32 matrix as an operand: as it lies, or turned. */
+struct mega_operand {
+    struct mega_matrix at;
+    bool turned;
+};
+
+/* b [k, n] rounded and packed by lanes into the calling thread's scratch, for all lanes of a
+ * call. */
+struct mega_pair_right mega_pairs_pack(const struct mega_pairs *p, struct mega_work *work,
+    struct mega_operand b, int64_t k, int64_t n);
+
+/* c [m, n] = a b, or c += a b, with a [m, k] float32, rounded in scratch. */
+void mega_pairs_times(const struct mega_pairs *p, int64_t m, int64_t n, int64_t k,
+    struct mega_operand a, struct mega_pair_right b, struct mega_matrix c, bool add,
+    struct mega_arena *scratch);
+
+/* The same of two float32 operands, a [m, k] and b [k, n]. */
+void mega_pairs_product(const struct mega_pairs *p, int64_t m, int64_t n, int64_t k,
+    struct mega_operand a, struct mega_operand b, struct mega_matrix c, bool add,
+    struct mega_arena *scratch);
 
 /* Columns of the panels of n columns: all about alike. */
 static inline int64_t mega_pair_columns(const struct mega_pairs *p, int64_t n)

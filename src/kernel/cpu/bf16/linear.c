@@ -91,37 +91,11 @@ static struct mega_pair_left along(const void *at, int64_t stride)
     return (struct mega_pair_left){ at, stride, 2 };
 }
 
-/* a lane packs one panel of w */
-struct packing {
-    struct pass *s;
-    uint16_t *room;
-    bool turned;
-    int64_t k, n;
-};
-
-static void pack_lane(void *arg, int64_t i, struct mega_arena *scratch)
-{
-    (void)scratch;
-    const struct packing *j = arg;
-    const mega_tensor *w = j->s->c->in[W];
-    int64_t columns = j->s->w.columns, first = i * columns;
-    struct mega_matrix b =
-        j->turned ? mega_matrix_of(w, first, 0) : mega_matrix_of(w, 0, first);
-    (j->turned ? j->s->p->pack_turned : j->s->p->pack)(
-        j->room + i * j->s->w.panel, columns, b, j->k, least(j->n - first, columns));
-}
-
-/* w as the pass reads it: [k, n] */
+/* w as the pass reads it */
 static void pack_w(struct pass *s, bool turned)
 {
-    struct packing j = { .s = s, .turned = turned };
-    j.k = turned ? s->K : s->N;
-    j.n = turned ? s->N : s->K;
-    int64_t columns = mega_pair_columns(s->p, j.n), panels = pieces(j.n, columns);
-    int64_t panel = columns * j.k;
-    j.room = mega_scratch(s->c->work, (size_t)(panels * panel) * sizeof *j.room);
-    s->w = (struct mega_pair_right){ j.room, 2 * columns, panel, columns };
-    mega_lanes(s->c->work, panels, (double)(j.k * j.n), pack_lane, &j);
+    struct mega_operand w = { mega_matrix_of(s->c->in[W], 0, 0), turned };
+    s->w = mega_pairs_pack(s->p, s->c->work, w, turned ? s->K : s->N, turned ? s->N : s->K);
 }
 
 static double lanes_cost(const struct pass *s)

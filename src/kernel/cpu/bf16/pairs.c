@@ -119,6 +119,14 @@ INLINE __m256i rounded(const float *p, __mmask16 mask)
     return (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, p));
 }
 
+static void round_row(uint16_t *to, const float *from, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += LANES) {
+        __mmask16 mask = mask_of(n - j);
+        _mm256_mask_storeu_epi16(to + j, mask, rounded(from + j, mask));
+    }
+}
+
 static void pack(uint16_t *to, int64_t columns, struct mega_matrix b, int64_t k, int64_t n)
 {
     for (int64_t r = 0; r < k; r += 2, to += 2 * columns)
@@ -164,6 +172,7 @@ const struct mega_pairs mega_pairs_avx512 = {
     .lanes = LANES,
     .most = MOST,
     .multiply = multiply,
+    .round = round_row,
     .pack = pack,
     .pack_turned = pack_turned,
     .join = join,

@@ -83,7 +83,7 @@ static void softmax_slope(float *d, const float *w, float mean, float *dbias, in
     }
 }
 
-/* a query's row of a tile: s becomes w m, d = do v^T becomes ds */
+/* a query's row of a tile: s becomes w m, d = do v^T becomes ds, divided where q is not */
 static void row_backward(const struct block *w, const struct attention_keys *k, int64_t r)
 {
     const struct attention_plan *p = &w->b->p;
@@ -112,6 +112,7 @@ static void row_backward(const struct block *w, const struct attention_keys *k, 
         if (dbias) f->add_scaled(dbias, d, 1, n);
     }
     if (p->drops) f->multiply(s, s, w->factor, n);
+    if (w->q.by) f->scale(d, d, w->q.by[r], n);
     clear(s + n, s + k->n);
     clear(d + n, d + k->n);
 }
@@ -156,23 +157,21 @@ static void tile_backward(
     int64_t m = w->q.m, row = w->q.span->b * p->T + k->first,
             group = mega_heads_group(&p->n, w->q.head);
     size_t mark = mega_arena_mark(scratch);
-    scores(p, &w->q, k, turned(scratch, k->k, p->Z, k->n), w->s);
-    products->multiply(
-        m, k->n, p->E, mega_left(w->dy), turned(scratch, k->v, p->E, k->n), w->d, false);
+    scores(p, &w->q, k, w->s, scratch);
+    block_product(
+        p->pairs, m, k->n, p->E, as_it_lies(w->dy), turned(k->v), w->d, false, scratch);
     for (int64_t r = 0; r < m; r++) row_backward(w, k, r);
     if (to[Q])
-        products->multiply(m, p->Z, k->n, mega_left(w->d), right_of(scratch, k->k, k->n, p->Z),
-            w->dq, w->begun);
+        block_product(p->pairs, m, p->Z, k->n, as_it_lies(w->d), as_it_lies(k->k), w->dq,
+            w->begun, scratch);
     w->begun = true;
     uint32_t add = begin_keys(w, k);
     if (k->first >= 0 && to[K])
-        products->multiply(k->n, p->Z, m, mega_left_turned(w->d),
-            mega_right(products, w->q.q, p->Z), mega_matrix_of(to[K], row, group * p->Z),
-            add >> K & 1);
+        block_product(p->pairs, k->n, p->Z, m, turned(w->d), as_it_lies(w->q.q),
+            mega_matrix_of(to[K], row, group * p->Z), add >> K & 1, scratch);
     if (k->first >= 0 && to[V])
-        products->multiply(k->n, p->E, m, mega_left_turned(w->s),
-            mega_right(products, w->dy, p->E), mega_matrix_of(to[V], row, group * p->E),
-            add >> V & 1);
+        block_product(p->pairs, k->n, p->E, m, turned(w->s), as_it_lies(w->dy),
+            mega_matrix_of(to[V], row, group * p->E), add >> V & 1, scratch);
     mega_arena_release(scratch, mark);
 }
 
@@ -190,7 +189,7 @@ static void give(const struct block *w)
                      : mega_matrix_of(w->b->g->in[Q], query_row(p, &w->q, 0), w->q.head * p->Z);
     for (int64_t r = 0; r < w->q.m; r++) {
         int64_t i = w->q.first + r;
-        float by = (float)(1 / mega_window_divisor(p->c, &span->window, i));
+        float by = w->q.by ? 1 : (float)(1 / mega_window_divisor(p->c, &span->window, i));
         float *dq = mega_matrix_row(w->dq, r), *to = mega_matrix_row(all, r);
         if (!w->begun) clear(dq, dq + p->Z);
         if (add)

@@ -122,10 +122,10 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     size_t mark = mega_arena_mark(scratch);
     for (struct attention_keys k; j < end; j += k.n) {
         k = keys_of(p, span, j, end);
-        scores(p, &b.q, &k, turned(scratch, k.k, p->Z, k.n), b.score);
+        scores(p, &b.q, &k, b.score, scratch);
         for (int64_t r = 0; r < b.q.m; r++) weigh(p, &b, &k, r);
-        products->multiply(b.q.m, p->E, k.n, mega_left(b.score),
-            right_of(scratch, k.v, k.n, p->E), b.o, j > span->lo);
+        block_product(p->pairs, b.q.m, p->E, k.n, as_it_lies(b.score), as_it_lies(k.v), b.o,
+            j > span->lo, scratch);
         mega_arena_release(scratch, mark);
     }
     if (p->a->fn == MEGA_ATTENTION_SOFTMAX) finish(p, &b);

@@ -33,6 +33,7 @@ struct attention_plan {
     const float *bias; /* its middle: bias[j - i]; NULL: none */
     uint64_t key;      /* of the draws */
     bool drops;
+    const struct mega_pairs *pairs; /* products round to bfloat16; NULL: they do not */
     struct attention_span *span;
     int64_t spans, lanes;
 };
@@ -106,6 +107,7 @@ static inline struct attention_plan plan_of(const struct mega_call *c, bool back
     p.Z = p.n.d;
     p.E = p.n.dv;
     p.drops = mega_dropout_acts(c, p.a->dropout);
+    p.pairs = c->rounded ? pair_products() : NULL;
     list(&p, backward);
     p.span = mega_scratch(c->work, (size_t)(p.spans + 1) * sizeof *p.span);
     list(&p, backward);
@@ -138,6 +140,7 @@ struct attention_queries {
     int64_t head;
     int64_t first, m;     /* queries first ... first + m - 1 */
     struct mega_matrix q; /* [m, Z], divided by what divides the scores */
+    float *by; /* [m], where q is as it came: what the scores are multiplied by; else NULL */
 };
 
 static inline struct attention_queries queries_of(const struct attention_plan *p,
@@ -147,10 +150,20 @@ static inline struct attention_queries queries_of(const struct attention_plan *p
         .span = span, .head = head, .first = first, .m = least(span->end - first, p->tile)
     };
     struct mega_matrix from = mega_matrix_of(p->c->in[Q], span->b * p->T + first, head * p->Z);
-    q.q = mega_matrix_scratch(scratch, q.m, p->Z);
-    for (int64_t r = 0; r < q.m; r++)
-        row_functions->scale(mega_matrix_row(q.q, r), mega_matrix_row(from, r),
-            (float)(1 / mega_window_divisor(p->c, &span->window, first + r)), p->Z);
+    if (p->pairs) {
+        /* divided later, it is rounded but once */
+        q.q = from;
+        q.by = mega_arena_get(scratch, (size_t)q.m * sizeof *q.by);
+    } else {
+        q.q = mega_matrix_scratch(scratch, q.m, p->Z);
+    }
+    for (int64_t r = 0; r < q.m; r++) {
+        float by = (float)(1 / mega_window_divisor(p->c, &span->window, first + r));
+        if (q.by)
+            q.by[r] = by;
+        else
+            row_functions->scale(mega_matrix_row(q.q, r), mega_matrix_row(from, r), by, p->Z);
+    }
     return q;
 }
 
@@ -213,23 +226,18 @@ static inline int64_t seen_by(const struct attention_plan *p, const struct atten
 
 /* ---- scores ---- */
 
-/* s [m, n] = q k^T. A key that is not real has one far below every score: each of the functions
- * makes 0 of it, and slope 0. */
+/* s [m, n] = q k^T, divided. A key that is not real has one far below every score: each of the
+ * functions makes 0 of it, and slope 0. */
 static inline void scores(const struct attention_plan *p, const struct attention_queries *q,
-    const struct attention_keys *k, struct mega_right turned, struct mega_matrix s)
+    const struct attention_keys *k, struct mega_matrix s, struct mega_arena *scratch)
 {
-    products->multiply(q->m, k->n, p->Z, mega_left(q->q), turned, s, false);
+    block_product(
+        p->pairs, q->m, k->n, p->Z, as_it_lies(q->q), turned(k->k), s, false, scratch);
+    for (int64_t r = 0; q->by && r < q->m; r++)
+        row_functions->scale(mega_matrix_row(s, r), mega_matrix_row(s, r), q->by[r], k->n);
     for (int64_t x = 0; q->span->holes && x < k->n; x++)
         if (!mega_window_real(p->c, &q->span->window, q->span->b, k->first + x))
             for (int64_t r = 0; r < q->m; r++) mega_matrix_row(s, r)[x] = -1e15f;
-}
-
-/* A matrix of a tile turned, as a right operand. */
-static inline struct mega_right turned(
-    struct mega_arena *scratch, struct mega_matrix b, int64_t k, int64_t n)
-{
-    size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
-    return mega_right_turned(products, mega_arena_get(scratch, bytes), b, k, n);
 }
 
 /* The bias of query r of a block for a tile's first key; NULL: none. */

@@ -3,6 +3,7 @@
 #ifndef MEGA_KERNEL_CPU_ISA_BLOCKS_H
 #define MEGA_KERNEL_CPU_ISA_BLOCKS_H
 
+#include "kernel/cpu/pairs.h"
 #include "kernel/cpu/product.h"
 #include "kernel/cpu/rows.h"
 #include "kernel/cpu/vector.h"
@@ -12,6 +13,22 @@ extern const struct mega_cpu_rows MEGA_ISA_NAME(mega_cpu_rows);
 extern const struct mega_products MEGA_ISA_NAME(mega_products);
 static const struct mega_cpu_rows *const row_functions = &MEGA_ISA_NAME(mega_cpu_rows);
 static const struct mega_products *const products = &MEGA_ISA_NAME(mega_products);
+
+/* Products of bfloat16, where this set has them. */
+static inline const struct mega_pairs *pair_products(void)
+{
+    return VEC == 16 ? mega_pairs() : NULL;
+}
+
+static inline struct mega_operand as_it_lies(struct mega_matrix a)
+{
+    return (struct mega_operand){ a, false };
+}
+
+static inline struct mega_operand turned(struct mega_matrix a)
+{
+    return (struct mega_operand){ a, true };
+}
 
 static inline int64_t pieces(int64_t n, int64_t size)
 {
@@ -103,6 +120,59 @@ static inline struct mega_right right_of(
     if (b.stride % 512) return mega_right(products, b, n);
     size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
     return mega_right_packed(products, mega_arena_get(scratch, bytes), b, k, n);
+}
+
+/* The same for b turned, stored [n, k]. */
+static inline struct mega_right right_turned(
+    struct mega_arena *scratch, struct mega_matrix b, int64_t k, int64_t n)
+{
+    size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
+    return mega_right_turned(products, mega_arena_get(scratch, bytes), b, k, n);
+}
+
+/* c [m, n] = a b, or c += a b, of matrices of one lane; `pairs` NULL: in float32. */
+static inline void block_product(const struct mega_pairs *pairs, int64_t m, int64_t n,
+    int64_t k, struct mega_operand a, struct mega_operand b, struct mega_matrix c, bool add,
+    struct mega_arena *scratch)
+{
+    size_t mark = mega_arena_mark(scratch);
+    if (pairs) {
+        mega_pairs_product(pairs, m, n, k, a, b, c, add, scratch);
+    } else {
+        struct mega_left left = a.turned ? mega_left_turned(a.at) : mega_left(a.at);
+        struct mega_right right =
+            b.turned ? right_turned(scratch, b.at, k, n) : right_of(scratch, b.at, k, n);
+        products->multiply(m, n, k, left, right, c, add);
+    }
+    mega_arena_release(scratch, mark);
+}
+
+/* A right operand [k, n] that all lanes of a call share, packed as its products read it. */
+struct block_weight {
+    struct mega_right floats;
+    struct mega_pair_right rounded;
+};
+
+static inline struct block_weight block_pack(const struct mega_pairs *pairs,
+    struct mega_work *work, struct mega_operand b, int64_t k, int64_t n)
+{
+    struct block_weight w = { 0 };
+    if (pairs)
+        w.rounded = mega_pairs_pack(pairs, work, b, k, n);
+    else
+        w.floats = MEGA_ISA_NAME(mega_pack)(work, b.at, b.turned, k, n);
+    return w;
+}
+
+/* c [m, n] = a w, or c += a w */
+static inline void block_times(const struct mega_pairs *pairs, int64_t m, int64_t n, int64_t k,
+    struct mega_matrix a, const struct block_weight *w, struct mega_matrix c, bool add,
+    struct mega_arena *scratch)
+{
+    if (pairs)
+        mega_pairs_times(pairs, m, n, k, as_it_lies(a), w->rounded, c, add, scratch);
+    else
+        products->multiply(m, n, k, mega_left(a), w->floats, c, add);
 }
 
 #endif

@@ -32,8 +32,9 @@ struct sizes {
     const struct mega_attr_feed_forward *a;
     int64_t rows, D, F, block;
     uint64_t key[2];
-    const float *bias; /* that p lacks; NULL: none */
-    struct mega_right up,
+    const float *bias;              /* that p lacks; NULL: none */
+    const struct mega_pairs *pairs; /* products of bfloat16; NULL: float32 */
+    struct block_weight up,
         down; /* as the pass reads them: turned forward, as they lie backward */
 };
 
@@ -45,6 +46,7 @@ static struct sizes sizes_of(const struct mega_call *c)
         .D = mega_width(c->in[X]),
         .F = c->in[UP]->dim[0],
         .block = block_rows(c),
+        .pairs = is_half(c) ? pair_products() : NULL,
         .bias = is_half(c) ? NULL : c->in[UP_BIAS]->data };
     for (int i = 0; i < 2; i++) {
         struct mega_call at = *c;
@@ -86,8 +88,8 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     struct mega_matrix p = c->saved[0] ? mega_matrix_of(c->saved[0], row, 0) : h;
     struct mega_matrix y = mega_matrix_of(c->out[0], row, 0);
     struct mega_matrix residual = mega_matrix_of(c->in[RESIDUAL], row, 0);
-    products->multiply(
-        m, s->F, s->D, mega_left(mega_matrix_of(c->in[X], row, 0)), s->up, p, false);
+    block_times(
+        s->pairs, m, s->F, s->D, mega_matrix_of(c->in[X], row, 0), &s->up, p, false, scratch);
     for (int64_t r = 0; r < m; r++) {
         float *to = mega_matrix_row(h, r);
         if (!s->bias)
@@ -95,7 +97,7 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         row_functions->act(s->a->act, to, mega_matrix_row(p, r), s->bias, s->F);
         if (drops(s, 0)) drop_row(s, 0, row + r, to, s->F, factor);
     }
-    products->multiply(m, s->D, s->F, mega_left(h), s->down, y, false);
+    block_times(s->pairs, m, s->D, s->F, h, &s->down, y, false, scratch);
     for (int64_t r = 0; r < m; r++) {
         float *to = mega_matrix_row(y, r);
         row_functions->add_scaled(to, c->in[DOWN_BIAS]->data, 1, s->D);
@@ -108,8 +110,8 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 static void forward(const struct mega_call *c)
 {
     struct sizes s = sizes_of(c);
-    s.up = pack_turned(c->work, mega_matrix_of(c->in[UP], 0, 0), s.D, s.F);
-    s.down = pack_turned(c->work, mega_matrix_of(c->in[DOWN], 0, 0), s.F, s.D);
+    s.up = block_pack(s.pairs, c->work, turned(mega_matrix_of(c->in[UP], 0, 0)), s.D, s.F);
+    s.down = block_pack(s.pairs, c->work, turned(mega_matrix_of(c->in[DOWN], 0, 0)), s.F, s.D);
     double cost = (double)s.rows * (double)(s.D * s.F) / 4;
     mega_lanes(c->work, pieces(s.rows, s.block), cost, forward_lane, &s);
 }
@@ -202,21 +204,22 @@ static void rows_backward(const struct backward *b, int64_t row, int64_t m, stru
     struct mega_matrix h = mega_matrix_scratch(scratch, m, s->F),
                        dh = mega_matrix_scratch(scratch, m, s->F);
     struct mega_matrix dz = branch_gradient(b, row, m, factor, scratch);
-    struct mega_right x = right_of(scratch, mega_matrix_of(s->c->in[X], row, 0), m, s->D);
+    struct mega_matrix x = mega_matrix_of(s->c->in[X], row, 0);
     if (first) {
         memset(sums->up_bias, 0, (size_t)s->F * sizeof(float));
         memset(sums->down_bias, 0, (size_t)s->D * sizeof(float));
     }
-    products->multiply(m, s->F, s->D, mega_left(dz), s->down, dh, false);
+    block_times(s->pairs, m, s->F, s->D, dz, &s->down, dh, false, scratch);
     inside_backward(b, row, m, h, dh, dz, sums, factor);
-    products->multiply(
-        s->D, s->F, m, mega_left_turned(dz), mega_right(products, h, s->F), sums->down, !first);
-    products->multiply(s->F, s->D, m, mega_left_turned(dh), x, sums->up, !first);
+    block_product(
+        s->pairs, s->D, s->F, m, turned(dz), as_it_lies(h), sums->down, !first, scratch);
+    block_product(
+        s->pairs, s->F, s->D, m, turned(dh), as_it_lies(x), sums->up, !first, scratch);
     /* x and the residual may be the same tensor: then both gradients add to one matrix */
     add_or_copy(b, RESIDUAL, row, m);
     if (b->g->in[X])
-        products->multiply(m, s->D, s->F, mega_left(dh), s->up,
-            mega_matrix_of(b->g->in[X], row, 0), b->g->add >> X & 1);
+        block_times(s->pairs, m, s->D, s->F, dh, &s->up, mega_matrix_of(b->g->in[X], row, 0),
+            b->g->add >> X & 1, scratch);
 }
 
 static void block_backward(const struct backward *b, int64_t row, int64_t m, struct sums *sums,
@@ -271,8 +274,10 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         mega_grads_begin(g);
         return;
     }
-    s->up = pack(c->work, mega_matrix_of(c->in[UP], 0, 0), s->F, s->D);
-    s->down = pack(c->work, mega_matrix_of(c->in[DOWN], 0, 0), s->D, s->F);
+    struct mega_operand up = as_it_lies(mega_matrix_of(c->in[UP], 0, 0)),
+                        down = as_it_lies(mega_matrix_of(c->in[DOWN], 0, 0));
+    s->up = block_pack(s->pairs, c->work, up, s->F, s->D);
+    s->down = block_pack(s->pairs, c->work, down, s->D, s->F);
     b.groups = least(pieces(s->rows, 2 * s->block), MOST_GROUPS);
     b.parts = mega_scratch(c->work, (size_t)b.groups * part_bytes(s));
     double cost = (double)s->rows * (double)(s->D * s->F);

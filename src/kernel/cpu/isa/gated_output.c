@@ -43,8 +43,9 @@ struct pass {
     const struct mega_call *c;
     const struct mega_attr_gated_output *a;
     int64_t rows, D, E, block;
-    struct mega_right w; /* w^T forward, w backward */
-    const float *zeros;  /* [D], in place of a row of a where t is kept; else NULL */
+    const struct mega_pairs *pairs; /* products of bfloat16; NULL: float32 */
+    struct block_weight w;          /* w^T forward, w backward */
+    const float *zeros;             /* [D], in place of a row of a where t is kept; else NULL */
     struct mega_grads *g;
     int64_t groups;
     char *parts; /* [groups]: dw [D, E], db [D] */
@@ -64,6 +65,7 @@ static struct pass pass_of(const struct mega_call *c)
         .D = mega_width(c->in[X]),
         .E = mega_width(c->in[O]),
         .block = block_rows(c),
+        .pairs = is_half(c) ? pair_products() : NULL,
         .zeros = zeros_of(c) };
 }
 
@@ -95,7 +97,7 @@ static void rows_forward(
     for (int64_t r = 0; r < m; r++)
         gate_row(MEGA_ACT_SILU, mega_matrix_row(g, r), mega_row(c->in[O], row + r),
             mega_row(c->in[R], row + r), p->E);
-    products->multiply(m, p->D, p->E, mega_left(g), p->w, h, false);
+    block_times(p->pairs, m, p->D, p->E, g, &p->w, h, false, scratch);
     for (int64_t r = 0; r < m; r++) {
         float *t = mega_matrix_row(h, r);
         row_functions->add_scaled(t, c->in[B]->data, 1, p->D);
@@ -119,7 +121,7 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 static void forward(const struct mega_call *c)
 {
     struct pass p = pass_of(c);
-    p.w = pack_turned(c->work, mega_matrix_of(c->in[W], 0, 0), p.E, p.D);
+    p.w = block_pack(p.pairs, c->work, turned(mega_matrix_of(c->in[W], 0, 0)), p.E, p.D);
     double cost = (double)p.rows * (double)(p.D * p.E) / 8;
     mega_lanes(c->work, pieces(p.rows, p.block), cost, forward_lane, &p);
 }
@@ -159,13 +161,12 @@ static void rows_backward(const struct pass *p, int64_t row, int64_t m, struct m
             gradient_of(p, A, row + r), (struct row_grad){ mega_matrix_row(dt, r), false },
             mega_row(p->g->out[0], row + r), &in, p->D);
     }
-    products->multiply(m, p->E, p->D, mega_left(dt), p->w, dg, false);
+    block_times(p->pairs, m, p->E, p->D, dt, &p->w, dg, false, scratch);
     for (int64_t r = 0; r < m; r++)
         gate_row_back(MEGA_ACT_SILU, mega_matrix_row(g, r), gradient_of(p, O, row + r),
             gradient_of(p, R, row + r), mega_matrix_row(dg, r), mega_row(c->in[O], row + r),
             mega_row(c->in[R], row + r), p->E);
-    products->multiply(
-        p->D, p->E, m, mega_left_turned(dt), mega_right(products, g, p->E), dw, !first);
+    block_product(p->pairs, p->D, p->E, m, turned(dt), as_it_lies(g), dw, !first, scratch);
     row_functions->add_rows(mega_matrix_row(dw, p->D), dt.at, dt.stride, m, p->D);
 }
 
@@ -216,7 +217,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         mega_grads_begin(g);
         return;
     }
-    p.w = pack(c->work, mega_matrix_of(c->in[W], 0, 0), p.D, p.E);
+    p.w = block_pack(p.pairs, c->work, as_it_lies(mega_matrix_of(c->in[W], 0, 0)), p.D, p.E);
     p.groups = least(pieces(p.rows, 2 * p.block), MOST_GROUPS);
     p.parts = mega_scratch(c->work, (size_t)p.groups * part_bytes(&p));
     double cost = (double)p.rows * (double)(p.D * p.E) / 4;
