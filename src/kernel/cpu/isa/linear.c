@@ -16,7 +16,7 @@ enum { X = MEGA_LINEAR_X, W = MEGA_LINEAR_W, B = MEGA_LINEAR_B };
 enum {
     FEW_ROWS = 8,         /* up to so many, packing w costs more than it saves */
     FEW_COLUMNS = 64,     /* of y for a lane of few rows */
-    COLUMNS = 128,        /* of d for a lane that sums over all rows */
+    COLUMNS = 256,        /* of d for a lane that sums over all rows */
     MOST_GROUPS = 16,     /* of rows */
     MOST_PART = 256 << 10 /* floats of a group's dw */
 };
