@@ -158,6 +158,13 @@ static mega_status take_object(struct reader *r, const struct mega_node *root, i
         r, text->text, text->size, label ? label->text : NULL, label ? label->size : 0, line);
 }
 
+/* nothing but blanks; the bytes end where n says, not with a NUL */
+static bool is_blank(const char *at, size_t n)
+{
+    while (n && (*at == ' ' || *at == '\t' || *at == '\r')) at++, n--;
+    return !n;
+}
+
 static mega_status read_json_lines(struct reader *r, const char *at, size_t size)
 {
     const char *end = at + size;
@@ -167,7 +174,7 @@ static mega_status read_json_lines(struct reader *r, const char *at, size_t size
         char where[512];
         struct mega_document d;
         snprintf(where, sizeof where, "%.400s (row %lld)", r->name, (long long)line);
-        if (strspn(at, " \t\r") < n) {
+        if (!is_blank(at, n)) {
             MEGA_TRY(mega_json_parse(&d, where, at, n));
             mega_status status =
                 d.root->kind == MEGA_NODE_MAP
@@ -176,7 +183,7 @@ static mega_status read_json_lines(struct reader *r, const char *at, size_t size
             mega_document_done(&d);
             if (status) return status;
         }
-        at += n + 1;
+        at = stop ? stop + 1 : end;
     }
     return MEGA_OK;
 }

@@ -101,6 +101,21 @@ static void json_lines_hold_any_bytes_escaped(void **state)
         read(&e, "{\"text\": \"a\", \"text\": \"b\", \"label\": 1}\n", &named), MEGA_BAD_FILE);
 }
 
+/* for the address sanitizer: the last line is blank, and nothing stands behind it */
+static void a_blank_last_line_is_not_read_beyond(void **state)
+{
+    (void)state;
+    static const char file[] = "{\"text\": \"a\", \"label\": 1}\n   \t";
+    size_t n = sizeof file - 1;
+    char *bytes = malloc(n);
+    memcpy(bytes, file, n);
+    struct mega_examples e;
+    assert_int_equal(mega_examples_read_text(&e, "f", bytes, n, &named), MEGA_OK);
+    assert_int_equal(e.n, 1);
+    mega_examples_done(&e);
+    free(bytes);
+}
+
 static void labels_do_not_depend_on_order(void **state)
 {
     (void)state;
@@ -253,6 +268,7 @@ int main(void)
         cmocka_unit_test(rows_end_at_lf_or_crlf),
         cmocka_unit_test(columns_by_number_need_no_header),
         cmocka_unit_test(json_lines_hold_any_bytes_escaped),
+        cmocka_unit_test(a_blank_last_line_is_not_read_beyond),
         cmocka_unit_test(labels_do_not_depend_on_order),
         cmocka_unit_test(a_split_takes_the_same_rows_in_any_order),
         cmocka_unit_test(every_row_stands_in_one_batch_of_an_epoch),
