@@ -72,5 +72,7 @@ void mega_example_feed_forward(struct mega_maker *m)
     if (mega_make_below(m, 4)) c->mode |= MEGA_RUN_TRAIN;
     m->e->judge = &chain;
     m->e->wants = 63;
-    m->e->tolerance = 1e-5; /* sums of squares of either sign cancel */
+    /* the bound is relative to a tensor's largest number: where F is 1 that is one sum of some
+     * 80 products of either sign, whose terms are a hundred times as large */
+    m->e->tolerance = 1e-5;
 }

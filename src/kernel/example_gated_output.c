@@ -77,5 +77,5 @@ void mega_example_gated_output(struct mega_maker *m)
     if (mega_make_below(m, 4)) c->mode |= MEGA_RUN_TRAIN;
     m->e->judge = &chain;
     m->e->wants = 127;
-    m->e->tolerance = 1e-5;
+    m->e->tolerance = 1e-5; /* for the reason of the feed-forward */
 }
