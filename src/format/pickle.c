@@ -1,39 +1,28 @@
 /* The stack machine (Python's pickletools lists the opcodes). */
-#include "format/pickle.h"
+#include "format/pickle_machine.h"
 
 #include <string.h>
 
 #include "base/fail.h"
 
-enum { PROTOCOL_LEAST = 2, PROTOCOL_MOST = 5, NAME_MOST = 256 };
+enum { PROTOCOL_LEAST = 2, PROTOCOL_MOST = 5 };
 
-struct machine {
-    struct mega_pickle *p;
-    const struct mega_pickle_world *world;
-    const unsigned char *bytes, *at, *end;
-    struct mega_value **stack, **memo;
-    size_t n, room, memo_room, remembered;
-    size_t *mark, marks, mark_room;
-    struct mega_value *none, *yes, *no;
-    bool stopped;
-};
+typedef mega_status step_fn(struct mega_pickle_machine *m);
 
-typedef mega_status step_fn(struct machine *m);
-
-static mega_status refuse(const struct machine *m, const char *what)
+mega_status mega_pickle_refuse(const struct mega_pickle_machine *m, const char *what)
 {
     return mega_fail(
         MEGA_BAD_FILE, "%s: byte %zu: %s", m->p->name, (size_t)(m->at - m->bytes), what);
 }
 
-static mega_status cut_off(const struct machine *m)
+static mega_status cut_off(const struct mega_pickle_machine *m)
 {
-    return refuse(m, "the pickle ends here: is the file cut off?");
+    return mega_pickle_refuse(m, "the pickle ends here: is the file cut off?");
 }
 
 /* ---- bytes ---- */
 
-static mega_status take(struct machine *m, size_t n, const unsigned char **out)
+static mega_status take(struct mega_pickle_machine *m, size_t n, const unsigned char **out)
 {
     *out = m->at;
     if (n > (size_t)(m->end - m->at)) return cut_off(m);
@@ -42,7 +31,7 @@ static mega_status take(struct machine *m, size_t n, const unsigned char **out)
 }
 
 /* an unsigned number of so many bytes, the lowest first */
-static mega_status take_number(struct machine *m, int bytes, uint64_t *out)
+static mega_status take_number(struct mega_pickle_machine *m, int bytes, uint64_t *out)
 {
     const unsigned char *p;
     *out = 0;
@@ -52,7 +41,8 @@ static mega_status take_number(struct machine *m, int bytes, uint64_t *out)
 }
 
 /* up to the end of the line, without it */
-static mega_status take_line(struct machine *m, const unsigned char **out, size_t *n)
+mega_status mega_pickle_line(
+    struct mega_pickle_machine *m, const unsigned char **out, size_t *n)
 {
     const unsigned char *line = m->at, *stop = memchr(line, '\n', (size_t)(m->end - line));
     *out = line;
@@ -65,7 +55,8 @@ static mega_status take_line(struct machine *m, const unsigned char **out, size_
 /* ---- stack, marks, memo ---- */
 
 /* makes room for one more in an array of the arena */
-static mega_status grow(struct machine *m, void *array, size_t n, size_t *room, size_t item)
+static mega_status grow(
+    struct mega_pickle_machine *m, void *array, size_t n, size_t *room, size_t item)
 {
     if (n < *room) return MEGA_OK;
     size_t more = *room ? 2 * *room : 64;
@@ -79,7 +70,7 @@ static mega_status grow(struct machine *m, void *array, size_t n, size_t *room, 
 }
 
 /* takes NULL as a sign that no memory was left */
-static mega_status push(struct machine *m, struct mega_value *v)
+mega_status mega_pickle_push(struct mega_pickle_machine *m, struct mega_value *v)
 {
     if (!v) return mega_pickle_no_memory(m->p);
     MEGA_TRY(grow(m, &m->stack, m->n, &m->room, sizeof(struct mega_value *)));
@@ -88,18 +79,18 @@ static mega_status push(struct machine *m, struct mega_value *v)
 }
 
 /* what is above the last mark may be used */
-static mega_status need(const struct machine *m, size_t n)
+mega_status mega_pickle_need(const struct mega_pickle_machine *m, size_t n)
 {
     size_t floor = m->marks ? m->mark[m->marks - 1] : 0;
-    return m->n - floor < n ? refuse(m, "the pickle's stack is empty") : MEGA_OK;
+    return m->n - floor < n ? mega_pickle_refuse(m, "the pickle's stack is empty") : MEGA_OK;
 }
 
-static struct mega_value *top(const struct machine *m)
+struct mega_value *mega_pickle_top(const struct mega_pickle_machine *m)
 {
     return m->stack[m->n - 1];
 }
 
-static mega_status mark(struct machine *m)
+static mega_status mark(struct mega_pickle_machine *m)
 {
     MEGA_TRY(grow(m, &m->mark, m->marks, &m->mark_room, sizeof(size_t)));
     m->mark[m->marks++] = m->n;
@@ -108,63 +99,63 @@ static mega_status mark(struct machine *m)
 
 /* ends the last mark; what stood above it begins at *from. `below`: how many must stand under
  * it */
-static mega_status unmark(struct machine *m, size_t below, size_t *from)
+static mega_status unmark(struct mega_pickle_machine *m, size_t below, size_t *from)
 {
     *from = m->n;
-    if (!m->marks) return refuse(m, "the pickle ends a group that was not begun");
+    if (!m->marks) return mega_pickle_refuse(m, "the pickle ends a group that was not begun");
     *from = m->mark[--m->marks];
-    return need(m, m->n - *from + below);
+    return mega_pickle_need(m, m->n - *from + below);
 }
 
-static mega_status remember(struct machine *m, uint64_t place)
+static mega_status remember(struct mega_pickle_machine *m, uint64_t place)
 {
-    MEGA_TRY(need(m, 1));
+    MEGA_TRY(mega_pickle_need(m, 1));
     /* writers count places from 0 or 1, so none lies beyond the bytes read */
-    if (place > (uint64_t)(m->at - m->bytes)) return refuse(m, "a memo with gaps");
+    if (place > (uint64_t)(m->at - m->bytes)) return mega_pickle_refuse(m, "a memo with gaps");
     while (place >= m->memo_room) {
         size_t old = m->memo_room;
         MEGA_TRY(grow(m, &m->memo, old, &m->memo_room, sizeof(struct mega_value *)));
         memset(m->memo + old, 0, (m->memo_room - old) * sizeof *m->memo);
     }
     if (!m->memo[place]) m->remembered++;
-    m->memo[place] = top(m);
+    m->memo[place] = mega_pickle_top(m);
     return MEGA_OK;
 }
 
-static mega_status recall(struct machine *m, uint64_t place)
+static mega_status recall(struct mega_pickle_machine *m, uint64_t place)
 {
     if (place >= m->memo_room || !m->memo[place])
-        return refuse(m, "the pickle recalls what it did not remember");
-    return push(m, m->memo[place]);
+        return mega_pickle_refuse(m, "the pickle recalls what it did not remember");
+    return mega_pickle_push(m, m->memo[place]);
 }
 
-static mega_status step_put(struct machine *m, int bytes)
+static mega_status step_put(struct mega_pickle_machine *m, int bytes)
 {
     uint64_t place;
     MEGA_TRY(take_number(m, bytes, &place));
     return remember(m, place);
 }
 
-static mega_status step_get(struct machine *m, int bytes)
+static mega_status step_get(struct mega_pickle_machine *m, int bytes)
 {
     uint64_t place;
     MEGA_TRY(take_number(m, bytes, &place));
     return recall(m, place);
 }
 
-static mega_status step_pop(struct machine *m)
+static mega_status step_pop(struct mega_pickle_machine *m)
 {
     /* a mark on top is popped as a mark */
     if (m->marks && m->mark[m->marks - 1] == m->n) {
         m->marks--;
         return MEGA_OK;
     }
-    MEGA_TRY(need(m, 1));
+    MEGA_TRY(mega_pickle_need(m, 1));
     m->n--;
     return MEGA_OK;
 }
 
-static mega_status step_pop_mark(struct machine *m)
+static mega_status step_pop_mark(struct mega_pickle_machine *m)
 {
     size_t from;
     MEGA_TRY(unmark(m, 0, &from));
@@ -172,22 +163,22 @@ static mega_status step_pop_mark(struct machine *m)
     return MEGA_OK;
 }
 
-static mega_status step_dup(struct machine *m)
+static mega_status step_dup(struct mega_pickle_machine *m)
 {
-    MEGA_TRY(need(m, 1));
-    return push(m, top(m));
+    MEGA_TRY(mega_pickle_need(m, 1));
+    return mega_pickle_push(m, mega_pickle_top(m));
 }
 
 /* ---- scalars ---- */
 
-static mega_status push_int(struct machine *m, int64_t value)
+static mega_status push_int(struct mega_pickle_machine *m, int64_t value)
 {
     struct mega_value *v = mega_value_new(m->p, MEGA_VALUE_INT);
     if (v) v->integer = value;
-    return push(m, v);
+    return mega_pickle_push(m, v);
 }
 
-static mega_status step_int(struct machine *m, int bytes)
+static mega_status step_int(struct mega_pickle_machine *m, int bytes)
 {
     uint64_t value;
     MEGA_TRY(take_number(m, bytes, &value));
@@ -195,20 +186,22 @@ static mega_status step_int(struct machine *m, int bytes)
 }
 
 /* in two's complement; beyond eight bytes kept as bytes */
-static mega_status step_long(struct machine *m, int bytes)
+static mega_status step_long(struct mega_pickle_machine *m, int bytes)
 {
     uint64_t size;
     const unsigned char *p;
     MEGA_TRY(take_number(m, bytes, &size));
-    if (bytes == 4 && size > INT32_MAX) return refuse(m, "a number of a negative length");
+    if (bytes == 4 && size > INT32_MAX)
+        return mega_pickle_refuse(m, "a number of a negative length");
     MEGA_TRY(take(m, (size_t)size, &p));
-    if (size > 8) return push(m, mega_value_text(m->p, MEGA_VALUE_LONG, p, (size_t)size));
+    if (size > 8)
+        return mega_pickle_push(m, mega_value_text(m->p, MEGA_VALUE_LONG, p, (size_t)size));
     uint64_t value = size && p[size - 1] & 0x80 ? UINT64_MAX : 0;
     for (size_t i = (size_t)size; i-- > 0;) value = value << 8 | p[i];
     return push_int(m, (int64_t)value);
 }
 
-static mega_status step_float(struct machine *m)
+static mega_status step_float(struct mega_pickle_machine *m)
 {
     const unsigned char *p;
     MEGA_TRY(take(m, 8, &p));
@@ -216,28 +209,29 @@ static mega_status step_float(struct machine *m)
     for (int i = 0; i < 8; i++) bits = bits << 8 | p[i]; /* the highest byte first */
     struct mega_value *v = mega_value_new(m->p, MEGA_VALUE_REAL);
     if (v) memcpy(&v->real, &bits, sizeof bits);
-    return push(m, v);
+    return mega_pickle_push(m, v);
 }
 
 /* a length of so many bytes, then the text */
-static mega_status step_text(struct machine *m, int bytes, enum mega_value_kind kind)
+static mega_status step_text(
+    struct mega_pickle_machine *m, int bytes, enum mega_value_kind kind)
 {
     uint64_t size;
     const unsigned char *p;
     MEGA_TRY(take_number(m, bytes, &size));
     if (size > (uint64_t)(m->end - m->at)) return cut_off(m);
     MEGA_TRY(take(m, (size_t)size, &p));
-    return push(m, mega_value_text(m->p, kind, p, (size_t)size));
+    return mega_pickle_push(m, mega_value_text(m->p, kind, p, (size_t)size));
 }
 
 /* ---- containers ---- */
 
 /* gathers n items from the top into a new container */
-static mega_status gather(struct machine *m, enum mega_value_kind kind, size_t n)
+static mega_status gather(struct mega_pickle_machine *m, enum mega_value_kind kind, size_t n)
 {
     struct mega_value *v = mega_value_new(m->p, kind);
     if (!v) return mega_pickle_no_memory(m->p);
-    if (kind == MEGA_VALUE_MAP && n % 2) return refuse(m, "a key without a value");
+    if (kind == MEGA_VALUE_MAP && n % 2) return mega_pickle_refuse(m, "a key without a value");
     if (n) {
         v->item = mega_arena_get(&m->p->arena, n * sizeof *v->item);
         if (!v->item) return mega_pickle_no_memory(m->p);
@@ -245,16 +239,16 @@ static mega_status gather(struct machine *m, enum mega_value_kind kind, size_t n
     }
     v->n = v->room = n;
     m->n -= n;
-    return push(m, v);
+    return mega_pickle_push(m, v);
 }
 
-static mega_status step_few(struct machine *m, size_t n)
+static mega_status step_few(struct mega_pickle_machine *m, size_t n)
 {
-    MEGA_TRY(need(m, n));
+    MEGA_TRY(mega_pickle_need(m, n));
     return gather(m, MEGA_VALUE_TUPLE, n);
 }
 
-static mega_status step_group(struct machine *m, enum mega_value_kind kind)
+static mega_status step_group(struct mega_pickle_machine *m, enum mega_value_kind kind)
 {
     size_t from;
     MEGA_TRY(unmark(m, 0, &from));
@@ -262,210 +256,51 @@ static mega_status step_group(struct machine *m, enum mega_value_kind kind)
 }
 
 /* adds n items from the top to the container below them */
-static mega_status extend(struct machine *m, enum mega_value_kind kind, size_t n)
+static mega_status extend(struct mega_pickle_machine *m, enum mega_value_kind kind, size_t n)
 {
     struct mega_value *to = m->stack[m->n - n - 1];
     bool map = kind == MEGA_VALUE_MAP;
     if (to->kind != kind && !(map && to->kind == MEGA_VALUE_OBJECT))
-        return refuse(m, "something is added to what is no list, set or map");
-    if (map && n % 2) return refuse(m, "a key without a value");
+        return mega_pickle_refuse(m, "something is added to what is no list, set or map");
+    if (map && n % 2) return mega_pickle_refuse(m, "a key without a value");
     for (size_t i = m->n - n; i < m->n; i++) MEGA_TRY(mega_value_add(m->p, to, m->stack[i]));
     m->n -= n;
     return MEGA_OK;
 }
 
-static mega_status step_add(struct machine *m, enum mega_value_kind kind, size_t n)
+static mega_status step_add(struct mega_pickle_machine *m, enum mega_value_kind kind, size_t n)
 {
-    MEGA_TRY(need(m, n + 1));
+    MEGA_TRY(mega_pickle_need(m, n + 1));
     return extend(m, kind, n);
 }
 
-static mega_status step_add_group(struct machine *m, enum mega_value_kind kind)
+static mega_status step_add_group(struct mega_pickle_machine *m, enum mega_value_kind kind)
 {
     size_t from;
     MEGA_TRY(unmark(m, 1, &from));
     return extend(m, kind, m->n - from);
 }
 
-/* ---- classes and objects ---- */
-
-static bool is_reconstructor(const char *name)
-{
-    return !strcmp(name, "copy_reg._reconstructor") || !strcmp(name, "copyreg._reconstructor");
-}
-
-/* the base of classes is named by reconstructors */
-static bool is_object(const char *name)
-{
-    return !strcmp(name, "__builtin__.object") || !strcmp(name, "builtins.object");
-}
-
-static mega_status push_class(struct machine *m, const void *module, size_t module_size,
-    const void *name, size_t name_size)
-{
-    char whole[2 * NAME_MOST + 2];
-    if (module_size > NAME_MOST || name_size > NAME_MOST || memchr(module, 0, module_size) ||
-        memchr(name, 0, name_size))
-        return refuse(m, "the name of a class that cannot be one");
-    memcpy(whole, module, module_size);
-    whole[module_size] = '.';
-    memcpy(whole + module_size + 1, name, name_size);
-    whole[module_size + 1 + name_size] = 0;
-    if (!mega_pickle_knows_plain(whole) && !is_reconstructor(whole) && !is_object(whole) &&
-        m->world->knows(whole) == MEGA_PICKLE_UNKNOWN)
-        return mega_fail(MEGA_UNSUPPORTED,
-            "%s: byte %zu: the pickle wants %s of Python, which is neither a tensor nor plain "
-            "data: save the state dict alone",
-            m->p->name, (size_t)(m->at - m->bytes), whole);
-    return push(m, mega_value_text(m->p, MEGA_VALUE_CLASS, whole, strlen(whole)));
-}
-
-static mega_status step_global(struct machine *m)
-{
-    const unsigned char *module, *name;
-    size_t module_size, name_size;
-    MEGA_TRY(take_line(m, &module, &module_size));
-    MEGA_TRY(take_line(m, &name, &name_size));
-    return push_class(m, module, module_size, name, name_size);
-}
-
-static mega_status step_stack_global(struct machine *m)
-{
-    MEGA_TRY(need(m, 2));
-    const struct mega_value *module = m->stack[m->n - 2], *name = top(m);
-    if (module->kind != MEGA_VALUE_TEXT || name->kind != MEGA_VALUE_TEXT)
-        return refuse(m, "a class whose name is no text");
-    m->n -= 2;
-    return push_class(m, module->text, module->size, name->text, name->size);
-}
-
-static mega_status new_object(struct machine *m, const char *class,
-    const struct mega_value *args, struct mega_value **out)
-{
-    struct mega_value *v = *out = mega_value_new(m->p, MEGA_VALUE_OBJECT);
-    if (!v) return mega_pickle_no_memory(m->p);
-    v->text = class;
-    if (!args->n) return MEGA_OK;
-    struct mega_value *key = mega_value_text(m->p, MEGA_VALUE_TEXT, "__args__", 8);
-    if (!key) return mega_pickle_no_memory(m->p);
-    MEGA_TRY(mega_value_add(m->p, v, key));
-    return mega_value_add(m->p, v, (struct mega_value *)(uintptr_t)args);
-}
-
-/* _reconstructor(class, object, None): an object without arguments */
-static mega_status reconstruct(
-    struct machine *m, const struct mega_value *args, struct mega_value **out)
-{
-    static const struct mega_value nothing = { .kind = MEGA_VALUE_TUPLE };
-    if (args->n != 3 || args->item[0]->kind != MEGA_VALUE_CLASS ||
-        args->item[1]->kind != MEGA_VALUE_CLASS || !is_object(args->item[1]->text) ||
-        m->world->knows(args->item[0]->text) != MEGA_PICKLE_INERT)
-        return refuse(m, "an object is made in a way that is not known here");
-    return new_object(m, args->item[0]->text, &nothing, out);
-}
-
-/* what a call of `class` with `args` gives */
-static mega_status call(struct machine *m, const struct mega_value *class,
-    const struct mega_value *args, struct mega_value **out)
-{
-    *out = NULL;
-    if (class->kind != MEGA_VALUE_CLASS || args->kind != MEGA_VALUE_TUPLE)
-        return refuse(m, "a call of what is no class, or without arguments");
-    if (is_reconstructor(class->text)) return reconstruct(m, args, out);
-    mega_status status = mega_pickle_call_plain(m->p, class->text, args, out);
-    if (!status && !*out) {
-        enum mega_pickle_known known = m->world->knows(class->text);
-        if (known == MEGA_PICKLE_INERT) return new_object(m, class->text, args, out);
-        if (known == MEGA_PICKLE_UNKNOWN) return refuse(m, "a call of what cannot be called");
-        status = m->world->call(m->world->self, m->p, class->text, args, out);
-    }
-    if (!status || status == MEGA_NO_MEMORY) return status;
-    return mega_fail_in(status, "%s: byte %zu: ", m->p->name, (size_t)(m->at - m->bytes));
-}
-
-/* `keywords`: a map of further arguments stands above them */
-static mega_status step_call(struct machine *m, size_t keywords)
-{
-    struct mega_value *made;
-    MEGA_TRY(need(m, 2 + keywords));
-    if (keywords && (top(m)->kind != MEGA_VALUE_MAP || top(m)->n))
-        return refuse(m, "a call with arguments by name");
-    m->n -= keywords;
-    MEGA_TRY(call(m, m->stack[m->n - 2], top(m), &made));
-    m->n -= 2;
-    return push(m, made);
-}
-
-static mega_status add_pairs(
-    struct machine *m, struct mega_value *to, const struct mega_value *from)
-{
-    for (size_t i = 0, n = from->n; i < n; i++)
-        MEGA_TRY(mega_value_add(m->p, to, from->item[i]));
-    return MEGA_OK;
-}
-
-/* state of an object: a map, a pair of maps (its slots are the second), or another value */
-static mega_status set_state(struct machine *m, struct mega_value *to, struct mega_value *state)
-{
-    if (state->kind == MEGA_VALUE_MAP) return add_pairs(m, to, state);
-    bool pair = state->kind == MEGA_VALUE_TUPLE && state->n == 2;
-    for (size_t i = 0; pair && i < 2; i++)
-        pair = state->item[i]->kind == MEGA_VALUE_MAP ||
-               (!i && state->item[i]->kind == MEGA_VALUE_NONE);
-    if (pair) {
-        MEGA_TRY(add_pairs(m, to, state->item[0]));
-        return add_pairs(m, to, state->item[1]);
-    }
-    struct mega_value *key = mega_value_text(m->p, MEGA_VALUE_TEXT, "__state__", 9);
-    if (!key) return mega_pickle_no_memory(m->p);
-    MEGA_TRY(mega_value_add(m->p, to, key));
-    return mega_value_add(m->p, to, state);
-}
-
-/* attributes of containers and tensors play no part */
-static mega_status step_build(struct machine *m)
-{
-    MEGA_TRY(need(m, 2));
-    struct mega_value *state = top(m), *to = m->stack[m->n - 2];
-    m->n--;
-    if (to->kind == MEGA_VALUE_OBJECT) return set_state(m, to, state);
-    if (to->kind >= MEGA_VALUE_LIST && to->kind != MEGA_VALUE_CLASS) return MEGA_OK;
-    return refuse(m, "attributes are set on what has none");
-}
-
-static mega_status step_persistent(struct machine *m)
-{
-    struct mega_value *made = NULL;
-    MEGA_TRY(need(m, 1));
-    mega_status status = m->world->persistent
-                             ? m->world->persistent(m->world->self, m->p, top(m), &made)
-                             : mega_fail(MEGA_BAD_FILE, "a reference to something outside");
-    if (status == MEGA_NO_MEMORY) return status;
-    if (status)
-        return mega_fail_in(status, "%s: byte %zu: ", m->p->name, (size_t)(m->at - m->bytes));
-    m->n--;
-    return push(m, made);
-}
-
 /* ---- the table of opcodes ---- */
 
-static mega_status step_stop(struct machine *m)
+static mega_status step_stop(struct mega_pickle_machine *m)
 {
     m->stopped = true;
-    return m->n == 1 && !m->marks ? MEGA_OK
-                                  : refuse(m, "the pickle ends with other than one value");
+    return m->n == 1 && !m->marks
+               ? MEGA_OK
+               : mega_pickle_refuse(m, "the pickle ends with other than one value");
 }
 
-static mega_status step_protocol(struct machine *m)
+static mega_status step_protocol(struct mega_pickle_machine *m)
 {
     uint64_t protocol;
     MEGA_TRY(take_number(m, 1, &protocol));
     if (protocol >= PROTOCOL_LEAST && protocol <= PROTOCOL_MOST) return MEGA_OK;
-    return refuse(m, "a pickle of another protocol than 2 to 5");
+    return mega_pickle_refuse(m, "a pickle of another protocol than 2 to 5");
 }
 
 /* how many bytes follow that belong together; they follow anyhow */
-static mega_status step_frame(struct machine *m)
+static mega_status step_frame(struct mega_pickle_machine *m)
 {
     uint64_t size;
     MEGA_TRY(take_number(m, 8, &size));
@@ -473,13 +308,13 @@ static mega_status step_frame(struct machine *m)
 }
 
 #define STEP(name, ...)                                                                        \
-    static mega_status name(struct machine *m)                                                 \
+    static mega_status name(struct mega_pickle_machine *m)                                     \
     {                                                                                          \
         return __VA_ARGS__;                                                                    \
     }
-STEP(step_none, push(m, m->none))
-STEP(step_true, push(m, m->yes))
-STEP(step_false, push(m, m->no))
+STEP(step_none, mega_pickle_push(m, m->none))
+STEP(step_true, mega_pickle_push(m, m->yes))
+STEP(step_false, mega_pickle_push(m, m->no))
 STEP(step_int1, step_int(m, 1))
 STEP(step_int2, step_int(m, 2))
 STEP(step_int4, step_int(m, 4))
@@ -507,15 +342,13 @@ STEP(step_set_item, step_add(m, MEGA_VALUE_MAP, 2))
 STEP(step_appends, step_add_group(m, MEGA_VALUE_LIST))
 STEP(step_set_items, step_add_group(m, MEGA_VALUE_MAP))
 STEP(step_add_items, step_add_group(m, MEGA_VALUE_SET))
-STEP(step_reduce, step_call(m, 0))
-STEP(step_new_with_names, step_call(m, 1))
 STEP(step_put1, step_put(m, 1))
 STEP(step_put4, step_put(m, 4))
 STEP(step_get1, step_get(m, 1))
 STEP(step_get4, step_get(m, 4))
 
 /* the next place of the memo is the number of those in use */
-static mega_status step_memoize(struct machine *m)
+static mega_status step_memoize(struct mega_pickle_machine *m)
 {
     return remember(m, m->remembered);
 }
@@ -561,20 +394,20 @@ static step_fn *const steps[256] = { [0x80] = step_protocol,
     [0x8F] = step_empty_set,
     [0x90] = step_add_items,
     [0x91] = step_frozen_set,
-    ['c'] = step_global,
-    [0x93] = step_stack_global,
-    ['R'] = step_reduce,
-    [0x81] = step_reduce,
-    [0x92] = step_new_with_names,
-    ['b'] = step_build,
-    ['Q'] = step_persistent,
+    ['c'] = mega_pickle_global,
+    [0x93] = mega_pickle_stack_global,
+    ['R'] = mega_pickle_reduce,
+    [0x81] = mega_pickle_reduce,
+    [0x92] = mega_pickle_new_with_names,
+    ['b'] = mega_pickle_build,
+    ['Q'] = mega_pickle_persistent,
     ['q'] = step_put1,
     ['r'] = step_put4,
     ['h'] = step_get1,
     ['j'] = step_get4,
     [0x94] = step_memoize };
 
-static mega_status run(struct machine *m)
+static mega_status run(struct mega_pickle_machine *m)
 {
     while (!m->stopped) {
         if (m->at == m->end) return cut_off(m);
@@ -592,7 +425,7 @@ static mega_status run(struct machine *m)
 mega_status mega_pickle_read(struct mega_pickle *p, const unsigned char *bytes, size_t n,
     size_t *at, const struct mega_pickle_world *world, struct mega_value **root)
 {
-    struct machine m = {
+    struct mega_pickle_machine m = {
         .p = p, .world = world, .bytes = bytes, .at = bytes + *at, .end = bytes + n
     };
     m.none = mega_value_new(p, MEGA_VALUE_NONE);
@@ -602,6 +435,6 @@ mega_status mega_pickle_read(struct mega_pickle *p, const unsigned char *bytes, 
     m.yes->integer = 1;
     MEGA_TRY(run(&m));
     *at = (size_t)(m.at - bytes);
-    *root = top(&m);
+    *root = mega_pickle_top(&m);
     return MEGA_OK;
 }
