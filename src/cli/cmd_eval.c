@@ -93,7 +93,7 @@ static int run(const struct mega_line *line)
     status = read_rows(&s, file, split);
     if (!status)
         status =
-            mega_evaluate(s.run, s.model, s.task, split, o->batch, o->tokens, false, &tally);
+            mega_evaluate(s.run, s.model, mega_classify_job(s.task), split, o->batch, o->tokens, false, &tally);
     if (!status && o->json)
         print_json(&tally);
     else if (!status)
@@ -101,7 +101,7 @@ static int run(const struct mega_line *line)
             (long long)tally.rows, 100 * mega_tally_accuracy(&tally), 100 * majority(&tally),
             mega_tally_loss(&tally));
     if (!status && o->confusion) print_confusion(&tally, mega_classify_labels(s.task));
-    free(tally.confusion);
+    mega_tally_done(&tally);
     mega_session_close(&s);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;
 }

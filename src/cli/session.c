@@ -63,7 +63,7 @@ mega_status mega_session_read(struct mega_session *s, const char *file, bool lab
 
 void mega_session_close(struct mega_session *s)
 {
-    mega_classify_close(s->task);
+    mega_job_close(mega_classify_job(s->task));
     mega_run_free(s->run);
     mega_model_free(s->model);
     mega_context_free(s->context);

@@ -19,8 +19,14 @@ struct mega_task_options {
 };
 extern const struct mega_option mega_task_options[];
 
+struct mega_job;
+
 struct mega_task {
     const char *name;
+    enum mega_architecture architecture; /* of the models that it trains */
+    mega_status (*open)(struct mega_job **out, const struct mega_task_options *options,
+        struct mega_model_config *model); /* see mega_job_open */
+    /* classification alone: */
     struct mega_inputs inputs;
     const struct mega_texts *labels; /* the classes, where the task itself knows them; NULL:
                                         those of the training data */

@@ -162,11 +162,10 @@ static bool evaluate(struct training *t, double *loss)
     *loss = 0;
     for (int64_t k = 0; k < t->accumulate; k++) {
         struct batch b;
-        mega_tensor *logits;
         float sum = 0;
         open_batch(t, k, &b);
         mega_run_begin(t->g.run, &(struct mega_run_args){ 0 });
-        mega_tensor *total = mega_classify_loss(t->g.run, t->g.model, &b.b, &logits);
+        mega_tensor *total = mega_batch_loss(t->g.run, t->g.model, &b.b);
         if (total) mega_run_read(t->g.run, total, &sum);
         *loss += (double)sum;
         rows += (double)b.b.n;

@@ -1,0 +1,29 @@
+#include "model/language_model.h"
+
+#include "graph/ops.h"
+
+void mega_language_model_build(
+    mega_build *b, struct mega_language_model *m, const struct mega_language_model_config *c)
+{
+    *m = (struct mega_language_model){ .decoder = mega_decoders[c->decoder],
+        .vocabulary = c->vocabulary };
+    if (!b->status && c->vocabulary.size < 1)
+        b->status = mega_fail(MEGA_BAD_ARGUMENT, "a vocabulary of %lld, expected at least 1",
+            (long long)c->vocabulary.size);
+    if (b->status) return;
+    m->shape = m->decoder->shape(c->options);
+    m->self = m->decoder->build(b, c->options, &m->vocabulary);
+    if (m->self) m->output = m->decoder->output(m->self);
+}
+
+mega_tensor *mega_language_model_features(mega_run *r, const struct mega_language_model *m,
+    mega_tensor *ids, const struct mega_rows *rows)
+{
+    return m->decoder->features(r, m->self, ids, rows);
+}
+
+mega_tensor *mega_language_model_logits(
+    mega_run *r, const struct mega_language_model *m, mega_tensor *x)
+{
+    return linear(r, x, m->output.weight, m->output.bias, MEGA_ACT_LINEAR);
+}
