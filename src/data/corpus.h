@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "base/option.h"
-#include "data/encoder.h"
+#include "data/text_encoder.h"
 
 /* How files are read. */
 enum mega_corpus_format {
@@ -69,7 +69,7 @@ struct mega_corpus;
  * refused. `what` names it in messages ("task.train"). `log` may be NULL. */
 mega_status mega_corpus_open(struct mega_corpus **out, const char *what,
     const struct mega_texts *files, const struct mega_corpus_options *options,
-    const struct mega_encoder *encoder, const struct mega_log *log);
+    const struct mega_text_encoder *encoder, const struct mega_log *log);
 void mega_corpus_close(struct mega_corpus *c); /* NULL is fine */
 
 int64_t mega_corpus_tokens(const struct mega_corpus *c); /* ends of documents included */
@@ -106,7 +106,7 @@ mega_status mega_corpus_share(const struct mega_corpus *c, const char *what, dou
 /* The three splits of a recipe, opened when they are first asked for. */
 struct mega_corpora;
 mega_status mega_corpora_open(struct mega_corpora **out,
-    const struct mega_corpus_options *options, const struct mega_encoder *encoder,
+    const struct mega_corpus_options *options, const struct mega_text_encoder *encoder,
     const struct mega_log *log); /* all three are copied or borrowed: keep what they point at */
 void mega_corpora_close(struct mega_corpora *c);
 

@@ -27,10 +27,10 @@ struct mega_text_batching {
 /* What a recipe says: for training (shuffled), for evaluation (in order, by `evaluate`).
  * `batching` gives the rest. */
 mega_status mega_text_batching_train(struct mega_text_batching *out,
-    const struct mega_corpus_options *o, const struct mega_encoder *e,
+    const struct mega_corpus_options *o, const struct mega_text_encoder *e,
     const struct mega_batching *batching);
 mega_status mega_text_batching_evaluate(struct mega_text_batching *out,
-    const struct mega_corpus_options *o, const struct mega_encoder *e,
+    const struct mega_corpus_options *o, const struct mega_text_encoder *e,
     const struct mega_batching *batching);
 
 struct mega_text_batches;

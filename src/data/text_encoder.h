@@ -1,6 +1,6 @@
 /* What turns texts into ids: a tokenizer, as corpora see it. */
-#ifndef MEGA_DATA_ENCODER_H
-#define MEGA_DATA_ENCODER_H
+#ifndef MEGA_DATA_TEXT_ENCODER_H
+#define MEGA_DATA_TEXT_ENCODER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@ mega_status mega_ids_add(struct mega_ids *ids, const int32_t *id, int64_t n);
 mega_status mega_ids_reserve(struct mega_ids *ids, int64_t more); /* room for so many more */
 void mega_ids_done(struct mega_ids *ids);
 
-struct mega_encoder {
+struct mega_text_encoder {
     void *arg;
     /* Appends the ids of a text, without any id for its begin or end; `begins`: the text begins
      * a document (else it goes on where a cut was). */
@@ -32,6 +32,6 @@ struct mega_encoder {
 };
 
 /* An id is a byte; vocabulary 257, of which 256 begins and ends documents and pads. */
-extern const struct mega_encoder mega_encoder_bytes;
+extern const struct mega_text_encoder mega_text_encoder_bytes;
 
 #endif
