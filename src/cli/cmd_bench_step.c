@@ -220,7 +220,7 @@ static mega_status bench(struct bench *b)
                              : mega_fail(MEGA_NO_MEMORY, "no memory for a batch");
     if (!status) {
         fill(&host, o);
-        mega_batch_view(&b->batch, &host);
+        mega_batch_view_rows(&b->batch, &host);
         status = measure(b);
     }
     mega_host_batch_done(&host);

@@ -92,8 +92,8 @@ static int run(const struct mega_line *line)
     enum mega_split split = file ? MEGA_SPLIT_TEST : (enum mega_split)o->split;
     status = read_rows(&s, file, split);
     if (!status)
-        status =
-            mega_evaluate(s.run, s.model, mega_classify_job(s.task), split, o->batch, o->tokens, false, &tally);
+        status = mega_evaluate(s.run, s.model, mega_classify_job(s.task), split, o->batch,
+            o->tokens, false, &tally);
     if (!status && o->json)
         print_json(&tally);
     else if (!status)

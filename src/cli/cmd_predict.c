@@ -98,7 +98,8 @@ static mega_status predict(struct mega_session *s, const struct options *o)
 {
     struct mega_feed *feed;
     struct mega_text line = { 0 };
-    MEGA_TRY(mega_feed_open(&feed, mega_classify_job(s->task), MEGA_SPLIT_TEST, o->batch, o->tokens));
+    MEGA_TRY(mega_feed_open(
+        &feed, mega_classify_job(s->task), MEGA_SPLIT_TEST, o->batch, o->tokens));
     mega_status status = MEGA_OK;
     for (struct mega_batch *b; !status && !ferror(stdout);) {
         status = mega_feed_next(feed, &b);

@@ -48,9 +48,6 @@ struct mega_host_batch {
     int32_t *len;   /* [B] */
     int32_t *label; /* [B] */
     int64_t *index; /* [B] row of the set */
-    int32_t *next;  /* [B, T] the tokens that follow, negative: not counted; NULL: classes */
-    int32_t *doc;   /* [B, T] as in mega_rows; NULL: one document a row */
-    int64_t bytes;  /* of text that the next tokens stand for */
     int64_t room, row_room;
 };
 mega_status mega_host_batch_fill(struct mega_host_batch *h, const struct mega_plan *p,

@@ -46,8 +46,8 @@ static mega_status read_classifier(
     struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
 {
     mega_option_defaults(mega_encoder_options, &c->encoder);
-    MEGA_TRY(find_choice(mega_option_find(mega_encoder_options, "mixer"), d, section,
-        &c->encoder.mixer));
+    MEGA_TRY(find_choice(
+        mega_option_find(mega_encoder_options, "mixer"), d, section, &c->encoder.mixer));
     const struct mega_mixer *mixer = mega_mixers[c->encoder.mixer];
     MEGA_TRY(check_size("mixer", mixer->name, mixer->options_size, sizeof c->mixer));
     const struct mega_option *tables[] = { mega_encoder_options, mixer->options,
@@ -79,7 +79,7 @@ static mega_status read_language_model(
     struct mega_language_model_config *l = &c->language;
     mega_option_defaults(mega_language_model_options, l);
     MEGA_TRY(find_choice(mega_language_model_options, d, section, &l->decoder));
-    const struct mega_decoder *decoder = mega_decoders[l->decoder];
+    const struct mega_decoder_type *decoder = mega_decoders[l->decoder];
     MEGA_TRY(check_size("decoder", decoder->name, decoder->options_size, sizeof l->options));
     const struct mega_option *tables[] = { mega_language_model_options, decoder->options };
     void *values[] = { l, l->options };

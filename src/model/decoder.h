@@ -30,7 +30,7 @@ struct mega_decoder_shape {
     enum mega_recompute recompute; /* as said, resolved */
 };
 
-struct mega_decoder {
+struct mega_decoder_type {
     const char *name, *title; /* title: for people */
     const struct mega_option *options;
     size_t options_size;
@@ -44,7 +44,7 @@ struct mega_decoder {
 };
 
 /* All of decoders.def, ended by NULL, and their names in that order. */
-extern const struct mega_decoder *const mega_decoders[];
+extern const struct mega_decoder_type *const mega_decoders[];
 #define MEGA_DECODER_CHOICES "gpt2|llama|mega|transformer"
 
 #endif

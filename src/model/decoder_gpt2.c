@@ -73,7 +73,7 @@ static void *build(mega_build *b, const void *options, const struct mega_vocabul
     return mega_transformer_new(b, options_of(options), v);
 }
 
-const struct mega_decoder mega_decoder_gpt2 = {
+const struct mega_decoder_type mega_decoder_gpt2 = {
     .name = "gpt2",
     .title = "GPT-2",
     .options = table,

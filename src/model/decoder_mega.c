@@ -252,7 +252,7 @@ static struct mega_stack *stack(void *self)
     return &m->stack;
 }
 
-const struct mega_decoder mega_decoder_mega = {
+const struct mega_decoder_type mega_decoder_mega = {
     .name = "mega",
     .title = "Mega",
     .options = table,

@@ -82,7 +82,7 @@ static void *build(mega_build *b, const void *options, const struct mega_vocabul
     return mega_transformer_new(b, *o, v);
 }
 
-const struct mega_decoder mega_decoder_transformer = {
+const struct mega_decoder_type mega_decoder_transformer = {
     .name = "transformer",
     .title = "Transformer",
     .options = table,

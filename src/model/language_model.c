@@ -27,3 +27,12 @@ mega_tensor *mega_language_model_logits(
 {
     return linear(r, x, m->output.weight, m->output.bias, MEGA_ACT_LINEAR);
 }
+
+mega_tensor *mega_language_model_loss(mega_run *r, const struct mega_language_model *m,
+    mega_tensor *x, mega_tensor *next, double smoothing, mega_tensor **each)
+{
+    (void)smoothing;
+    (void)each;
+    mega_tensor *logits = mega_language_model_logits(r, m, x);
+    return cross_entropy(r, logits, next);
+}

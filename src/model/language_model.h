@@ -20,7 +20,7 @@ struct mega_language_model_config {
 extern const struct mega_option mega_language_model_options[]; /* the decoder's name alone */
 
 struct mega_language_model {
-    const struct mega_decoder *decoder;
+    const struct mega_decoder_type *decoder;
     void *self; /* the decoder's */
     struct mega_vocabulary vocabulary;
     struct mega_decoder_shape shape;

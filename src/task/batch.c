@@ -2,16 +2,44 @@
 
 #include "graph/ops.h"
 
-void mega_batch_view(struct mega_batch *b, const struct mega_host_batch *h)
+void mega_host_done(struct mega_host *h)
 {
-    int64_t B = h->B, T = h->T, targets = h->next ? B * T : B;
-    *b = (struct mega_batch){ .n = B, .places = B * T, .index = h->index };
-    b->rows[0] = (struct mega_rows){ .B = B, .T = T, .len = h->len, .doc = h->doc };
-    b->text[0] = mega_tensor_over(h->id, MEGA_I32, 2, (int64_t[]){ B, T });
-    b->target = mega_tensor_over(h->next ? h->next : h->label, MEGA_I32, 1, &targets);
-    b->bytes = h->bytes;
-    for (int64_t i = 0; i < B && !h->next; i++) b->tokens += h->len[i];
-    for (int64_t i = 0; i < B * T && h->next; i++) b->tokens += h->next[i] >= 0;
+    mega_host_batch_done(&h->rows);
+    mega_text_batch_done(&h->text);
+}
+
+void mega_batch_view_rows(struct mega_batch *b, const struct mega_host_batch *h)
+{
+    *b = (struct mega_batch){ .n = h->B, .places = h->B * h->T, .index = h->index };
+    b->rows[0] = (struct mega_rows){ .B = h->B, .T = h->T, .len = h->len };
+    b->text[0] = mega_tensor_over(h->id, MEGA_I32, 2, (int64_t[]){ h->B, h->T });
+    b->target = mega_tensor_over(h->label, MEGA_I32, 1, &h->B);
+    b->begins = true;
+    for (int64_t i = 0; i < h->B; i++) b->tokens += h->len[i];
+}
+
+static void view_text(struct mega_batch *b, const struct mega_text_batch *h)
+{
+    int64_t targets = h->B * h->T;
+    *b = (struct mega_batch){ .n = h->B,
+        .places = targets,
+        .tokens = h->units.targets,
+        .bytes = h->units.bytes,
+        .begins = h->begins,
+        .goes_on = !h->ends };
+    b->rows[0] = (struct mega_rows){
+        .B = h->B, .T = h->T, .len = h->len, .doc = h->doc, .number = h->number
+    };
+    b->text[0] = mega_tensor_over(h->id, MEGA_I32, 2, (int64_t[]){ h->B, h->T });
+    b->target = mega_tensor_over(h->target, MEGA_I32, 1, &targets);
+}
+
+void mega_batch_view(struct mega_batch *b, const struct mega_host *h)
+{
+    if (h->is_text)
+        view_text(b, &h->text);
+    else
+        mega_batch_view_rows(b, &h->rows);
 }
 
 void mega_batch_dry(

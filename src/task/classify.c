@@ -256,10 +256,11 @@ struct class_batches {
     int32_t pad;
 };
 
-static mega_status fill(struct mega_batches *b, int64_t k, struct mega_host_batch *h)
+static mega_status fill(struct mega_batches *b, int64_t k, struct mega_host *h)
 {
     struct class_batches *c = (struct class_batches *)b;
-    return mega_host_batch_fill(h, &c->plan, c->examples, k, c->pad);
+    h->is_text = false;
+    return mega_host_batch_fill(&h->rows, &c->plan, c->examples, k, c->pad);
 }
 
 static void count(const struct mega_batches *b, int64_t k, int64_t *rows, int64_t *tokens)

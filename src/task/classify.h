@@ -15,6 +15,11 @@ mega_status mega_classify_open(struct mega_job **out, const struct mega_task_opt
  * borrowed), NULL: none. */
 mega_status mega_classify_open_model(
     struct mega_classify **out, const mega_model *m, const struct mega_task_options *files);
+
+/* Reads a split, unless it is there. */
+mega_status mega_classify_load(struct mega_classify *c, enum mega_split split);
+
+/* As a job; NULL stays NULL. */
 struct mega_job *mega_classify_job(struct mega_classify *c);
 
 /* Reads rows from bytes of a file called `name` into a split in place of what was there;

@@ -6,7 +6,7 @@
 
 /* what lies in one slot of the ring: a batch, and the update that begins with it */
 struct slot {
-    struct mega_host_batch host;
+    struct mega_host host;
     struct mega_update update;
 };
 
@@ -57,8 +57,8 @@ static mega_status open_feed(struct mega_feed **out, struct mega_job *j, enum me
     f->batch = position * batching->accumulate;
     mega_status status = mega_job_batches(j, split, batching, epoch, &f->batches);
     if (!status)
-        status = mega_prefetch_start(
-            &f->ahead, make, f, 0, batching->shuffle ? -1 : f->batches->n);
+        status =
+            mega_prefetch_start(&f->ahead, make, f, 0, batching->shuffle ? -1 : f->batches->n);
     if (status)
         mega_feed_close(f);
     else
@@ -109,12 +109,12 @@ void mega_feed_close(struct mega_feed *f)
     if (!f) return;
     mega_prefetch_stop(f->ahead);
     mega_batches_free(f->batches);
-    for (int i = 0; i < MEGA_PREFETCH_SLOTS; i++) mega_host_batch_done(&f->slot[i].host);
+    for (int i = 0; i < MEGA_PREFETCH_SLOTS; i++) mega_host_done(&f->slot[i].host);
     free(f);
 }
 
-mega_status mega_feed_count(struct mega_job *j, const struct mega_feed_batching *b,
-    int64_t epoch, int64_t *updates)
+mega_status mega_feed_count(
+    struct mega_job *j, const struct mega_feed_batching *b, int64_t epoch, int64_t *updates)
 {
     struct mega_batches *batches;
     struct mega_feed_batching batching = shuffled(b);

@@ -8,8 +8,8 @@ struct mega_feed;
 
 /* A split in the order of its file, `rows` rows a batch at most and (if not 0) `tokens` places,
  * once. */
-mega_status mega_feed_open(struct mega_feed **out, struct mega_job *j,
-    enum mega_split split, int64_t rows, int64_t tokens);
+mega_status mega_feed_open(struct mega_feed **out, struct mega_job *j, enum mega_split split,
+    int64_t rows, int64_t tokens);
 
 /* The training batches from update `position` of `epoch` on, epoch after epoch. */
 mega_status mega_feed_open_training(struct mega_feed **out, struct mega_job *j,
@@ -33,8 +33,8 @@ void mega_feed_close(struct mega_feed *f);
 
 /* Rows and places of the largest training batch of the first epoch; of the largest batch of a
  * split in the order of its file. */
-mega_status mega_feed_largest(struct mega_job *j,
-    const struct mega_feed_batching *batching, int64_t *rows, int64_t *places);
+mega_status mega_feed_largest(struct mega_job *j, const struct mega_feed_batching *batching,
+    int64_t *rows, int64_t *places);
 mega_status mega_feed_largest_of(struct mega_job *j, enum mega_split split, int64_t rows,
     int64_t *most_rows, int64_t *places);
 

@@ -17,7 +17,8 @@ struct mega_split_facts mega_job_facts(const struct mega_job *j, enum mega_split
     return j->type->facts(j, split);
 }
 
-mega_status mega_job_config(const struct mega_job *j, const mega_model *m, struct mega_text *out)
+mega_status mega_job_config(
+    const struct mega_job *j, const mega_model *m, struct mega_text *out)
 {
     return j->type->config(j, m, out);
 }

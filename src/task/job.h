@@ -29,7 +29,7 @@ struct mega_batches {
 
 struct mega_batches_type {
     /* batch number k, on the host; buffers of `h` are kept and grow */
-    mega_status (*fill)(struct mega_batches *b, int64_t k, struct mega_host_batch *h);
+    mega_status (*fill)(struct mega_batches *b, int64_t k, struct mega_host *h);
     /* rows and tokens of batch number k, added to what is there */
     void (*count)(const struct mega_batches *b, int64_t k, int64_t *rows, int64_t *tokens);
     /* rows and places of the largest one */
@@ -49,21 +49,22 @@ struct mega_job_type {
     mega_status (*batches)(struct mega_job *j, enum mega_split split,
         const struct mega_feed_batching *how, int64_t epoch, struct mega_batches **out);
     /* config.json of a model of this job */
-    mega_status (*config)(
-        const struct mega_job *j, const mega_model *m, struct mega_text *out);
+    mega_status (*config)(const struct mega_job *j, const mega_model *m, struct mega_text *out);
     /* what else belongs into a model's folder; NULL: nothing */
     mega_status (*save)(const struct mega_job *j, const char *folder);
 };
 
 /* A job as a recipe describes it: reads the training data, splits off the validation rows if no
- * file holds them, and fills what the task knows of `model`; texts stay borrowed from the job. */
+ * file holds them, and fills what the task knows of `model`; texts stay borrowed from the job.
+ */
 mega_status mega_job_open(struct mega_job **out, const struct mega_task_options *options,
     struct mega_model_config *model);
 void mega_job_close(struct mega_job *j);
 
 mega_status mega_job_load(struct mega_job *j, enum mega_split split);
 struct mega_split_facts mega_job_facts(const struct mega_job *j, enum mega_split split);
-mega_status mega_job_config(const struct mega_job *j, const mega_model *m, struct mega_text *out);
+mega_status mega_job_config(
+    const struct mega_job *j, const mega_model *m, struct mega_text *out);
 mega_status mega_job_save(const struct mega_job *j, const char *folder);
 mega_status mega_job_batches(struct mega_job *j, enum mega_split split,
     const struct mega_feed_batching *how, int64_t epoch, struct mega_batches **out);

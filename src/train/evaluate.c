@@ -75,9 +75,10 @@ static mega_status begin(struct mega_tally *t, const mega_model *m)
     if (t->architecture == MEGA_LANGUAGE_MODEL) return MEGA_OK;
     t->classes = m->config.task.classes;
     t->confusion = calloc((size_t)(t->classes * t->classes), sizeof *t->confusion);
-    return t->confusion ? MEGA_OK
-                        : mega_fail(MEGA_NO_MEMORY, "no memory for the confusion of %lld classes",
-                              (long long)t->classes);
+    return t->confusion
+               ? MEGA_OK
+               : mega_fail(MEGA_NO_MEMORY, "no memory for the confusion of %lld classes",
+                     (long long)t->classes);
 }
 
 mega_status mega_evaluate(mega_run *r, const mega_model *m, struct mega_job *job,

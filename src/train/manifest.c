@@ -75,8 +75,8 @@ mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_cont
     return status;
 }
 
-mega_status mega_manifest_check(const struct mega_run_folder *f,
-    const struct mega_job *task, bool force, void (*say)(void *, const char *), void *arg)
+mega_status mega_manifest_check(const struct mega_run_folder *f, const struct mega_job *task,
+    bool force, void (*say)(void *, const char *), void *arg)
 {
     char path[1280], key[64], now[32];
     struct mega_document d = { 0 };
@@ -84,8 +84,7 @@ mega_status mega_manifest_check(const struct mega_run_folder *f,
     mega_status status = MEGA_OK;
     for (enum mega_split s = MEGA_SPLIT_TRAIN; s <= MEGA_SPLIT_VALID && !status; s++) {
         snprintf(key, sizeof key, "data.%s.hash", mega_split_names[s]);
-        snprintf(now, sizeof now, "%016llx",
-            (unsigned long long)mega_job_facts(task, s).hash);
+        snprintf(now, sizeof now, "%016llx", (unsigned long long)mega_job_facts(task, s).hash);
         const struct mega_node *was = mega_node_find(d.root, key);
         if (was && was->text && !strcmp(was->text, now)) continue;
         status = mega_fail(MEGA_BAD_ARGUMENT,

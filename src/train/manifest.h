@@ -14,8 +14,7 @@ mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_cont
     const struct mega_recipe *r, const struct mega_job *task, const char *resumes);
 
 /* Refuses (or, forced, tells through `say`) data whose hash is not the one in the manifest. */
-mega_status mega_manifest_check(const struct mega_run_folder *f,
-    const struct mega_job *task, bool force, void (*say)(void *arg, const char *line),
-    void *arg);
+mega_status mega_manifest_check(const struct mega_run_folder *f, const struct mega_job *task,
+    bool force, void (*say)(void *arg, const char *line), void *arg);
 
 #endif

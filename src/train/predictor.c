@@ -67,7 +67,7 @@ static mega_status make_batch(mega_predictor *p, struct mega_batch *b)
     mega_status status =
         mega_host_batch_fill(&p->batch, &plan, e, 0, mega_classify_pad(p->task));
     mega_plan_done(&plan);
-    mega_batch_view(b, &p->batch);
+    mega_batch_view_rows(b, &p->batch);
     return status;
 }
 

@@ -108,7 +108,8 @@ static mega_status read_sections(struct mega_recipe *r)
     MEGA_TRY(mega_node_read(d, d->root, "", top_options, sections, r));
     MEGA_TRY(mega_node_read(
         d, mega_node_find(d->root, "task"), "task", mega_task_options, NULL, &r->task));
-    MEGA_TRY(mega_model_config_read(&r->model, mega_tasks[r->task.name]->architecture, d, mega_node_find(d->root, "model")));
+    MEGA_TRY(mega_model_config_read(&r->model, mega_tasks[r->task.name]->architecture, d,
+        mega_node_find(d->root, "model")));
     MEGA_TRY(read_both(
         d, "optim", mega_schedule_options, &r->schedule, mega_adam_options, &r->adam));
     MEGA_TRY(mega_node_read(

@@ -106,6 +106,6 @@ bool golden_check(
 golden_adapter golden_norm, golden_number_embedding, golden_simple_bias, golden_rotary_bias,
     golden_ema, golden_ema_step, golden_attention, golden_feed_forward, golden_layer,
     golden_lra_model, golden_speech_model, golden_train, golden_schedule, golden_adam,
-    golden_transformer, golden_transformer_cache, golden_multi_head;
+    golden_transformer, golden_transformer_cache, golden_multi_head, golden_language_model;
 
 #endif

@@ -167,7 +167,7 @@ static void make_batch(struct training *t, const struct size *size)
             t->id[b * size->places + i] = i < t->len[b] ? id : 0;
         }
     }
-    mega_batch_view(&t->batch, &(struct mega_host_batch){ .B = size->rows,
+    mega_batch_view_rows(&t->batch, &(struct mega_host_batch){ .B = size->rows,
                                    .T = size->places,
                                    .id = t->id,
                                    .len = t->len,
