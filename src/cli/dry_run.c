@@ -53,7 +53,7 @@ static mega_status open_dry(
 {
     MEGA_TRY(mega_recipe_load(&d->recipe, path, set));
     MEGA_TRY(mega_open_context(&d->context, open));
-    MEGA_TRY(mega_job_open(&d->task, &d->recipe.task, &d->recipe.model));
+    MEGA_TRY(mega_job_open(&d->task, &d->recipe.task, &d->recipe.model, &d->context->log));
     MEGA_TRY(mega_job_load(d->task, MEGA_SPLIT_VALID));
     return mega_model_new(&d->model, &d->recipe.model, false, false);
 }
@@ -76,9 +76,10 @@ static mega_status show(struct dry *d)
     fputs(text.failed ? "" : text.data, stdout);
     mega_text_done(&text);
     print_parameters(d->model);
-    printf("\nrows: %lld to train on, %lld to validate; an epoch has %lld updates\n",
-        (long long)mega_job_facts(d->task, MEGA_SPLIT_TRAIN).rows,
-        (long long)mega_job_facts(d->task, MEGA_SPLIT_VALID).rows, (long long)updates);
+    printf("\n%s: %lld to train on, %lld to validate; an epoch has %lld updates\n",
+        mega_job_facts(d->task, MEGA_SPLIT_TRAIN).unit,
+        (long long)mega_job_facts(d->task, MEGA_SPLIT_TRAIN).units,
+        (long long)mega_job_facts(d->task, MEGA_SPLIT_VALID).units, (long long)updates);
     print_memory(&memory, mega_model_stack(d->model)->blocks);
     return MEGA_OK;
 }

@@ -16,23 +16,6 @@ static mega_status find_choice(const struct mega_option *o, const struct mega_do
         d->name, name->line, name->column, o->name, name->text ? name->text : "", o->choices);
 }
 
-/* one section, several tables: each is told the others' names */
-static mega_status read_tables(const struct mega_document *d, const struct mega_node *section,
-    const struct mega_option *const table[], void *const to[], int n)
-{
-    mega_status status = MEGA_OK;
-    for (int i = 0; i < n && !status; i++) {
-        struct mega_text others = { 0 };
-        for (int k = 0; k < n; k++)
-            if (k != i) mega_option_add_names(&others, table[k]);
-        status = others.failed
-                     ? mega_fail(MEGA_NO_MEMORY, "no memory to read the section model")
-                     : mega_node_read(d, section, "model", table[i], others.data, to[i]);
-        mega_text_done(&others);
-    }
-    return status;
-}
-
 static mega_status check_size(const char *kind, const char *name, size_t need, size_t have)
 {
     return need <= have ? MEGA_OK
@@ -53,7 +36,7 @@ static mega_status read_classifier(
     const struct mega_option *tables[] = { mega_encoder_options, mixer->options,
         mega_head_options };
     void *values[] = { &c->encoder, c->mixer, &c->head };
-    MEGA_TRY(read_tables(d, section, tables, values, 3));
+    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 3));
     c->encoder.recompute = (int)mega_recompute_resolve(c->encoder.recompute);
     return MEGA_OK;
 }
@@ -83,7 +66,7 @@ static mega_status read_language_model(
     MEGA_TRY(check_size("decoder", decoder->name, decoder->options_size, sizeof l->options));
     const struct mega_option *tables[] = { mega_language_model_options, decoder->options };
     void *values[] = { l, l->options };
-    return read_tables(d, section, tables, values, 2);
+    return mega_node_read_tables(d, section, "model", tables, values, 2);
 }
 
 static void print_language_model(const struct mega_model_config *c, struct mega_text *to)

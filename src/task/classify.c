@@ -148,8 +148,9 @@ static mega_status new_task(struct mega_classify **out, const struct mega_task_o
 }
 
 mega_status mega_classify_open(struct mega_job **out, const struct mega_task_options *options,
-    struct mega_model_config *model)
+    struct mega_model_config *model, const struct mega_log *log)
 {
+    (void)log;
     struct mega_classify *c;
     mega_status status = new_task(&c, options, model);
     if (!status) status = read_training(c);
@@ -177,7 +178,7 @@ static mega_status print_config(
     /* which rows, not which files: paths belong to the run */
     o.train = o.valid = o.test = "";
     mega_text_add(&task, "{\n");
-    mega_option_add_json(&task, mega_task_options, &o, 4, false);
+    mega_task_options_json(&o, 4, &task);
     mega_text_add(&task, "\n  }");
     mega_text_clear(out);
     if (!task.failed) mega_model_config_json(&m->config, task.data, out);
@@ -195,7 +196,7 @@ mega_status mega_classify_open_model(
     if (!section)
         return mega_fail(MEGA_BAD_FILE,
             "%s: the key task is missing: what the texts are is not known", m->document.name);
-    MEGA_TRY(mega_node_read(&m->document, section, "task", mega_task_options, NULL, &o));
+    MEGA_TRY(mega_task_options_read(&o, &m->document, section));
     if (files) {
         o.train = files->train;
         o.valid = files->valid;
@@ -324,7 +325,7 @@ static mega_status load(struct mega_job *job, enum mega_split split)
 static struct mega_split_facts facts(const struct mega_job *job, enum mega_split split)
 {
     const struct mega_examples *e = &((const struct mega_classify *)job)->split[split];
-    return (struct mega_split_facts){ e->n, e->hash };
+    return (struct mega_split_facts){ e->n, "rows", e->hash };
 }
 
 static const struct mega_job_type classify_type = {

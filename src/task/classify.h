@@ -9,7 +9,7 @@ struct mega_classify;
 
 /* The job of a recipe (mega_job_open); its struct is a struct mega_classify. */
 mega_status mega_classify_open(struct mega_job **out, const struct mega_task_options *options,
-    struct mega_model_config *model);
+    struct mega_model_config *model, const struct mega_log *log);
 
 /* A task as a model folder describes it, to evaluate and predict; `options` adds files (texts
  * borrowed), NULL: none. */

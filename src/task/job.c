@@ -40,8 +40,8 @@ void mega_batches_free(struct mega_batches *b)
 }
 
 mega_status mega_job_open(struct mega_job **out, const struct mega_task_options *options,
-    struct mega_model_config *model)
+    struct mega_model_config *model, const struct mega_log *log)
 {
     *out = NULL;
-    return mega_tasks[options->name]->open(out, options, model);
+    return mega_tasks[options->name]->open(out, options, model, log);
 }

@@ -17,7 +17,8 @@ struct mega_feed_batching {
 
 /* What a job tells of a split. */
 struct mega_split_facts {
-    int64_t rows; /* texts or windows of a text */
+    int64_t units;
+    const char *unit; /* what is counted: "rows", "tokens" */
     uint64_t hash;
 };
 
@@ -58,7 +59,7 @@ struct mega_job_type {
  * file holds them, and fills what the task knows of `model`; texts stay borrowed from the job.
  */
 mega_status mega_job_open(struct mega_job **out, const struct mega_task_options *options,
-    struct mega_model_config *model);
+    struct mega_model_config *model, const struct mega_log *log);
 void mega_job_close(struct mega_job *j);
 
 mega_status mega_job_load(struct mega_job *j, enum mega_split split);

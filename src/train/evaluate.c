@@ -61,11 +61,32 @@ static void count_tokens(
     t->bytes += b->bytes;
 }
 
-static mega_status run_pass(
-    mega_run *r, const mega_model *m, const struct mega_batch *b, struct mega_tally *t)
+/* One evaluation on its way. */
+struct evaluation {
+    mega_run *run;
+    const mega_model *model;
+    mega_stream *stream; /* of texts that come in steps; NULL: whole rows */
+    struct mega_tally *tally;
+};
+
+/* texts that go on in the next batch need a stream, from their first step on */
+static mega_status follow(struct evaluation *e, const struct mega_batch *b)
 {
-    MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ 0 }));
-    (t->architecture == MEGA_LANGUAGE_MODEL ? count_tokens : count_classes)(r, m, b, t);
+    if (!b->begins) return MEGA_OK;
+    mega_stream_free(e->stream);
+    e->stream = NULL;
+    if (!b->goes_on) return MEGA_OK;
+    return mega_stream_new(
+        &e->stream, &e->model->store, b->n, b->rows[0].T, e->model->language.shape.longest);
+}
+
+static mega_status run_pass(struct evaluation *e, const struct mega_batch *b)
+{
+    mega_run *r = e->run;
+    MEGA_TRY(follow(e, b));
+    MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ .stream = e->stream }));
+    bool language = e->tally->architecture == MEGA_LANGUAGE_MODEL;
+    (language ? count_tokens : count_classes)(r, e->model, b, e->tally);
     return mega_run_end(r);
 }
 
@@ -85,6 +106,7 @@ mega_status mega_evaluate(mega_run *r, const mega_model *m, struct mega_job *job
     enum mega_split split, int64_t rows, int64_t tokens, bool poll, struct mega_tally *out)
 {
     struct mega_feed *feed;
+    struct evaluation e = { .run = r, .model = m, .tally = out };
     MEGA_TRY(begin(out, m));
     MEGA_TRY(mega_feed_open(&feed, job, split, rows, tokens));
     mega_status status = MEGA_OK;
@@ -94,8 +116,9 @@ mega_status mega_evaluate(mega_run *r, const mega_model *m, struct mega_job *job
         if (poll && mega_stop_signal())
             status = mega_fail(MEGA_STOPPED, "stopped in validation");
         else
-            status = run_pass(r, m, b, out);
+            status = run_pass(&e, b);
     }
+    mega_stream_free(e.stream);
     mega_feed_close(feed);
     return status;
 }

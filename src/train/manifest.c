@@ -60,8 +60,9 @@ mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_cont
     mega_text_add(&t, "  \"seed\": %lld,\n  \"data\": {", (long long)r->seed);
     bool more = false;
     for (enum mega_split s = MEGA_SPLIT_TRAIN; s <= MEGA_SPLIT_VALID; s++) {
-        mega_text_add(&t, "%s\n    \"%s\": { \"rows\": %lld, \"hash\": \"%016llx\" }",
-            more ? "," : "", mega_split_names[s], (long long)mega_job_facts(task, s).rows,
+        mega_text_add(&t, "%s\n    \"%s\": { \"%s\": %lld, \"hash\": \"%016llx\" }",
+            more ? "," : "", mega_split_names[s], mega_job_facts(task, s).unit,
+            (long long)mega_job_facts(task, s).units,
             (unsigned long long)mega_job_facts(task, s).hash);
         more = true;
     }

@@ -43,8 +43,8 @@ struct trainer {
 
 static struct mega_training_state state_of(struct trainer *t)
 {
-    return (
-        struct mega_training_state){ &t->progress, t->optimizer.span, t->optimizer.n_spans };
+    return (struct mega_training_state){ &t->progress, t->optimizer.span, t->optimizer.n_spans,
+        t->task };
 }
 
 static bool better(const struct trainer *t, double value, double best)
@@ -64,7 +64,7 @@ static struct mega_feed_batching batching_of(const struct trainer *t)
 
 static mega_status open_data(struct trainer *t)
 {
-    MEGA_TRY(mega_job_open(&t->task, &t->recipe.task, &t->recipe.model));
+    MEGA_TRY(mega_job_open(&t->task, &t->recipe.task, &t->recipe.model, &t->q->context->log));
     MEGA_TRY(mega_job_load(t->task, MEGA_SPLIT_VALID));
     /* schedules need to know where the run ends */
     struct mega_feed_batching batching = batching_of(t);
@@ -223,6 +223,7 @@ static mega_status run_passes(struct trainer *t, struct update_result *result)
             result->plan = mega_feed_update(t->feed);
             units = units_of(t, &result->plan);
         }
+        b->smoothing = t->recipe.train.label_smoothing;
         MEGA_TRY(mega_pass_run(t->run, t->model, b, now, units, row, 0, &loss));
         if (!isfinite(loss))
             return mega_bad_step_record(
@@ -510,10 +511,11 @@ static void measure_peak(struct trainer *t)
 static void announce(struct trainer *t, const struct mega_memory *m)
 {
     mega_sinks_line(&t->sinks,
-        "%s: %lld rows to train on, %lld to validate; %lld parameters; %d threads, %s",
+        "%s: %lld %s to train on, %lld to validate; %lld parameters; %d threads, %s",
         mega_tasks[t->recipe.task.name]->name,
-        (long long)mega_job_facts(t->task, MEGA_SPLIT_TRAIN).rows,
-        (long long)mega_job_facts(t->task, MEGA_SPLIT_VALID).rows,
+        (long long)mega_job_facts(t->task, MEGA_SPLIT_TRAIN).units,
+        mega_job_facts(t->task, MEGA_SPLIT_TRAIN).unit,
+        (long long)mega_job_facts(t->task, MEGA_SPLIT_VALID).units,
         (long long)t->model->store.numbers, t->q->context->work.threads,
         mega_isa_name(t->q->context->limits.isa));
     const char *note = mega_precision_note(t->recipe.train.precision, t->q->context);
