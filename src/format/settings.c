@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/option_json.h"
 #include "format/scalar.h"
 
 /* ---- defaults ---- */

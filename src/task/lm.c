@@ -1,5 +1,6 @@
 #include "task/lm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
