@@ -125,8 +125,7 @@ static void adjust(struct mega_corpus_options *c, const struct options *o, const
     if (*file) c->test = (struct mega_texts){ file, 1 };
     if (o->context) c->evaluate = o->context - 1;
     if (o->rows) c->rows = o->rows - 1;
-    if (o->length && c->evaluate == MEGA_EVALUATE_ROWS) c->length = o->length;
-    if (o->length && c->evaluate != MEGA_EVALUATE_ROWS) c->segment = o->length;
+    if (o->length) c->length = c->segment = o->length;
     if (o->streams) c->streams = o->streams;
     if (o->stride) c->stride = o->stride;
 }
@@ -134,10 +133,12 @@ static void adjust(struct mega_corpus_options *c, const struct options *o, const
 /* what the first token of a text is guessed from */
 static const char *start_rule(const struct mega_corpus_options *c)
 {
-    static const char *const rules[] = { [MEGA_START_AUTO] = "as the texts end",
+    static const char *const rules[] = {
+        [MEGA_START_AUTO] = "the token that ends documents, where there is one",
         [MEGA_START_NONE] = "none: a text's first token is not scored",
         [MEGA_START_EOS] = "the end token",
-        [MEGA_START_BOS] = "the begin token" };
+        [MEGA_START_BOS] = "the begin token"
+    };
     return rules[c->start];
 }
 

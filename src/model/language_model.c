@@ -31,8 +31,5 @@ mega_tensor *mega_language_model_logits(
 mega_tensor *mega_language_model_loss(mega_run *r, const struct mega_language_model *m,
     mega_tensor *x, mega_tensor *next, double smoothing, mega_tensor **each)
 {
-    (void)smoothing;
-    (void)each;
-    mega_tensor *logits = mega_language_model_logits(r, m, x);
-    return cross_entropy(r, logits, next);
+    return output_loss(r, x, m->output.weight, m->output.bias, next, smoothing, each);
 }

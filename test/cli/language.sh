@@ -8,7 +8,7 @@ seq 1 700 | sed 's/$/ bottles of ink on the shelf/' >text.txt
 # recipe DECODER MODEL...: a small language model
 recipe() {
     cat <<END
-task: { name: lm, train: [text.txt], hold_out: 0.1, end_of_document: none, length: 48 }
+task: { name: lm, train: [text.txt], hold_out: 0.1, length: 48 }
 model: { decoder: $1, layers: 2, width: 16, $2, dropout: 0.1 }
 optim: { lr: 5e-3, steps: 12 }
 train: { batch: 4, validate_every: 6, save_every: 6, keep: 0 }
@@ -28,7 +28,7 @@ near() { awk -v a="$1" -v b="$2" -v e="$3" 'BEGIN { exit !(a - b < e && b - a < 
 
 for kind in mega megalodon transformer llama gpt2; do
     "$mega" train $kind.yaml --run $kind -q
-    "$mega" train $kind.yaml --run $kind-again -q --stop-after 7 2>/dev/null || [[ $? == 3 ]]
+    "$mega" train $kind.yaml --run $kind-again -q --stop-after 7 2>/dev/null || [[ $? == 75 ]]
     "$mega" train --run $kind-again --resume auto -q
     same_run $kind $kind-again 12
     "$mega" verify $kind/latest >/dev/null
