@@ -1,0 +1,105 @@
+/* The names of Llama and GPT-2 in the files of others (docs/checkpoints.md). */
+#include <stddef.h>
+
+#include "model/rename.h"
+
+/* ---- Llama, as Hugging Face has it ---- */
+
+static const struct mega_rename hf_llama[] = {
+    { "model.embed_tokens.weight", "tok_emb.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.input_layernorm.weight", "sub.{2i}.norm_pre.weight", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "model.layers.{i}.self_attn.q_proj.weight", "sub.{2i}.attn.q.weight", MEGA_RENAME_QUERIES,
+        0, 0 },
+    { "model.layers.{i}.self_attn.k_proj.weight", "sub.{2i}.attn.k.weight", MEGA_RENAME_KEYS, 0,
+        0 },
+    { "model.layers.{i}.self_attn.v_proj.weight", "sub.{2i}.attn.v.weight", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "model.layers.{i}.self_attn.o_proj.weight", "sub.{2i}.attn.o.weight", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "model.layers.{i}.self_attn.q_proj.bias", "sub.{2i}.attn.q.bias", MEGA_RENAME_QUERIES, 0,
+        0 },
+    { "model.layers.{i}.self_attn.k_proj.bias", "sub.{2i}.attn.k.bias", MEGA_RENAME_KEYS, 0,
+        0 },
+    { "model.layers.{i}.self_attn.v_proj.bias", "sub.{2i}.attn.v.bias", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.self_attn.o_proj.bias", "sub.{2i}.attn.o.bias", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.post_attention_layernorm.weight", "sub.{2i+1}.norm_pre.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.mlp.gate_proj.weight", "sub.{2i+1}.ff.gate.weight", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "model.layers.{i}.mlp.up_proj.weight", "sub.{2i+1}.ff.up.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.mlp.down_proj.weight", "sub.{2i+1}.ff.down.weight", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "model.layers.{i}.mlp.gate_proj.bias", "sub.{2i+1}.ff.gate.bias", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.mlp.up_proj.bias", "sub.{2i+1}.ff.up.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.mlp.down_proj.bias", "sub.{2i+1}.ff.down.bias", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.norm.weight", "final_norm.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "lm_head.weight", "lm_head.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "lm_head.weight", "tok_emb.weight", MEGA_RENAME_SAME, 0, 0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+static const char *const hf_llama_ignored[] = { ".rotary_emb.inv_freq", NULL };
+const struct mega_name_table mega_names_hf_llama = { "Llama of Hugging Face", hf_llama,
+    hf_llama_ignored, false };
+
+/* ---- Llama, as its authors have it, and llama2.c ---- */
+
+static const struct mega_rename meta_llama[] = {
+    { "tok_embeddings.weight", "tok_emb.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "layers.{i}.attention_norm.weight", "sub.{2i}.norm_pre.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "layers.{i}.attention.wq.weight", "sub.{2i}.attn.q.weight", MEGA_RENAME_QUERIES, 0, 0 },
+    { "layers.{i}.attention.wk.weight", "sub.{2i}.attn.k.weight", MEGA_RENAME_KEYS, 0, 0 },
+    { "layers.{i}.attention.wv.weight", "sub.{2i}.attn.v.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "layers.{i}.attention.wo.weight", "sub.{2i}.attn.o.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "layers.{i}.ffn_norm.weight", "sub.{2i+1}.norm_pre.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "layers.{i}.feed_forward.w1.weight", "sub.{2i+1}.ff.gate.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "layers.{i}.feed_forward.w2.weight", "sub.{2i+1}.ff.down.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "layers.{i}.feed_forward.w3.weight", "sub.{2i+1}.ff.up.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "norm.weight", "final_norm.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "output.weight", "lm_head.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "output.weight", "tok_emb.weight", MEGA_RENAME_SAME, 0, 0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+static const char *const meta_llama_ignored[] = { "rope.freqs", "freqs_cos", "freqs_sin",
+    NULL };
+const struct mega_name_table mega_names_meta_llama = { "Llama of its authors", meta_llama,
+    meta_llama_ignored, true };
+
+/* ---- GPT-2, as Hugging Face has it: linear layers are stored [in, out] ---- */
+
+static const struct mega_rename hf_gpt2[] = {
+    { "wte.weight", "tok_emb.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "wpe.weight", "pos_emb.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "h.{i}.ln_1.weight", "sub.{2i}.norm_pre.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "h.{i}.ln_1.bias", "sub.{2i}.norm_pre.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "h.{i}.attn.c_attn.weight", "sub.{2i}.attn.q.weight", MEGA_RENAME_TURNED, 0, 3 },
+    { "h.{i}.attn.c_attn.weight", "sub.{2i}.attn.k.weight", MEGA_RENAME_TURNED, 1, 3 },
+    { "h.{i}.attn.c_attn.weight", "sub.{2i}.attn.v.weight", MEGA_RENAME_TURNED, 2, 3 },
+    { "h.{i}.attn.c_attn.bias", "sub.{2i}.attn.q.bias", MEGA_RENAME_AS_IS, 0, 3 },
+    { "h.{i}.attn.c_attn.bias", "sub.{2i}.attn.k.bias", MEGA_RENAME_AS_IS, 1, 3 },
+    { "h.{i}.attn.c_attn.bias", "sub.{2i}.attn.v.bias", MEGA_RENAME_AS_IS, 2, 3 },
+    { "h.{i}.attn.c_proj.weight", "sub.{2i}.attn.o.weight", MEGA_RENAME_TURNED, 0, 0 },
+    { "h.{i}.attn.c_proj.bias", "sub.{2i}.attn.o.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "h.{i}.ln_2.weight", "sub.{2i+1}.norm_pre.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "h.{i}.ln_2.bias", "sub.{2i+1}.norm_pre.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "h.{i}.mlp.c_fc.weight", "sub.{2i+1}.ff.up.weight", MEGA_RENAME_TURNED, 0, 0 },
+    { "h.{i}.mlp.c_fc.bias", "sub.{2i+1}.ff.up.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "h.{i}.mlp.c_proj.weight", "sub.{2i+1}.ff.down.weight", MEGA_RENAME_TURNED, 0, 0 },
+    { "h.{i}.mlp.c_proj.bias", "sub.{2i+1}.ff.down.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "ln_f.weight", "final_norm.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "ln_f.bias", "final_norm.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "lm_head.weight", "lm_head.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "lm_head.weight", "tok_emb.weight", MEGA_RENAME_SAME, 0, 0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+/* the mask of causality, which is no vector of biases */
+static const char *const hf_gpt2_ignored[] = { ".attn.bias", ".attn.masked_bias", NULL };
+const struct mega_name_table mega_names_hf_gpt2 = { "GPT-2 of Hugging Face", hf_gpt2,
+    hf_gpt2_ignored, false };
