@@ -143,7 +143,8 @@ static void make_model(struct training *t, const struct size *size, const char *
     snprintf(text, sizeof text, "model: { %s, %s, %s%s }\n", size->recipe, dropouts,
         strstr(more, "layers") ? "" : "layers: 2, ", more);
     assert_int_equal(mega_yaml_parse(&d, "test", text, strlen(text)), MEGA_OK);
-    mega_status status = mega_model_config_read(&config, MEGA_CLASSIFIER, &d, mega_node_find(d.root, "model"));
+    mega_status status =
+        mega_model_config_read(&config, MEGA_CLASSIFIER, &d, mega_node_find(d.root, "model"));
     if (status) print_error("%s\n", mega_message());
     assert_int_equal(status, MEGA_OK);
     config.task = (struct mega_classifier_task){ { .vocabulary = 17 }, 10, 1 };
@@ -168,10 +169,10 @@ static void make_batch(struct training *t, const struct size *size)
         }
     }
     mega_batch_view_rows(&t->batch, &(struct mega_host_batch){ .B = size->rows,
-                                   .T = size->places,
-                                   .id = t->id,
-                                   .len = t->len,
-                                   .label = t->label });
+                                        .T = size->places,
+                                        .id = t->id,
+                                        .len = t->len,
+                                        .label = t->label });
 }
 
 static void start(struct training *t, const struct size *size, const char *more, int threads,
