@@ -46,8 +46,9 @@ mega_tensor *mega_language_model_loss(mega_run *r, const struct mega_language_mo
     if (smoothing > 0 && !mega_run_status(r))
         mega_run_fail(r, mega_fail(MEGA_UNSUPPORTED, "label smoothing is not there yet"));
     mega_tensor *logits = mega_language_model_logits(r, m, x);
-    if (each) *each = mega_run_tensor(r, MEGA_F32, 1, next->dim);
-    for (int64_t i = 0; each && *each && logits && i < next->dim[0]; i++) {
+    int64_t n = mega_dim(next, 0);
+    if (each) *each = mega_run_tensor(r, MEGA_F32, 1, &n);
+    for (int64_t i = 0; each && *each && logits && i < n; i++) {
         int64_t id = (int64_t)mega_get(next, 0, i);
         mega_put(*each, 0, i, id < 0 ? 0 : term(logits, i, id));
     }
