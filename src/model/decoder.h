@@ -45,6 +45,6 @@ struct mega_decoder_type {
 
 /* All of decoders.def, ended by NULL, and their names in that order. */
 extern const struct mega_decoder_type *const mega_decoders[];
-#define MEGA_DECODER_CHOICES "gpt2|llama|mega|transformer"
+#define MEGA_DECODER_CHOICES "gpt2|llama|mega|megalodon|transformer"
 
 #endif

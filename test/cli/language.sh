@@ -26,7 +26,7 @@ recipe gpt2 'heads: 2, longest: 64' >gpt2.yaml
 number() { sed -n "s/.*\"$1\": \([-0-9.e]*\).*/\1/p" <<<"$2"; }
 near() { awk -v a="$1" -v b="$2" -v e="$3" 'BEGIN { exit !(a - b < e && b - a < e) }' || fail "$4: $1 and $2"; }
 
-for kind in mega transformer llama gpt2; do
+for kind in mega megalodon transformer llama gpt2; do
     "$mega" train $kind.yaml --run $kind -q
     "$mega" train $kind.yaml --run $kind-again -q --stop-after 7 2>/dev/null || [[ $? == 75 ]]
     "$mega" train --run $kind-again --resume auto -q
@@ -41,7 +41,7 @@ for kind in mega transformer llama gpt2; do
 done
 
 # with chunks the whole past may be carried along: pieces of any whole number of chunks say the same
-for kind in mega; do
+for kind in mega megalodon; do
     short=$("$mega" eval $kind --json --context stream --length 16) long=$("$mega" eval $kind --json --context stream --length 64)
     near "$(number loss "$short")" "$(number loss "$long")" 1e-5 "$kind, steps of 16 and 64"
 done
@@ -49,7 +49,8 @@ done
 refused 1 "room for 64" "$mega" eval llama --context stream
 
 "$mega" inspect mega >shown && grep -q 'decoder: mega' shown
-"$mega" report mega llama --out r.html && grep -q 'bits_per_byte' r.html
+"$mega" train --dry-run megalodon.yaml >dry && grep -q "layers.0.mega.cema.alpha" dry && grep -q "in all" dry
+"$mega" report mega megalodon --out r.html && grep -q 'bits_per_byte' r.html
 refused 1 "no classes" "$mega" predict mega text.txt
 refused 1 "unknown key model.heads" "$mega" train --dry-run mega.yaml --set model.heads=2
 refused 1 "task.name is" "$mega" train --dry-run mega.yaml --set task.name=none
