@@ -1,4 +1,4 @@
-/* The names of Llama and GPT-2 in the files of others (docs/checkpoints.md). */
+/* The names of tensors in the files of others (docs/checkpoints.md). */
 #include <stddef.h>
 
 #include "model/rename.h"
@@ -45,7 +45,7 @@ static const struct mega_rename hf_llama[] = {
 };
 static const char *const hf_llama_ignored[] = { ".rotary_emb.inv_freq", NULL };
 const struct mega_name_table mega_names_hf_llama = { "Llama of Hugging Face", hf_llama,
-    hf_llama_ignored, false };
+    "model.embed_tokens.weight", hf_llama_ignored, false, false };
 
 /* ---- Llama, as its authors have it, and llama2.c ---- */
 
@@ -70,7 +70,7 @@ static const struct mega_rename meta_llama[] = {
 static const char *const meta_llama_ignored[] = { "rope.freqs", "freqs_cos", "freqs_sin",
     NULL };
 const struct mega_name_table mega_names_meta_llama = { "Llama of its authors", meta_llama,
-    meta_llama_ignored, true };
+    "tok_embeddings.weight", meta_llama_ignored, true, false };
 
 /* ---- GPT-2, as Hugging Face has it: linear layers are stored [in, out] ---- */
 
@@ -102,4 +102,22 @@ static const struct mega_rename hf_gpt2[] = {
 /* the mask of causality, which is no vector of biases */
 static const char *const hf_gpt2_ignored[] = { ".attn.bias", ".attn.masked_bias", NULL };
 const struct mega_name_table mega_names_hf_gpt2 = { "GPT-2 of Hugging Face", hf_gpt2,
-    hf_gpt2_ignored, false };
+    "wte.weight", hf_gpt2_ignored, false, false };
+
+/* ---- Mega, as its authors have it: ours are the same ---- */
+
+static const char *const official_ignored[] = { "version", "_float_tensor",
+    "num_batches_tracked", NULL };
+static const struct mega_rename official_lra[] = { { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 } };
+const struct mega_name_table mega_names_official_lra = { "Mega classifier of its authors",
+    official_lra, "encoder.encoder.layers.0.mega_layer.move.delta", official_ignored, false,
+    true };
+
+/* the output matrix is there even where it is tied */
+static const struct mega_rename official_lm[] = {
+    { "decoder.output_projection.weight", "decoder.embed_tokens.weight", MEGA_RENAME_SAME, 0,
+        0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+const struct mega_name_table mega_names_official_lm = { "Mega language model of its authors",
+    official_lm, "decoder.layers.0.mega_layer.move.delta", official_ignored, false, true };
