@@ -38,7 +38,8 @@ struct mega_name_table {
 };
 
 extern const struct mega_name_table mega_names_hf_llama, mega_names_meta_llama,
-    mega_names_hf_gpt2, mega_names_official_lra, mega_names_official_lm;
+    mega_names_hf_gpt2, mega_names_official_lra, mega_names_official_lm, mega_names_megalodon,
+    mega_names_hf_megalodon;
 
 enum { MEGA_RENAME_NAME = 512 };
 

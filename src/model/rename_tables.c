@@ -121,3 +121,70 @@ static const struct mega_rename official_lm[] = {
 };
 const struct mega_name_table mega_names_official_lm = { "Mega language model of its authors",
     official_lm, "decoder.layers.0.mega_layer.move.delta", official_ignored, false, true };
+
+/* ---- Megalodon: of its authors, ours are the same; and of the PyTorch port ---- */
+
+static const char *const megalodon_ignored[] = { "rope.freqs", NULL };
+static const struct mega_rename official_megalodon[] = {
+    { "output.output.weight", "embed.weight", MEGA_RENAME_SAME, 0, 0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+const struct mega_name_table mega_names_megalodon = { "Megalodon of its authors",
+    official_megalodon, "layers.0.mega.cema.alpha", megalodon_ignored, false, true };
+
+/* complex numbers are two tensors there; pairs of channels stay as they are (the model knows)
+ */
+static const struct mega_rename hf_megalodon[] = {
+    { "model.embed.weight", "embed.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.timenorm.weight", "layers.{i}.mega.timenorm.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.timenorm.bias", "layers.{i}.mega.timenorm.bias", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "model.layers.{i}.attn.cema.alpha", "layers.{i}.mega.cema.alpha", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.cema.delta", "layers.{i}.mega.cema.delta", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.cema.theta", "layers.{i}.mega.cema.theta", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.cema.gamma_real", "layers.{i}.mega.cema.gamma", MEGA_RENAME_LAST,
+        0, 2 },
+    { "model.layers.{i}.attn.cema.gamma_imag", "layers.{i}.mega.cema.gamma", MEGA_RENAME_LAST,
+        1, 2 },
+    { "model.layers.{i}.attn.cema.omega", "layers.{i}.mega.cema.omega", MEGA_RENAME_FLAT, 0,
+        0 },
+    { "model.layers.{i}.attn.rmsnorm.gamma", "layers.{i}.mega.rmsnorm.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wv.weight", "layers.{i}.mega.wv.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wv.bias", "layers.{i}.mega.wv.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wz.weight", "layers.{i}.mega.wz.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wz.bias", "layers.{i}.mega.wz.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wr.weight", "layers.{i}.mega.wr.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wr.bias", "layers.{i}.mega.wr.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wh1.weight", "layers.{i}.mega.wh1.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.wh1.bias", "layers.{i}.mega.wh1.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wh2.weight", "layers.{i}.mega.wh2.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.wh2.bias", "layers.{i}.mega.wh2.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.gamma", "layers.{i}.mega.gamma", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.beta", "layers.{i}.mega.beta", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.ffn.norm.weight", "layers.{i}.nffn.norm.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.ffn.norm.bias", "layers.{i}.nffn.norm.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.ffn.fc1.weight", "layers.{i}.nffn.fc1.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.ffn.fc1.bias", "layers.{i}.nffn.fc1.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.ffn.fc2.weight", "layers.{i}.nffn.fc2.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.ffn.fc2.bias", "layers.{i}.nffn.fc2.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.ffn.fc3.weight", "layers.{i}.nffn.fc3.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.ffn.fc3.bias", "layers.{i}.nffn.fc3.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.norm.weight", "output.final_norm.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.norm.bias", "output.final_norm.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "lm_head.weight", "output.output.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "lm_head.weight", "embed.weight", MEGA_RENAME_SAME, 0, 0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+const struct mega_name_table mega_names_hf_megalodon = { "Megalodon of Hugging Face",
+    hf_megalodon, "model.layers.0.attn.cema.alpha", megalodon_ignored, false, false };

@@ -10,6 +10,8 @@
 #include "format/safetensors.h"
 #include "graph/run.h"
 #include "model/foreign.h"
+#include "model/import.h"
+#include "model/megalodon.h"
 
 static const char *path_of(const char *format, const char *name)
 {
@@ -127,11 +129,100 @@ static void tensors_without_arguments_need_a_configuration(void **state)
     assert_non_null(strstr(mega_message(), config));
 }
 
+/* ---- Megalodon ---- */
+
+static int64_t number(const struct mega_safetensors *s, const char *key)
+{
+    char name[64];
+    snprintf(name, sizeof name, "cfg.%s", key);
+    const char *text = mega_safetensors_meta(s, name);
+    return text && strcmp(text, "True") == 0 ? 1 : text ? strtoll(text, NULL, 10) : 0;
+}
+
+static struct mega_megalodon_model_options options_of(
+    const struct mega_safetensors *s, bool port)
+{
+    int64_t output = number(s, "output_size") > 0 ? number(s, "output_size") : 0;
+    bool tied = (port && !output) || number(s, "share_emb");
+    return (struct mega_megalodon_model_options){
+        .layer = { .width = number(s, "model_dim"),
+            .keys = number(s, "z_dim"),
+            .values = number(s, "value_dim"),
+            .heads = number(s, "num_heads"),
+            .hidden = number(s, "ffn_hidden_dim"),
+            .states = number(s, "cema_ndim"),
+            .chunk = number(s, "chunk_size"),
+            .groups = number(s, "norm_num_groups"),
+            .affine = true,
+            .swiglu = number(s, "swiglu"),
+            .rescale = number(s, "rescale_nffn"),
+            .port = port,
+            .norm_eps = 1e-5,
+            .rotary_base = 10000 },
+        .vocabulary = number(s, "vocab_size"),
+        .output = output,
+        .layers = number(s, "num_layers"),
+        .pad = -1,
+        .scale_embedding = number(s, "scale_emb"),
+        .share_embedding = tied,
+    };
+}
+
+static void gives_megalodons_logits(
+    const char *name, const struct mega_name_table *names, bool port)
+{
+    struct mega_safetensors s;
+    struct mega_tensors t;
+    struct mega_store store;
+    struct mega_megalodon model;
+    mega_context *c;
+    mega_run *r;
+    assert_int_equal(
+        mega_safetensors_open(&s, path_of("golden/megalodon/%s.safetensors", name)), MEGA_OK);
+    assert_int_equal(mega_tensors_open(&t, path_of("model/official/%s.pt", name)), MEGA_OK);
+    struct mega_megalodon_model_options o = options_of(&s, port);
+    assert_int_equal(mega_store_init(&store), MEGA_OK);
+    mega_build b = { .store = &store };
+    mega_megalodon_build(&b, &model, &o);
+    assert_int_equal(b.status, MEGA_OK);
+    assert_int_equal(mega_store_lay_out(&store, false), MEGA_OK);
+    mega_store_fill(&store, 0);
+    mega_status status = mega_import(&store, &t, names, &(struct mega_rename_heads){ 0 });
+    if (status) print_error("%s\n", mega_message());
+    assert_int_equal(status, MEGA_OK);
+    assert_int_equal(mega_context_new(&c, NULL), MEGA_OK);
+    assert_int_equal(mega_run_new(&r, c), MEGA_OK);
+    mega_run_begin(r, &(struct mega_run_args){ 0 });
+    mega_tensor *ids = input(r, &s, "in.tokens", MEGA_I32);
+    struct mega_rows rows = { .B = ids->dim[0], .T = ids->dim[1] };
+    mega_tensor *y = mega_megalodon_run(r, &model, ids, &rows);
+    const struct mega_st_tensor *want = mega_safetensors_find(&s, "out.y");
+    assert_non_null(y);
+    assert_int_equal(mega_count(y), want->count);
+    for (int64_t i = 0; i < want->count; i++)
+        assert_true(fabs(mega_get(y, i / mega_width(y), i % mega_width(y)) -
+                         mega_st_real(want, i)) < 5e-5);
+    assert_int_equal(mega_run_end(r), MEGA_OK);
+    mega_run_free(r);
+    mega_context_free(c);
+    mega_store_done(&store);
+    mega_tensors_close(&t);
+    mega_safetensors_close(&s);
+}
+
+static void megalodons_of_both_kinds_compute_their_logits(void **state)
+{
+    (void)state;
+    gives_megalodons_logits("off_lm_share_scale", &mega_names_megalodon, false);
+    gives_megalodons_logits("hf_lm_swiglu_scale", &mega_names_hf_megalodon, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(official_classifiers_compute_their_logits),
         cmocka_unit_test(arguments_decide_what_tensors_do_not_tell),
+        cmocka_unit_test(megalodons_of_both_kinds_compute_their_logits),
         cmocka_unit_test(tensors_without_arguments_need_a_configuration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

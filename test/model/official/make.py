@@ -52,3 +52,7 @@ for name, prefix in (("lra_text_pre_cls", ""), ("lra_image_bn_eval", "module."),
     torch.save({"args": args, "model": {prefix + k: v for k, v in sorted(tensors.items())},
                 "optimizer_history": [{"optimizer_name": "FairseqAdam", "num_updates": 5}],
                 "extra_state": {"epoch": 1, "train_iterator": {"epoch": 1}}, "last_optimizer_state": None}, f"{name}.pt")
+
+# Megalodon of its authors (consolidated.pth) and of the PyTorch port
+for name in ("off_lm_share_scale", "hf_lm_swiglu_scale"):
+    torch.save(load("../megalodon/" + name)[1], name + ".pt")
