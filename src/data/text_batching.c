@@ -29,6 +29,9 @@ static mega_status take_options(struct mega_text_batching *out,
         .least = o->least,
         .most = o->most,
         .align = o->align,
+        .end = o->end_of_document == MEGA_END_EOS   ? e->eos
+               : o->end_of_document == MEGA_END_BOS ? e->bos
+                                                    : -1,
         .pad = e->pad >= 0 ? e->pad : 0 };
     return start_id(o, e, &out->start);
 }

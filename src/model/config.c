@@ -227,3 +227,9 @@ mega_status mega_model_config_load(
     if (status) mega_document_done(d);
     return status;
 }
+
+mega_status mega_model_config_parse(
+    struct mega_model_config *c, const struct mega_document *config)
+{
+    return read_config(c, config);
+}

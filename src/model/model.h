@@ -60,6 +60,10 @@ void mega_model_config_json(
 mega_status mega_model_config_load(
     struct mega_model_config *c, struct mega_document *d, const char *folder);
 
+/* The same from a document that is read already, and stays yours. */
+mega_status mega_model_config_parse(
+    struct mega_model_config *c, const struct mega_document *config);
+
 /* model.safetensors: parameters and buffers by their official names. Loading refuses unknown,
  * missing and misshapen tensors by name, ignores `*version`, `*_float_tensor` and
  * `*num_batches_tracked`, and widens F16 and BF16. */
