@@ -37,7 +37,6 @@ enum mega_text_rows_kind {
 #define MEGA_TEXT_ROWS                                                                         \
     "none|eos|complete|complete_doc|complete_doc_with_boundary|packed|document"
 
-/* What is auto is settled by who knows tokenizer and model, before a corpus is opened. */
 enum mega_text_end { MEGA_END_NONE, MEGA_END_EOS, MEGA_END_BOS, MEGA_END_AUTO };
 enum mega_text_start { MEGA_START_AUTO, MEGA_START_NONE, MEGA_START_EOS, MEGA_START_BOS };
 enum mega_text_evaluation {
@@ -67,6 +66,10 @@ struct mega_corpus_options {
     int64_t stride;      /* window: tokens that each scores; 0: half of it */
 };
 extern const struct mega_option mega_corpus_options[];
+
+/* How documents end, auto settled: by eos where the tokenizer has one, else by nothing. */
+enum mega_text_end mega_text_end_of(
+    const struct mega_corpus_options *o, const struct mega_text_encoder *e);
 
 struct mega_corpus;
 

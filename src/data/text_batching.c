@@ -5,10 +5,11 @@ static mega_status start_id(
     const struct mega_corpus_options *o, const struct mega_text_encoder *e, int32_t *id)
 {
     int start = o->start;
+    enum mega_text_end end = mega_text_end_of(o, e);
     if (start == MEGA_START_AUTO)
-        start = o->end_of_document == MEGA_END_EOS   ? MEGA_START_EOS
-                : o->end_of_document == MEGA_END_BOS ? MEGA_START_BOS
-                                                     : MEGA_START_NONE;
+        start = end == MEGA_END_EOS   ? MEGA_START_EOS
+                : end == MEGA_END_BOS ? MEGA_START_BOS
+                                      : MEGA_START_NONE;
     *id = start == MEGA_START_EOS ? e->eos : start == MEGA_START_BOS ? e->bos : -1;
     if (*id >= 0 || start == MEGA_START_NONE) return MEGA_OK;
     return mega_fail(MEGA_BAD_ARGUMENT,
@@ -63,7 +64,7 @@ mega_status mega_text_batching_evaluate(struct mega_text_batching *out,
         out->rows = MEGA_TEXT_EOS;
     else
         out->parts = o->streams;
-    if (o->evaluate == MEGA_EVALUATE_STREAM) {
+    if (o->evaluate != MEGA_EVALUATE_WINDOW) {
         out->segment = size;
         return MEGA_OK;
     }

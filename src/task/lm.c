@@ -45,20 +45,12 @@ static mega_status new_job(struct mega_language **out, const struct mega_task_op
     return MEGA_OK;
 }
 
-/* what depends on the tokenizer and on the model */
-static void settle(struct mega_corpus_options *c, const struct mega_text_encoder *e,
-    const struct mega_decoder_shape *shape)
-{
-    if (c->end_of_document == MEGA_END_AUTO)
-        c->end_of_document = e->eos >= 0 ? MEGA_END_EOS : MEGA_END_NONE;
-    if (c->evaluate == MEGA_EVALUATE_AUTO)
-        c->evaluate = shape->longest ? MEGA_EVALUATE_ROWS : MEGA_EVALUATE_STREAM;
-}
-
 static mega_status open_corpora(struct mega_language *l, const struct mega_log *log)
 {
     l->encoder = mega_text_encoder_of(l->tokenizer);
-    settle(&l->options.language.corpus, &l->encoder, &l->shape);
+    struct mega_corpus_options *c = &l->options.language.corpus;
+    if (c->evaluate == MEGA_EVALUATE_AUTO)
+        c->evaluate = l->shape.longest ? MEGA_EVALUATE_ROWS : MEGA_EVALUATE_STREAM;
     return mega_corpora_open(&l->corpora, corpus_options(l), &l->encoder, log);
 }
 
