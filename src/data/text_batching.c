@@ -24,15 +24,16 @@ static mega_status take_options(struct mega_text_batching *out,
     if (o->most < o->least)
         return mega_fail(MEGA_BAD_ARGUMENT, "task.most is %lld, less than task.least, %lld",
             (long long)o->most, (long long)o->least);
+    enum mega_text_end end = mega_text_end_of(o, e);
     *out = (struct mega_text_batching){ .batching = *batching,
         .rows = o->rows,
         .length = o->length,
         .least = o->least,
         .most = o->most,
         .align = o->align,
-        .end = o->end_of_document == MEGA_END_EOS   ? e->eos
-               : o->end_of_document == MEGA_END_BOS ? e->bos
-                                                    : -1,
+        .end = end == MEGA_END_EOS   ? e->eos
+               : end == MEGA_END_BOS ? e->bos
+                                     : -1,
         .pad = e->pad >= 0 ? e->pad : 0 };
     return start_id(o, e, &out->start);
 }
