@@ -8,7 +8,7 @@
  *
  * is the gradient of x for a loss that counts once: it is kept, with log sum exp, for the
  * backward pass, which needs the logits for the weights alone and makes them a second time:
- * four products of this size where the plain ops make three (docs/adr/0011-output-loss.md).
+ * four products of this size where the plain ops make three (docs/adr/0012-output-loss.md).
  * Where classes are few the logits are kept, too.
  *
  * Blocks are lanes; where they are few, groups of tiles are, too, and their parts are joined.
