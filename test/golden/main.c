@@ -29,6 +29,7 @@ static const struct {
     { "LRAModel", golden_lra_model, golden_train },
     { "LRAModel+LRACrossEntropyCriterion", golden_lra_model, NULL },
     { "SCRawModel", golden_speech_model, golden_train },
+    { "MegaLanguageModel", golden_language_model, golden_train },
     { "TransformerWrapper", golden_transformer, NULL },
     { "TransformerWrapper(cache)", golden_transformer_cache, NULL },
     { "fairseq MultiheadAttention (fork)", golden_multi_head, NULL },

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "golden/language_case.h"
 #include "golden/model_case.h"
 #include "golden/schedule_case.h"
 #include "graph/ops.h"
@@ -16,7 +17,7 @@ struct training {
     struct golden_rates rates;
     struct mega_adam adam;
     int64_t accumulate, steps, towers;
-    bool numbers;
+    bool numbers, language;
 };
 
 static void read_adam(struct golden_case *c, struct mega_adam *a)
@@ -58,11 +59,16 @@ static const struct mega_st_tensor *input(
 /* every mini-batch is there, so that nothing need be asked later */
 static bool check_inputs(struct training *t)
 {
-    const struct mega_st_tensor *target = input(t, "target", 2, 0), *rows = NULL;
+    const struct mega_st_tensor *target = input(t, "target", t->language ? 3 : 2, 0),
+                                *rows = NULL;
     for (int64_t i = 0; i < t->towers && target; i++)
         if (!input(t, text_name(t, i), 3, target->dim[1]) ||
-            !input(t, lengths[i], 2, target->dim[1]))
+            (!t->language && !input(t, lengths[i], 2, target->dim[1])))
             return false;
+    if (t->language) {
+        golden_find(t->c, "in.lengths"); /* the pad symbol says the same */
+        golden_find(t->c, "param.decoder.output_projection.weight"); /* there even when tied */
+    }
     if (target && golden_find(t->c, "in.rows")) rows = input(t, "rows", 1, 0);
     for (int64_t k = 0; rows && k < rows->count; k++)
         if (mega_st_int(rows, k) < 0 || mega_st_int(rows, k) > target->dim[1])
@@ -101,15 +107,36 @@ struct batch {
 
 /* places are real by the pad symbol, as in the official masks; lengths divide the pooled sums
  */
+static int64_t pad_of(const struct training *t)
+{
+    const struct mega_model_config *c = &t->g.model->config;
+    return t->language ? c->language.vocabulary.pad : c->task.inputs.pad;
+}
+
+/* [B, T] next tokens as one row, padding not counted; returns how many are */
+static double flatten(mega_tensor *target, int64_t pad)
+{
+    double counted = 0;
+    int32_t *id = target->data;
+    int64_t n = mega_count(target);
+    for (int64_t i = 0; i < n; i++) {
+        if (id[i] == pad) id[i] = -1;
+        counted += id[i] >= 0;
+    }
+    *target = mega_tensor_over(id, MEGA_I32, 1, &n);
+    return counted;
+}
+
 static void open_batch(struct training *t, int64_t k, struct batch *out)
 {
-    int64_t rows = rows_of(t, k), pad = t->g.model->config.task.inputs.pad;
+    int64_t rows = rows_of(t, k), pad = pad_of(t);
     *out = (struct batch){ .b = { .n = rows } };
     out->b.target = slice(t, "target", k, rows);
+    if (t->language) flatten(&out->b.target, pad);
     for (int64_t i = 0; i < t->towers; i++) {
         mega_tensor *text = &out->b.text[i];
         *text = slice(t, text_name(t, i), k, rows);
-        out->len[i] = slice(t, lengths[i], k, rows);
+        if (!t->language) out->len[i] = slice(t, lengths[i], k, rows);
         out->b.rows[i] = (struct mega_rows){ .B = rows, .T = text->dim[1] };
         if (t->numbers) continue;
         out->real[i] = malloc((size_t)(mega_count(text) + 1) * sizeof(int32_t));
@@ -130,24 +157,33 @@ static void close_batch(struct batch *b)
     free(b->b.target.data);
 }
 
+/* rows, or tokens that count, of mini-batch number k */
+static double units_of(struct training *t, int64_t k)
+{
+    if (!t->language) return (double)rows_of(t, k);
+    mega_tensor target = slice(t, "target", k, rows_of(t, k));
+    double units = flatten(&target, pad_of(t));
+    free(target.data);
+    return units;
+}
+
 /* ---- updates ---- */
 
 /* one update: returns its loss and the norm before clipping */
 static bool update(
     struct training *t, struct mega_optimizer *o, int64_t step, double *loss, double *norm)
 {
-    double rows = 0, row = 0;
+    double units = 0, row = 0;
     *loss = 0;
-    for (int64_t k = 0; k < t->accumulate; k++)
-        rows += (double)rows_of(t, step * t->accumulate + k);
+    for (int64_t k = 0; k < t->accumulate; k++) units += units_of(t, step * t->accumulate + k);
     for (int64_t k = 0; k < t->accumulate; k++) {
         struct batch b;
         double sum = 0;
         open_batch(t, step * t->accumulate + k, &b);
         mega_status status = mega_pass_run(t->g.run, t->g.model, &b.b,
-            (struct mega_now){ 1, step }, rows, (int64_t)row, 0, &sum);
+            (struct mega_now){ 1, step }, units, (int64_t)row, 0, &sum);
         row += (double)b.b.n;
-        *loss += sum / rows;
+        *loss += sum / units;
         close_batch(&b);
         if (!golden_check(t->c, status)) return false;
     }
@@ -158,22 +194,21 @@ static bool update(
 /* the loss of the first update's mini-batches under the final values */
 static bool evaluate(struct training *t, double *loss)
 {
-    double rows = 0;
+    double units = 0;
     *loss = 0;
     for (int64_t k = 0; k < t->accumulate; k++) {
         struct batch b;
-        mega_tensor *logits;
         float sum = 0;
         open_batch(t, k, &b);
         mega_run_begin(t->g.run, &(struct mega_run_args){ 0 });
-        mega_tensor *total = mega_classify_loss(t->g.run, t->g.model, &b.b, &logits);
+        mega_tensor *total = mega_batch_loss(t->g.run, t->g.model, &b.b);
         if (total) mega_run_read(t->g.run, total, &sum);
         *loss += (double)sum;
-        rows += (double)b.b.n;
+        units += units_of(t, k);
         close_batch(&b);
         if (!golden_check(t->c, mega_run_end(t->g.run))) return false;
     }
-    *loss /= rows;
+    *loss /= units;
     return true;
 }
 
@@ -270,18 +305,25 @@ static void run_updates(struct training *t)
     free(loss);
 }
 
+static struct mega_model_config read_classifier(struct golden_case *c, struct training *t)
+{
+    golden_cfg_expect(c, "criterion", "lra_cross_entropy");
+    t->numbers = golden_find(c, "in.pixels") != NULL;
+    golden_cfg_expect(c, "input_type", t->numbers ? "image" : "text");
+    t->towers = golden_find(c, "in.tokens1") ? 2 : 1;
+    return golden_model_config(c, t->numbers, t->towers);
+}
+
 void golden_train(struct golden_case *c)
 {
-    struct training t = { .c = c };
-    golden_cfg_expect(c, "arch", "lra");
-    golden_cfg_expect(c, "criterion", "lra_cross_entropy");
+    struct training t = { .c = c, .towers = 1 };
+    t.language = golden_cfg_choice(c, "arch", "lra|mega_lm", 0) == 1;
+    if (t.language) golden_cfg_choice(c, "criterion", "cross_entropy|adaptive_loss", 0);
     t.accumulate = golden_cfg_int(c, "update_freq", 1);
     t.steps = golden_cfg_int(c, "steps", 0);
-    t.numbers = golden_find(c, "in.pixels") != NULL;
-    golden_cfg_expect(c, "input_type", t.numbers ? "image" : "text");
-    t.towers = golden_find(c, "in.tokens1") ? 2 : 1;
     read_adam(c, &t.adam);
-    struct mega_model_config config = golden_model_config(c, t.numbers, t.towers);
+    struct mega_model_config config =
+        t.language ? golden_language_config(c) : read_classifier(c, &t);
     if (t.steps < 1 || t.accumulate < 1)
         golden_unsupported(c, "a run of %lld updates of %lld mini-batches", (long long)t.steps,
             (long long)t.accumulate);
