@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "model/import.h"
+#include "model/megalodon_config.h"
 #include "model/official.h"
 
 /* What is known before the model is made. */
@@ -34,8 +35,7 @@ static mega_status find_config(const char *path, struct mega_text *out)
     return out->failed ? no_memory(path) : MEGA_OK;
 }
 
-static mega_status read_hf(
-    struct mega_foreign *f, struct found *w, const char *path, const char *ignore)
+static mega_status open_config(struct found *w, const char *path)
 {
     struct mega_text file = { 0 };
     mega_status status = find_config(path, &file);
@@ -46,12 +46,26 @@ static mega_status read_hf(
             path);
     if (!status) status = mega_json_load(&w->theirs, file.data);
     mega_text_done(&file);
-    MEGA_TRY(status);
+    return status;
+}
+
+static mega_status read_hf(
+    struct mega_foreign *f, struct found *w, const char *path, const char *ignore)
+{
+    MEGA_TRY(open_config(w, path));
     MEGA_TRY(mega_foreign_config_read(&w->config, &w->theirs, ignore));
     mega_text_add_bytes(&f->remark, w->config.remark.data, w->config.remark.size);
     w->names = *w->config.names;
     mega_foreign_json(&w->config, &f->config);
     return MEGA_OK;
+}
+
+static mega_status read_megalodon(
+    struct mega_foreign *f, struct found *w, const char *path, const char *ignore)
+{
+    MEGA_TRY(open_config(w, path));
+    return mega_megalodon_config(
+        &w->theirs, &w->names, &w->from, ignore, &f->config, &f->remark);
 }
 
 /* names as in the model that the configuration declares */
@@ -69,13 +83,18 @@ static mega_status read_given(struct mega_foreign *f, struct found *w, const cha
 static mega_status find_out(struct mega_foreign *f, struct found *w, const char *path,
     const char *ignore, const char *config)
 {
-    const struct mega_name_table *official = mega_official_names(&w->from);
+    const struct mega_name_table *official = mega_official_names(&w->from),
+                                 *megalodon = mega_megalodon_names(&w->from);
     w->config.bos = w->config.eos = w->config.pad = -1;
     if (config && *config) return read_given(f, w, config);
     if (official) {
         w->names = *official;
         w->config.pad = 1;
         return mega_official_config(&w->from, official, &f->config);
+    }
+    if (megalodon) {
+        w->names = *megalodon;
+        return read_megalodon(f, w, path, ignore);
     }
     if (w->from.files == 1 && w->from.file->kind == MEGA_TENSORS_LLAMA2C) {
         mega_foreign_config_llama2c(&w->config, &w->from.file->llama2c.header);

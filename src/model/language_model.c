@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "graph/ops.h"
+#include "layer/left_padding.h"
 
 void mega_language_model_build(
     mega_build *b, struct mega_language_model *m, const struct mega_language_model_config *c)
@@ -21,7 +22,7 @@ void mega_language_model_build(
 mega_tensor *mega_language_model_features(mega_run *r, const struct mega_language_model *m,
     mega_tensor *ids, const struct mega_rows *rows)
 {
-    return m->decoder->features(r, m->self, ids, rows);
+    return m->decoder->features(r, m->self, ids, mega_rows_past_padding(r, rows));
 }
 
 mega_tensor *mega_language_model_logits(

@@ -8,4 +8,7 @@
 /* Of Mega's own language model. */
 struct mega_model_config golden_language_config(struct golden_case *c);
 
+/* Of Megalodon. */
+struct mega_model_config golden_megalodon_config(struct golden_case *c);
+
 #endif

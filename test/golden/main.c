@@ -42,7 +42,7 @@ static const struct {
     { "FusedLayerNorm", golden_layer_norm, NULL },
     { "MovingAverageGatedAttention (Megalodon)", golden_megalodon_attention, NULL },
     { "MegalodonBlock (port*", golden_megalodon_block_port, NULL },
-    { "Mega (Megalodon LM)", golden_megalodon, NULL },
+    { "Mega (Megalodon LM)", golden_megalodon, golden_train },
     { "MegalodonForCausalLM (port)", golden_megalodon_port, NULL },
     { "lr_scheduler.*", golden_schedule, NULL },
     { "megalodon.optim.lr_scheduler*", golden_schedule, NULL },
