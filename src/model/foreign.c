@@ -152,6 +152,20 @@ mega_status mega_foreign_load(
     return status;
 }
 
+bool mega_foreign_is(const char *path)
+{
+    struct mega_text file = { 0 };
+    struct mega_document d;
+    if (!mega_path_is_folder(path)) return mega_path_exists(path);
+    bool read = !find_config(path, &file) && mega_path_exists(file.data) &&
+                !mega_json_load(&d, file.data);
+    mega_text_done(&file);
+    if (!read) return false;
+    bool theirs = !mega_node_find(d.root, "megac");
+    mega_document_done(&d);
+    return theirs;
+}
+
 void mega_foreign_done(struct mega_foreign *f)
 {
     mega_model_free(f->model);

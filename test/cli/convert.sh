@@ -42,6 +42,9 @@ done
 "$mega" convert bare.safetensors given --config lra_text_pre_cls/config.json
 cmp given/model.safetensors lra_text_pre_cls/model.safetensors || fail "--config gives another model"
 
+# other commands read a model of others as it is; a mean of them would need its configuration
+refused 1 "b10_hf_untied is a model of another program" "$mega" average mean "$cases/b10_hf_untied" "$cases/b13_good"
+
 # what cannot be is refused with one line, and leaves nothing
 before=$(ls)
 refused 1 "ours is there already" "$mega" convert back ours
