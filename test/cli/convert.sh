@@ -73,6 +73,9 @@ sed 's/"rope_theta": 10000.0/"rope_theta": 10000.0, "logit_scale": 2/' "$cases/b
 refused 1 "the key logit_scale is not known here and may change what the model computes" "$mega" convert strange x
 "$mega" convert strange ignored --ignore logit_scale
 cmp ignored/model.safetensors ours/model.safetensors || fail "--ignore"
+# names and shapes are looked at before memory is taken
+sed 's/"vocab_size": 16/"vocab_size": 1000000000/' "$cases/b10_hf_untied/config.json" >strange/config.json
+refused 1 "tensor model.embed_tokens.weight is [16, 16] F32, expected [1000000000, 16] F32" "$mega" convert strange x
 rm -r ignored strange
 [[ $(ls -A | grep -v '^out$\|^err$') == "$(grep -v '^out$\|^err$' <<<"$before")" ]] || fail "left behind: $(ls)"
 
