@@ -18,6 +18,13 @@ cmp tensors.safetensors want.safetensors || fail "there and back changed the ten
 "$mega" convert back again.bin --to llama2c
 cmp llama.bin again.bin || fail "llama2.c files differ"
 
+# two bytes a number: smaller, and stable
+"$mega" convert ours narrow --to hf --dtype bfloat16
+grep -q '"torch_dtype": "bfloat16"' narrow/config.json
+"$mega" convert narrow narrow2 --to hf --dtype bfloat16
+cmp narrow/model.safetensors narrow2/model.safetensors || fail "bfloat16 there and back"
+refused 1 "--dtype is of --to hf alone" "$mega" convert ours x --dtype float16
+
 # Llama's authors, and a checkpoint of llama2.c's training
 for meta in "$here/../model/meta" "$here/../model/meta/ckpt.pt"; do
     rm -rf meta meta-hf meta.safetensors
