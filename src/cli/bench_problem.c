@@ -34,7 +34,7 @@ static const struct mega_attr_timestep_norm timestep_norm = {
     .unit_offset = true, .groups = G, .eps = 1e-5
 };
 static const struct mega_attr_query_key_norm query_key_norm = { .heads = 1, .eps = 1e-5 };
-static const struct mega_attr_scale scale = { 1 };
+static const struct mega_attr_scale rescale = { 1 };
 static const struct mega_attr_rotary turn = { .heads = 4, .base = 10000, .factor = 1 };
 static const struct mega_attr_position_embedding learned = { .scale = 1 },
                                                  sines = { .kind = MEGA_POSITION_SINUSOIDAL,
@@ -73,7 +73,7 @@ const struct mega_problem mega_problems[] = {
         { { B, T, M }, { M }, { M } }, 0, 0 },
     { "query_key_norm, 192", &mega_op_query_key_norm, &query_key_norm,
         { { B, T, Y }, { 2, Y }, { 2, Y } }, 0, 0 },
-    { "scale, 384", &mega_op_scale, &scale, { { B, T, M }, { M } }, 0, 0 },
+    { "scale, 384", &mega_op_scale, &rescale, { { B, T, M }, { M } }, 0, 0 },
     { "query_key", &mega_op_query_key, NULL, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0, 0 },
     { "rotary_bias", &mega_op_rotary_bias, &rotary, { { 1, Z }, { 1, Z } }, 0, 0 },
     { "attention, chunk 128, softmax", &mega_op_attention, &chunked,
