@@ -5,7 +5,20 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "model/transformer_decoder.h"
 #include "op/contracts.h"
+
+mega_status mega_export_options(const mega_model *m, struct mega_transformer_options *out)
+{
+    const struct mega_language_model *l = &m->language;
+    if (m->config.architecture != MEGA_LANGUAGE_MODEL ||
+        l->decoder->features != mega_transformer_decode)
+        return mega_fail(MEGA_UNSUPPORTED,
+            "this model is a %s: other programs have files for Llama and GPT-2 alone",
+            m->config.architecture == MEGA_LANGUAGE_MODEL ? l->decoder->title : "classifier");
+    *out = ((const struct mega_transformer *)l->self)->options;
+    return MEGA_OK;
+}
 
 /* ---- what others can compute ---- */
 
@@ -113,7 +126,7 @@ static mega_status fill(void *self, const char *name, float *to, int64_t count)
     int64_t filled = 0;
     for (const struct mega_param *p = e->store->first; p; p = p->next) {
         char theirs[MEGA_RENAME_NAME];
-        const struct mega_rename *r = mega_rename_theirs(e->names, p->name, theirs);
+        const struct mega_rename *r = mega_rename_theirs(e->names, p->name, NULL, theirs);
         if (!r || strcmp(theirs, name) != 0) continue;
         filled += p->count;
         if (filled <= count) put(e, r, p, to);
@@ -168,7 +181,7 @@ static mega_status list_tensors(const struct exporter *e, struct list *l)
         return mega_fail(MEGA_NO_MEMORY, "no memory to export");
     for (const struct mega_param *p = e->store->first; p; p = p->next) {
         char theirs[MEGA_RENAME_NAME];
-        const struct mega_rename *r = mega_rename_theirs(e->names, p->name, theirs);
+        const struct mega_rename *r = mega_rename_theirs(e->names, p->name, NULL, theirs);
         if (!r)
             return mega_fail(
                 MEGA_UNSUPPORTED, "a %s has no place for tensor %s", e->names->title, p->name);

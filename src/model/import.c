@@ -21,10 +21,10 @@ static bool ends_with(const char *name, const char *end)
 
 /* ---- their names ---- */
 
-/* what stands before the token table's name stands before all */
+/* what stands before the probe's name stands before all */
 static mega_status find_prefix(struct importer *m)
 {
-    const char *table = m->names->name->theirs;
+    const char *table = m->names->probe;
     bool found = false;
     for (int i = 0; i < m->from->n; i++) {
         const char *name = m->from->tensor[i].is.name;
@@ -58,52 +58,58 @@ static const struct mega_named *find(const struct importer *m, const char *their
 
 /* ---- one parameter ---- */
 
-static mega_status check_shape(const struct importer *m, const struct mega_param *p,
+static mega_status check_shape(const struct importer *m, const mega_tensor *ours,
     const struct mega_rename *r, const struct mega_named *t)
 {
-    int64_t want[MEGA_ST_RANK] = { 0 };
+    int64_t want[MEGA_RANK] = { 0 };
     char found[200], expected[96];
-    mega_rename_shape(r, p->value.rank, p->value.dim, want);
-    bool same = t->is.rank == p->value.rank;
-    for (int i = 0; same && i < t->is.rank; i++) same = t->is.dim[i] == want[i];
+    int rank = mega_rename_shape(r, ours->rank, ours->dim, want);
+    bool same = t->is.rank == rank;
+    for (int i = 0; same && i < rank; i++) same = t->is.dim[i] == want[i];
     if (same) return MEGA_OK;
-    mega_tensor theirs = mega_tensor_over(NULL, MEGA_F32, p->value.rank, want);
+    mega_tensor theirs = mega_tensor_over(NULL, MEGA_F32, rank, want);
     return mega_fail(MEGA_BAD_FILE,
         "%s: tensor %.200s is %s, expected %s: is this its configuration?", m->from->path,
         t->is.name, mega_named_print(t, found), mega_tensor_print(&theirs, expected));
 }
 
-/* moves numbers between theirs, whole, and ours */
+/* their numbers into their places in ours */
 static mega_status take(const struct importer *m, const struct mega_rename *r,
-    const struct mega_named *t, const mega_tensor *shape, float *to)
+    const struct mega_named *t, mega_tensor *ours)
 {
-    int64_t rows = shape->dim[0], columns = shape->rank == 2 ? shape->dim[1] : 1;
+    int64_t rows = ours->rank ? ours->dim[0] : 1, columns = rows ? mega_count(ours) / rows : 0;
     struct mega_rename_place place = mega_rename_place(m->names, r, m->heads, rows, columns);
-    if (!place.head && !r->parts && r->how != MEGA_RENAME_TURNED)
-        return mega_named_read(t, m->from->path, to);
+    bool as_it_is = !place.head && !r->parts && r->how != MEGA_RENAME_TURNED;
+    if (as_it_is && ours->dtype == MEGA_F32)
+        return mega_named_read(t, m->from->path, ours->data);
     float *theirs = malloc(((size_t)t->is.count + 1) * sizeof *theirs);
     if (!theirs) return mega_fail(MEGA_NO_MEMORY, "no memory to read %s", m->from->path);
     mega_status status = mega_named_read(t, m->from->path, theirs);
-    for (int64_t i = 0; !status && i < rows * columns; i++)
-        to[i] = theirs[mega_rename_index(&place, i / columns, i % columns)];
+    for (int64_t i = 0; !status && i < rows * columns; i++) {
+        int64_t from = as_it_is ? i : mega_rename_index(&place, i / columns, i % columns);
+        if (from >= 0)
+            mega_put(ours, i / mega_width(ours), i % mega_width(ours), (double)theirs[from]);
+    }
     free(theirs);
     return status;
 }
 
-static mega_status import_param(const struct importer *m, struct mega_param *p)
+/* a tensor of ours from all that it is made of */
+static mega_status import_tensor(const struct importer *m, const char *name, mega_tensor *ours)
 {
     char theirs[MEGA_RENAME_NAME];
-    const struct mega_rename *r = mega_rename_theirs(m->names, p->name, theirs);
+    const struct mega_rename *r = mega_rename_theirs(m->names, name, NULL, theirs);
     if (!r)
         return mega_fail(MEGA_UNSUPPORTED, "%s: a %s has nothing for tensor %s of this model",
-            m->from->path, m->names->title, p->name);
-    const struct mega_named *t = find(m, theirs);
-    if (!t)
-        return mega_fail(
-            MEGA_BAD_FILE, "%s: tensor %s%s is missing", m->from->path, m->prefix, theirs);
-    MEGA_TRY(check_shape(m, p, r, t));
-    MEGA_TRY(take(m, r, t, &p->value, p->value.data));
-    p->version++;
+            m->from->path, m->names->title, name);
+    for (; r; r = mega_rename_theirs(m->names, name, r, theirs)) {
+        const struct mega_named *t = find(m, theirs);
+        if (!t)
+            return mega_fail(
+                MEGA_BAD_FILE, "%s: tensor %s%s is missing", m->from->path, m->prefix, theirs);
+        MEGA_TRY(check_shape(m, ours, r, t));
+        MEGA_TRY(take(m, r, t, ours));
+    }
     return MEGA_OK;
 }
 
@@ -120,7 +126,7 @@ static bool ignored(const struct mega_name_table *names, const char *name)
 static mega_status check_copy(const struct importer *m, const struct mega_named *t,
     const struct mega_param *p, const struct mega_rename *r)
 {
-    MEGA_TRY(check_shape(m, p, r, t));
+    MEGA_TRY(check_shape(m, &p->value, r, t));
     float *copy = malloc((size_t)p->count * sizeof *copy);
     if (!copy) return mega_fail(MEGA_NO_MEMORY, "no memory to read %s", m->from->path);
     mega_status status = mega_named_read(t, m->from->path, copy);
@@ -151,7 +157,12 @@ static mega_status check_left(const struct importer *m, const struct mega_named 
 static mega_status import(struct importer *m)
 {
     MEGA_TRY(find_prefix(m));
-    for (struct mega_param *p = m->store->first; p; p = p->next) MEGA_TRY(import_param(m, p));
+    for (struct mega_param *p = m->store->first; p; p = p->next) {
+        MEGA_TRY(import_tensor(m, p->name, &p->value));
+        p->version++;
+    }
+    for (struct mega_cell *c = m->store->first_cell; c && m->names->ours; c = c->next)
+        if (c->kind == MEGA_CELL_MODEL) MEGA_TRY(import_tensor(m, c->name, &c->value));
     for (int i = 0; i < m->from->n; i++)
         if (!m->used[i]) MEGA_TRY(check_left(m, &m->from->tensor[i]));
     return MEGA_OK;

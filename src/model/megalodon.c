@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "graph/ops.h"
+#include "layer/left_padding.h"
 
 static mega_status check(const struct mega_megalodon_model_options *o)
 {
@@ -23,6 +24,7 @@ static mega_status check(const struct mega_megalodon_model_options *o)
 static void build_layers(mega_build *b, struct mega_megalodon *m)
 {
     const struct mega_megalodon_model_options *o = &m->options;
+    mega_stack_build(b, &m->stack, o->layers, mega_recompute_resolve(o->recompute));
     m->layer = mega_arena_zeroed(&b->store->names, (size_t)o->layers * sizeof *m->layer);
     if (!m->layer && !b->status)
         b->status =
@@ -75,19 +77,25 @@ static void run_layer(
     c->x = mega_megalodon_block_run(r, self, c->x, rows);
 }
 
-mega_tensor *mega_megalodon_run(
+mega_tensor *mega_megalodon_features(
     mega_run *r, const struct mega_megalodon *m, mega_tensor *ids, const struct mega_rows *rows)
 {
     const struct mega_megalodon_model_options *o = &m->options;
     double factor = o->scale_embedding ? sqrt((double)o->layer.width) : 1;
-    if (!o->layer.port) rows = mega_megalodon_rows(r, rows);
+    if (!o->layer.port) rows = mega_rows_past_padding(r, rows);
     mega_tensor *x = embedding(r, m->table, ids, o->pad, factor);
     struct mega_carry carry = { .x = mega_dropout_run(r, &m->drop_embed, x, rows) };
     for (int64_t i = 0; i < o->layers; i++) {
-        struct mega_block block = { m->layer[i].path, 0, o->again, run_layer,
+        struct mega_block block = { m->layer[i].path, 0, m->stack.again[i], run_layer,
             &m->layer[i].block };
         mega_run_block(r, &block, &carry, rows);
     }
-    mega_tensor *last = mega_timestep_norm_run(r, &m->final_norm, carry.x, rows);
-    return linear(r, last, m->output, NULL, MEGA_ACT_LINEAR);
+    return mega_timestep_norm_run(r, &m->final_norm, carry.x, rows);
+}
+
+mega_tensor *mega_megalodon_run(
+    mega_run *r, const struct mega_megalodon *m, mega_tensor *ids, const struct mega_rows *rows)
+{
+    mega_tensor *x = mega_megalodon_features(r, m, ids, rows);
+    return linear(r, x, m->output, NULL, MEGA_ACT_LINEAR);
 }

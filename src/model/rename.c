@@ -63,16 +63,22 @@ static void expand(const char *pattern, int64_t i, char name[MEGA_RENAME_NAME])
     }
 }
 
-const struct mega_rename *mega_rename_theirs(
-    const struct mega_name_table *t, const char *ours, char theirs[MEGA_RENAME_NAME])
+/* stands for every tensor that is called as ours */
+static const struct mega_rename same_name = { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 };
+
+const struct mega_rename *mega_rename_theirs(const struct mega_name_table *t, const char *ours,
+    const struct mega_rename *last, char theirs[MEGA_RENAME_NAME])
 {
-    for (const struct mega_rename *r = t->name; r->ours; r++) {
+    for (const struct mega_rename *r = last ? last + 1 : t->name; last != &same_name && r->ours;
+         r++) {
         int64_t i;
         if (r->how == MEGA_RENAME_SAME || !matches(r->ours, ours, &i)) continue;
         expand(r->theirs, i, theirs);
         return r;
     }
-    return NULL;
+    if (last || !t->ours) return NULL;
+    snprintf(theirs, MEGA_RENAME_NAME, "%s", ours);
+    return &same_name;
 }
 
 const struct mega_rename *mega_rename_same(
@@ -89,13 +95,20 @@ const struct mega_rename *mega_rename_same(
 
 /* ---- places ---- */
 
-void mega_rename_shape(
+int mega_rename_shape(
     const struct mega_rename *r, int rank, const int64_t *ours, int64_t *theirs)
 {
-    int64_t rows = ours[0] * (r->parts ? r->parts : 1);
-    bool turned = r->how == MEGA_RENAME_TURNED && rank == 2;
-    theirs[turned] = rows;
-    if (rank == 2) theirs[!turned] = ours[1];
+    int n = 0;
+    bool last = r->how == MEGA_RENAME_LAST;
+    for (int i = 0; i < rank - last; i++)
+        if (r->how != MEGA_RENAME_FLAT || ours[i] != 1) theirs[n++] = ours[i];
+    if (!last && r->parts) theirs[0] *= r->parts;
+    if (r->how == MEGA_RENAME_TURNED && n == 2) {
+        int64_t rows = theirs[0];
+        theirs[0] = theirs[1];
+        theirs[1] = rows;
+    }
+    return n;
 }
 
 struct mega_rename_place mega_rename_place(const struct mega_name_table *t,
@@ -119,6 +132,10 @@ static int64_t other_row(const struct mega_rename_place *p, int64_t row)
 int64_t mega_rename_index(const struct mega_rename_place *p, int64_t row, int64_t column)
 {
     int64_t parts = p->rename->parts ? p->rename->parts : 1;
+    if (p->rename->how == MEGA_RENAME_LAST) {
+        int64_t all = row * p->columns + column;
+        return all % parts == p->rename->part ? all / parts : -1;
+    }
     if (p->head) row = other_row(p, row);
     row += p->rename->part * p->rows;
     return p->rename->how == MEGA_RENAME_TURNED ? column * p->rows * parts + row

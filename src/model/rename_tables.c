@@ -1,4 +1,4 @@
-/* The names of Llama and GPT-2 in the files of others (docs/checkpoints.md). */
+/* The names of tensors in the files of others (docs/checkpoints.md). */
 #include <stddef.h>
 
 #include "model/rename.h"
@@ -45,7 +45,7 @@ static const struct mega_rename hf_llama[] = {
 };
 static const char *const hf_llama_ignored[] = { ".rotary_emb.inv_freq", NULL };
 const struct mega_name_table mega_names_hf_llama = { "Llama of Hugging Face", hf_llama,
-    hf_llama_ignored, false };
+    "model.embed_tokens.weight", hf_llama_ignored, false, false };
 
 /* ---- Llama, as its authors have it, and llama2.c ---- */
 
@@ -70,7 +70,7 @@ static const struct mega_rename meta_llama[] = {
 static const char *const meta_llama_ignored[] = { "rope.freqs", "freqs_cos", "freqs_sin",
     NULL };
 const struct mega_name_table mega_names_meta_llama = { "Llama of its authors", meta_llama,
-    meta_llama_ignored, true };
+    "tok_embeddings.weight", meta_llama_ignored, true, false };
 
 /* ---- GPT-2, as Hugging Face has it: linear layers are stored [in, out] ---- */
 
@@ -102,4 +102,89 @@ static const struct mega_rename hf_gpt2[] = {
 /* the mask of causality, which is no vector of biases */
 static const char *const hf_gpt2_ignored[] = { ".attn.bias", ".attn.masked_bias", NULL };
 const struct mega_name_table mega_names_hf_gpt2 = { "GPT-2 of Hugging Face", hf_gpt2,
-    hf_gpt2_ignored, false };
+    "wte.weight", hf_gpt2_ignored, false, false };
+
+/* ---- Mega, as its authors have it: ours are the same ---- */
+
+static const char *const official_ignored[] = { "version", "_float_tensor",
+    "num_batches_tracked", NULL };
+static const struct mega_rename official_lra[] = { { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 } };
+const struct mega_name_table mega_names_official_lra = { "Mega classifier of its authors",
+    official_lra, "encoder.encoder.layers.0.mega_layer.move.delta", official_ignored, false,
+    true };
+
+/* the output matrix is there even where it is tied */
+static const struct mega_rename official_lm[] = {
+    { "decoder.output_projection.weight", "decoder.embed_tokens.weight", MEGA_RENAME_SAME, 0,
+        0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+const struct mega_name_table mega_names_official_lm = { "Mega language model of its authors",
+    official_lm, "decoder.layers.0.mega_layer.move.delta", official_ignored, false, true };
+
+/* ---- Megalodon: of its authors, ours are the same; and of the PyTorch port ---- */
+
+static const char *const megalodon_ignored[] = { "rope.freqs", NULL };
+static const struct mega_rename official_megalodon[] = {
+    { "output.output.weight", "embed.weight", MEGA_RENAME_SAME, 0, 0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+const struct mega_name_table mega_names_megalodon = { "Megalodon of its authors",
+    official_megalodon, "layers.0.mega.cema.alpha", megalodon_ignored, false, true };
+
+/* complex numbers are two tensors there; pairs of channels stay as they are (the model knows)
+ */
+static const struct mega_rename hf_megalodon[] = {
+    { "model.embed.weight", "embed.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.timenorm.weight", "layers.{i}.mega.timenorm.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.timenorm.bias", "layers.{i}.mega.timenorm.bias", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "model.layers.{i}.attn.cema.alpha", "layers.{i}.mega.cema.alpha", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.cema.delta", "layers.{i}.mega.cema.delta", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.cema.theta", "layers.{i}.mega.cema.theta", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.cema.gamma_real", "layers.{i}.mega.cema.gamma", MEGA_RENAME_LAST,
+        0, 2 },
+    { "model.layers.{i}.attn.cema.gamma_imag", "layers.{i}.mega.cema.gamma", MEGA_RENAME_LAST,
+        1, 2 },
+    { "model.layers.{i}.attn.cema.omega", "layers.{i}.mega.cema.omega", MEGA_RENAME_FLAT, 0,
+        0 },
+    { "model.layers.{i}.attn.rmsnorm.gamma", "layers.{i}.mega.rmsnorm.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wv.weight", "layers.{i}.mega.wv.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wv.bias", "layers.{i}.mega.wv.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wz.weight", "layers.{i}.mega.wz.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wz.bias", "layers.{i}.mega.wz.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wr.weight", "layers.{i}.mega.wr.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wr.bias", "layers.{i}.mega.wr.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wh1.weight", "layers.{i}.mega.wh1.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.wh1.bias", "layers.{i}.mega.wh1.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.wh2.weight", "layers.{i}.mega.wh2.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.attn.wh2.bias", "layers.{i}.mega.wh2.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.gamma", "layers.{i}.mega.gamma", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.attn.beta", "layers.{i}.mega.beta", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.ffn.norm.weight", "layers.{i}.nffn.norm.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.ffn.norm.bias", "layers.{i}.nffn.norm.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.ffn.fc1.weight", "layers.{i}.nffn.fc1.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.ffn.fc1.bias", "layers.{i}.nffn.fc1.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.ffn.fc2.weight", "layers.{i}.nffn.fc2.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.ffn.fc2.bias", "layers.{i}.nffn.fc2.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.layers.{i}.ffn.fc3.weight", "layers.{i}.nffn.fc3.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "model.layers.{i}.ffn.fc3.bias", "layers.{i}.nffn.fc3.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.norm.weight", "output.final_norm.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "model.norm.bias", "output.final_norm.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "lm_head.weight", "output.output.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "lm_head.weight", "embed.weight", MEGA_RENAME_SAME, 0, 0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+const struct mega_name_table mega_names_hf_megalodon = { "Megalodon of Hugging Face",
+    hf_megalodon, "model.layers.0.attn.cema.alpha", megalodon_ignored, false, false };

@@ -44,7 +44,8 @@ void megalodon_options(struct megalodon_case *m, struct mega_megalodon_options *
         .norm_eps = golden_cfg_real(c, "norm_eps", 1e-5),
         .rotary_base = golden_cfg_real(c, "rope_base", 10000),
     };
-    golden_cfg_expect(c, "efficient_attn", "None");
+    golden_cfg_choice(c, "efficient_attn", "none|None", 0);
+    golden_cfg_no_dropout(c);
     golden_cfg_expect(c, "rope_pairs", m->port ? "halves" : "interleaved");
     golden_cfg_expect(c, "rope_positions", "restart in every chunk");
     golden_cfg_expect(c, "attention_scale", "gamma carries 1/sqrt(head dim)");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "golden/language_case.h"
 #include "golden/megalodon_case.h"
 
 struct model_case {
@@ -30,6 +31,11 @@ static void read_options(struct model_case *t, struct mega_megalodon_model_optio
     /* the port ties whenever it can */
     o->share_embedding = golden_cfg_bool(c, "share_emb", t->m.port && !o->output);
     t->V = o->output ? o->output : o->vocabulary;
+}
+
+static void find_tokens(struct model_case *t)
+{
+    struct golden_case *c = t->m.c;
     t->tokens = golden_find(c, "in.tokens");
     if (!t->tokens || t->tokens->rank != 2)
         golden_fail(c, "in.tokens is missing or of another shape");
@@ -142,6 +148,7 @@ static void model(struct golden_case *c, bool port)
     memset(&t, 0, sizeof t);
     if (megalodon_open(c, &t.m, port)) {
         read_options(&t, &o);
+        find_tokens(&t);
         mega_megalodon_build(&t.m.build, &t.model, &o);
         if (megalodon_ready(&t.m)) {
             check_frequencies(&t);
@@ -150,6 +157,18 @@ static void model(struct golden_case *c, bool port)
         }
     }
     megalodon_close(&t.m);
+}
+
+struct mega_model_config golden_megalodon_config(struct golden_case *c)
+{
+    struct mega_model_config config = { .architecture = MEGA_LANGUAGE_MODEL };
+    struct mega_language_model_config *l = &config.language;
+    struct mega_megalodon_model_options *o = (void *)l->options;
+    struct model_case t = { .m = { .c = c } };
+    read_options(&t, o);
+    l->decoder = mega_choice_find(MEGA_DECODER_CHOICES, "megalodon");
+    l->vocabulary = (struct mega_vocabulary){ o->vocabulary, o->pad };
+    return config;
 }
 
 void golden_megalodon(struct golden_case *c)
