@@ -54,100 +54,74 @@ static const float *mean_before(const struct back *k, int64_t t)
     return k->start_mean;
 }
 
-VEC_INLINE vec gain(const struct back *k, const struct spot *p)
-{
-    if (!k->w) return vec_all(1);
-    return fetch(k->w, p) + (k->s.a->unit_offset ? 1.0f : 0.0f);
-}
-
-/* what the groups' numbers say at a place: sums of dy (x - u) w, of dy w, of x */
-struct told {
-    float ds[ROOM], db[ROOM], mean[ROOM];
+/* what a lane hears at some places, and answers */
+struct places {
+    int64_t first;
+    int n;
+    bool real[PLACES], speaks[PLACES];
+    float ds[PLACES][ROOM], db[PLACES][ROOM];             /* sums of dy (x - u) w, of dy w */
+    float mean[PLACES][ROOM];                             /* of x */
+    float u[PLACES][ROOM], r[PLACES][ROOM];               /* what it was normalised by */
+    float to_mean[PLACES][ROOM], to_spread[PLACES][ROOM]; /* shares of the gradient of x */
 };
 
-static void listen(const struct back *k, const float *u, const float *r, const float *x,
-    const float *dy, struct told *told)
+static void listen_at(const struct back *k, struct places *p, int i)
 {
     const struct share *s = &k->s;
+    const float *x = place_in(s, s->c->in[X], p->first + i),
+                *dy = place_in(s, k->pass->g->out[0], p->first + i);
     vec ds[GROUPS] = { { 0 } }, db[GROUPS] = { { 0 } }, sum[GROUPS] = { { 0 } };
-    for (int g = 0; g < s->n; g++) EACH_SPOT(s, p, g)
+    float offset = s->a->unit_offset ? 1 : 0, size = (float)s->size;
+    for (int g = 0; g < s->n; g++) EACH_SPOT(s, at, g)
         {
-            vec in = fetch(x, &p), d = dy ? own(s, &p, fetch(dy, &p)) : vec_all(0);
-            vec e = in - u[g], dg = d * gain(k, &p);
-            sum[g] += own(s, &p, in);
-            ds[g] += dg * e;
-            db[g] += dg;
-            vec_put(k->dw + p.at, fetch(k->dw, &p) + d * e * r[g], p.left);
-            vec_put(k->db + p.at, fetch(k->db, &p) + d, p.left);
+            vec in = fetch(x, &at), d = dy ? own(s, &at, fetch(dy, &at)) : vec_all(0);
+            if (k->w) d *= fetch(k->w, &at) + offset;
+            sum[g] += own(s, &at, in);
+            ds[g] += d * (in - p->u[i][g]);
+            db[g] += d;
         }
-    totals(ds, told->ds);
-    totals(db, told->db);
-    totals(sum, told->mean);
-    EACH_VEC(i) vec_store(told->mean + i, vec_load(told->mean + i) / (float)s->size);
+    totals(ds, p->ds[i]);
+    totals(db, p->db[i]);
+    totals(sum, p->mean[i]);
+    EACH_VEC(j) vec_store(p->mean[i] + j, vec_load(p->mean[i] + j) / size);
 }
 
-/* shares of a place's mean and spread in the gradient of x */
-struct answer {
-    float mean[ROOM], spread[ROOM];
-};
-
-/* the statistics' gradients over a place, for groups i ... */
-VEC_INLINE void step_back(struct back *k, int64_t t, int i, const float *r_of,
-    const struct told *told, bool real, struct answer *answer)
+static void listen(const struct back *k, struct places *p)
 {
     const struct share *s = &k->s;
-    vec r = vec_get(r_of + i, s->n - i), share = vec_all(1), zero = vec_all(0);
-    if (s->means)
-        share = vec_where(r < k->factor_floor, vec_all(1 / (float)at_least_one(k->n[t])));
-    vec u = vec_load(k->u + i) - r * vec_load(told->db + i);
-    vec v = vec_load(k->v + i) - 0.5f * r * r * r * vec_load(told->ds + i) * share;
-    vec_store(answer->mean + i, zero);
-    vec_store(answer->spread + i, zero);
-    if (real) {
-        float c = 1 / (float)k->n[t], size = (float)s->size;
-        vec e = vec_load(told->mean + i) - vec_get(mean_before(k, t) + i, s->n - i);
+    for (int i = 0; i < p->n; i++) {
+        const float *kept = kept_at(s, p->first + i);
+        p->real[i] = real_at(s, p->first + i);
+        p->speaks[i] = p->real[i] || s->means;
+        for (int g = 0; g < ROOM; g++) {
+            p->u[i][g] = g < s->n ? kept[g] : 0;
+            p->r[i][g] = g < s->n ? kept[s->a->groups + g] : 0;
+            p->to_mean[i][g] = p->to_spread[i][g] = 0;
+        }
+        if (p->speaks[i]) listen_at(k, p, i);
+    }
+}
+
+/* the statistics' gradients over place i, for groups j ... */
+VEC_INLINE void step_back(struct back *k, struct places *p, int i, int j, const float *u_before)
+{
+    const struct share *s = &k->s;
+    int64_t n = k->n[p->first + i];
+    vec r = vec_load(p->r[i] + j), share = vec_all(1);
+    if (s->means) share = vec_where(r < k->factor_floor, vec_all(1 / (float)at_least_one(n)));
+    vec u = vec_load(k->u + j) - r * vec_load(p->db[i] + j);
+    vec v = vec_load(k->v + j) - 0.5f * r * r * r * vec_load(p->ds[i] + j) * share;
+    if (p->real[i]) {
+        float c = 1 / (float)n, size = (float)s->size;
+        vec e = vec_load(p->mean[i] + j) - vec_load(u_before + j);
         vec through = 2 * (s->means ? 1 : c) * (1 - c) * v * e;
-        vec_store(answer->mean + i, (c * u + through) / size);
-        if (!s->means) vec_store(answer->spread + i, (2 * c / size) * v);
+        vec_store(p->to_mean[i] + j, (c * u + through) / size);
+        if (!s->means) vec_store(p->to_spread[i] + j, (2 * c / size) * v);
         u = (1 - c) * u - through;
         if (!s->means) v *= 1 - c;
     }
-    vec_store(k->u + i, u);
-    vec_store(k->v + i, v);
-}
-
-/* dx = dy w r + mean's share + spread's share (x - mean); dy NULL: nothing arrived */
-static void give_x(const struct back *k, const float *r, const struct told *told,
-    const struct answer *answer, const float *x, const float *dy, float *dx)
-{
-    const struct share *s = &k->s;
-    bool add = k->pass->g->add >> X & 1;
-    for (int g = 0; g < s->n; g++) EACH_SPOT(s, p, g)
-        {
-            vec d = answer->mean[g] + answer->spread[g] * (fetch(x, &p) - told->mean[g]);
-            if (dy) d += fetch(dy, &p) * gain(k, &p) * r[g];
-            if (add) d = own(s, &p, d) + fetch(dx, &p);
-            vec_put(dx + p.at, d, p.left);
-        }
-}
-
-static void place_back(struct back *k, int64_t t)
-{
-    const struct share *s = &k->s;
-    const struct mega_grads *grads = k->pass->g;
-    bool real = real_at(s, t);
-    float *dx = place_in(s, grads->in[X], t);
-    if (!real && !s->means) {
-        if (dx && !(grads->add >> X & 1)) memset(dx, 0, (size_t)(s->n * s->size) * sizeof *dx);
-        return;
-    }
-    const float *x = place_in(s, s->c->in[X], t), *dy = place_in(s, grads->out[0], t),
-                *u = kept_at(s, t), *r = u + s->a->groups;
-    struct told told;
-    struct answer answer;
-    listen(k, u, r, x, dy, &told);
-    for (int i = 0; i < s->n; i += VEC) step_back(k, t, i, r, &told, real, &answer);
-    if (dx) give_x(k, r, &told, &answer, x, dy, dx);
+    vec_store(k->u + j, u);
+    vec_store(k->v + j, v);
 }
 
 /* the statistics began here: what is left goes to the prior, and no further */
@@ -160,6 +134,45 @@ static void end_document(struct back *k)
         k->d_logv[g] += k->v[g] * times * k->prior_var[s->first + g];
     }
     for (int g = 0; g < ROOM; g++) k->u[g] = k->v[g] = 0;
+}
+
+static void walk_back(struct back *k, struct places *p)
+{
+    const struct share *s = &k->s;
+    for (int i = p->n - 1; i >= 0; i--) {
+        float before[ROOM] = { 0 };
+        const float *from = mean_before(k, p->first + i);
+        for (int g = 0; g < s->n; g++) before[g] = from[g];
+        for (int j = 0; p->speaks[i] && j < GROUPS; j += VEC) step_back(k, p, i, j, before);
+        if (begins_at(s, p->first + i)) end_document(k);
+    }
+}
+
+/* dx of the vector of channels j ... at all places, and their weight's and bias's gradients */
+static void answer(const struct back *k, const struct places *p, int64_t j, ivec group)
+{
+    const struct share *s = &k->s;
+    const struct mega_grads *grads = k->pass->g;
+    int64_t left = s->n * s->size - j;
+    bool add = grads->add >> X & 1;
+    vec w = vec_all(1), dw = vec_get(k->dw + j, left), db = vec_get(k->db + j, left);
+    if (k->w) w = vec_get(k->w + j, left) + (s->a->unit_offset ? 1.0f : 0.0f);
+    for (int i = 0; i < p->n; i++) {
+        float *dx = place_in(s, grads->in[X], p->first + i);
+        vec d = { 0 };
+        if (p->speaks[i]) {
+            vec x = vec_get(place_in(s, s->c->in[X], p->first + i) + j, left);
+            vec r = vec_look(p->r[i], group), dy = { 0 };
+            if (grads->out[0]) dy = vec_get(place_in(s, grads->out[0], p->first + i) + j, left);
+            dw += dy * (x - vec_look(p->u[i], group)) * r;
+            db += dy;
+            d = dy * w * r + vec_look(p->to_mean[i], group) +
+                vec_look(p->to_spread[i], group) * (x - vec_look(p->mean[i], group));
+        }
+        if (dx) vec_give(dx + j, d, add, left);
+    }
+    vec_put(k->dw + j, dw, left);
+    vec_put(k->db + j, db, left);
 }
 
 static void give(mega_tensor *t, int64_t row, int64_t column, float value, bool add)
@@ -231,11 +244,17 @@ static void lane_back(void *arg, int64_t i, struct mega_arena *scratch)
     memset(k.d_logv, 0, (size_t)s->n * sizeof(float));
     for (int g = 0; g < s->n && s->a->prior_count > 0; g++)
         k.start_mean[g] = row_of(c->in[PRIOR_MEAN], 0)[s->first + g];
+    const ivec *group = groups_of_channels(s, scratch);
     count_places(&k);
     begin_row(&k);
-    for (int64_t t = s->T - 1; t >= 0; t--) {
-        place_back(&k, t);
-        if (begins_at(s, t)) end_document(&k);
+    struct places places;
+    for (int64_t end = s->T; end > 0; end = places.first) {
+        places.first = end > PLACES ? end - PLACES : 0;
+        places.n = (int)(end - places.first);
+        listen(&k, &places);
+        walk_back(&k, &places);
+        for (int64_t j = 0; j < s->n * s->size; j += VEC)
+            answer(&k, &places, j, group[j / VEC]);
     }
     end_row(&k);
 }

@@ -3,17 +3,42 @@
 
 #include "kernel/cpu/isa/timestep_share.h"
 
-static void normalise(const struct share *s, const struct statistics *now, const float *x,
-    const float *w, const float *b, float *y)
+/* what a lane holds of some places */
+struct places {
+    int64_t first;
+    int n;
+    bool real[PLACES];
+    float mean[PLACES][ROOM], spread[PLACES][ROOM]; /* of each place alone */
+    float u[PLACES][ROOM], r[PLACES][ROOM];         /* what it is normalised by */
+};
+
+static void measure(const struct share *s, struct places *p)
 {
-    float offset = s->a->unit_offset ? 1 : 0;
-    for (int g = 0; g < s->n; g++) EACH_SPOT(s, p, g)
-        {
-            vec v = (fetch(x, &p) - now->u[g]) * now->r[g];
-            if (w) v *= fetch(w, &p) + offset;
-            if (b) v += fetch(b, &p);
-            vec_put(y + p.at, v, p.left);
+    for (int i = 0; i < p->n; i++) {
+        p->real[i] = real_at(s, p->first + i);
+        if (p->real[i])
+            moments(s, place_in(s, s->c->in[X], p->first + i), p->mean[i], p->spread[i]);
+    }
+}
+
+/* y of the vector of channels j ... at all places */
+static void normalise(const struct share *s, const struct places *p, int64_t j, ivec group)
+{
+    const struct mega_call *c = s->c;
+    int64_t left = s->n * s->size - j, channel = s->channel + j;
+    vec w = vec_all(1), b = vec_all(0);
+    if (c->in[W])
+        w = vec_get(row_of(c->in[W], 0) + channel, left) + (s->a->unit_offset ? 1.0f : 0.0f);
+    if (c->in[B]) b = vec_get(row_of(c->in[B], 0) + channel, left);
+    for (int i = 0; i < p->n; i++) {
+        float *y = place_in(s, c->out[0], p->first + i) + j;
+        if (!p->real[i] && !s->means) {
+            vec_put(y, vec_all(0), left);
+            continue;
         }
+        vec x = vec_get(place_in(s, c->in[X], p->first + i) + j, left);
+        vec_put(y, (x - vec_look(p->u[i], group)) * vec_look(p->r[i], group) * w + b, left);
+    }
 }
 
 static void save(const struct share *s, const struct statistics *now, int64_t t)
@@ -37,26 +62,33 @@ static void give_statistics(const struct share *s, const struct statistics *now)
     }
 }
 
+static void walk(
+    const struct share *s, struct statistics *now, struct places *p, const float *prior_var)
+{
+    for (int i = 0; i < p->n; i++) {
+        if (begins_at(s, p->first + i)) start_fresh(s, now, prior_var);
+        if (p->real[i]) advance(s, now, p->mean[i], p->spread[i]);
+        set_factors(s, now);
+        save(s, now, p->first + i);
+        memcpy(p->u[i], now->u, sizeof now->u);
+        memcpy(p->r[i], now->r, sizeof now->r);
+    }
+}
+
 static void lane(void *arg, int64_t i, struct mega_arena *scratch)
 {
     const struct mega_call *c = arg;
     struct share s = share_of(c, i);
     struct statistics now;
-    const float *w = c->in[W] ? row_of(c->in[W], 0) + s.channel : NULL,
-                *b = c->in[B] ? row_of(c->in[B], 0) + s.channel : NULL,
-                *prior_var = prior_variance(&s, scratch);
+    struct places p;
+    const ivec *group = groups_of_channels(&s, scratch);
+    const float *prior_var = prior_variance(&s, scratch);
     start_row(&s, &now, prior_var);
-    for (int64_t t = 0; t < s.T; t++) {
-        const float *x = place_in(&s, c->in[X], t);
-        float *y = place_in(&s, c->out[0], t);
-        bool real = real_at(&s, t);
-        if (begins_at(&s, t)) start_fresh(&s, &now, prior_var);
-        if (real) advance(&s, &now, x);
-        save(&s, &now, t);
-        if (real || s.means)
-            normalise(&s, &now, x, w, b, y);
-        else
-            memset(y, 0, (size_t)(s.n * s.size) * sizeof *y);
+    for (p.first = 0; p.first < s.T; p.first += PLACES) {
+        p.n = s.T - p.first < PLACES ? (int)(s.T - p.first) : PLACES;
+        measure(&s, &p);
+        walk(&s, &now, &p, prior_var);
+        for (int64_t j = 0; j < s.n * s.size; j += VEC) normalise(&s, &p, j, group[j / VEC]);
     }
     if (c->out[1]) give_statistics(&s, &now);
 }

@@ -144,6 +144,24 @@ static inline void totals(const vec each[GROUPS], float out[ROOM])
     }
 }
 
+/* ---- blocks of places ----
+ *
+ * Sums over groups, the recursion along time, and what each channel makes of it are loops of
+ * their own over PLACES places: the recursion waits for itself, the others need not wait for
+ * it. Numbers of groups become numbers of channels by a permutation. */
+
+enum { PLACES = 16 };
+
+/* for each vector of the lane's channels, the groups that its lanes belong to */
+static inline ivec *groups_of_channels(const struct share *s, struct mega_arena *scratch)
+{
+    int64_t n = s->n * s->size, vectors = (n + VEC - 1) / VEC;
+    ivec *of = mega_arena_get(scratch, (size_t)(vectors + 1) * sizeof *of);
+    for (int64_t j = 0; j < vectors * VEC; j++)
+        of[j / VEC][j % VEC] = j < n ? (int32_t)(j / s->size) : 0;
+    return of;
+}
+
 /* ---- statistics ---- */
 
 /* n, u, v so far, and what their sums have lost; with the port's means v is M. r: 1 / sqrt(v +
@@ -168,12 +186,9 @@ VEC_INLINE vec variances(const struct share *s, const struct statistics *now, in
 
 static inline void set_factors(const struct share *s, struct statistics *now)
 {
-    EACH_VEC(i)
-    {
-        vec v = variances(s, now, i) + s->eps, root;
-        for (int k = 0; k < VEC; k++) root[k] = sqrtf(v[k]);
-        vec_store(now->r + i, 1.0f / root);
-    }
+    float v[ROOM];
+    EACH_VEC(i) vec_store(v + i, variances(s, now, i) + s->eps);
+    for (int g = 0; g < GROUPS; g++) now->r[g] = 1 / sqrtf(v[g]);
 }
 
 /* as a row or a document starts; NULL: mean 0, variance 1 */
@@ -248,11 +263,10 @@ VEC_INLINE void add_exactly(float *sum, float *lost, vec by)
     vec_store(sum, next);
 }
 
-/* takes the numbers of a real place in */
-static inline void advance(const struct share *s, struct statistics *now, const float *x)
+/* takes a real place in */
+static inline void advance(
+    const struct share *s, struct statistics *now, const float *mean, const float *spread)
 {
-    float mean[ROOM], spread[ROOM];
-    moments(s, x, mean, spread);
     now->n++;
     float c = (float)(1 / (double)now->n), rest = 1 - c;
     EACH_VEC(i)
@@ -262,7 +276,6 @@ static inline void advance(const struct share *s, struct statistics *now, const 
         add_exactly(now->u + i, now->lost_u + i, c * e);
         add_exactly(now->v + i, now->lost_v + i, s->means ? between : step);
     }
-    set_factors(s, now);
 }
 
 static inline float *kept_at(const struct share *s, int64_t t)
