@@ -251,6 +251,9 @@ static void lane_back(void *arg, int64_t i, struct mega_arena *scratch)
     for (int64_t end = s->T; end > 0; end = places.first) {
         places.first = end > PLACES ? end - PLACES : 0;
         places.n = (int)(end - places.first);
+        fetch_places(s, c->in[X], places.first - PLACES);
+        fetch_places(s, p->g->out[0], places.first - PLACES);
+        fetch_places(s, p->g->in[X], places.first - PLACES);
         listen(&k, &places);
         walk_back(&k, &places);
         for (int64_t j = 0; j < s->n * s->size; j += VEC)

@@ -86,6 +86,8 @@ static void lane(void *arg, int64_t i, struct mega_arena *scratch)
     start_row(&s, &now, prior_var);
     for (p.first = 0; p.first < s.T; p.first += PLACES) {
         p.n = s.T - p.first < PLACES ? (int)(s.T - p.first) : PLACES;
+        fetch_places(&s, c->in[X], p.first + PLACES);
+        fetch_places(&s, c->out[0], p.first + PLACES);
         measure(&s, &p);
         walk(&s, &now, &p, prior_var);
         for (int64_t j = 0; j < s.n * s.size; j += VEC) normalise(&s, &p, j, group[j / VEC]);

@@ -152,6 +152,17 @@ static inline void totals(const vec each[GROUPS], float out[ROOM])
 
 enum { PLACES = 16 };
 
+/* Asks memory for the lane's channels of the places of a block to come: rows are too far apart
+ * for the machine to see it by itself. */
+static inline void fetch_places(const struct share *s, const mega_tensor *t, int64_t first)
+{
+    enum { LINE = 16 };
+    for (int64_t i = first < 0 ? 0 : first; t && i < first + PLACES && i < s->T; i++) {
+        const float *row = place_in(s, t, i);
+        for (int64_t j = 0; j < s->n * s->size; j += LINE) __builtin_prefetch(row + j);
+    }
+}
+
 /* for each vector of the lane's channels, the groups that its lanes belong to */
 static inline ivec *groups_of_channels(const struct share *s, struct mega_arena *scratch)
 {
