@@ -121,9 +121,10 @@ static void op_backward(mega_run *r, const struct record *rec)
             mega_profile_call(r->profile, c, MEGA_PROFILE_BACKWARD, rec->chain, start);
     }
     for (int i = 0; i < c->op->n_in; i++) {
-        if (!g.in[i]) continue;
+        /* what was not used gets no gradient, nor does what it was made of */
+        if (!g.in[i] || !(g.touched >> i & 1)) continue;
         g.in[i]->filled = true;
-        if (c->in[i]->param && (g.touched >> i & 1)) c->in[i]->param->touched = true;
+        if (c->in[i]->param) c->in[i]->param->touched = true;
     }
 }
 

@@ -39,7 +39,8 @@ struct mega_grads {
     const mega_tensor *out[MEGA_OUT]; /* NULL: nothing arrived, take zero */
     mega_tensor *in[MEGA_IN];         /* NULL: not wanted */
     uint32_t add;                     /* bit i: add to in[i], else write it */
-    uint32_t touched; /* bit i: cleared if no element of this batch used in[i] */
+    uint32_t
+        touched; /* bit i: cleared if no element of this batch used in[i]: zeros were given */
 };
 
 struct mega_kernel {
