@@ -16,6 +16,7 @@ enum {
     WORDS = 8192,
     LONGEST = 4096
 };
+enum { M = 384, Y = 192, G = 32 }; /* a Megalodon: width, keys, groups */
 enum { B = MEGA_PROBLEM_B, T = MEGA_PROBLEM_T };
 
 static const struct mega_attr_linear plain = { MEGA_ACT_LINEAR }, silu = { MEGA_ACT_SILU };
@@ -38,6 +39,12 @@ static const struct mega_attr_attention
     head = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
     full_laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = -1 },
     laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
+static const struct mega_attr_cema complex_ema = { false };
+static const struct mega_attr_timestep_norm timestep_norm = {
+    .unit_offset = true, .groups = G, .eps = 1e-5
+};
+static const struct mega_attr_query_key_norm query_key_norm = { .heads = 1, .eps = 1e-5 };
+static const struct mega_attr_scale rescale = { 1 };
 static const struct mega_attr_rotary turn = { .heads = 4, .base = 10000, .factor = 1 };
 static const struct mega_attr_position_embedding learned = { .scale = 1 },
                                                  sines = { .kind = MEGA_POSITION_SINUSOIDAL,
@@ -72,6 +79,13 @@ const struct mega_problem mega_problems[] = {
         { { B, T, D }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { D } }, 0, 0 },
     { "ema, one way", &mega_op_ema, &one_way,
         { { B, T, D }, { D, N }, { D, N }, { D, N }, { D, N }, { D } }, 0, 0 },
+    { "cema, 384", &mega_op_cema, &complex_ema,
+        { { B, T, M }, { M, N }, { M, N }, { M, 1 }, { M, N, 2 }, { M, 1 } }, 0, 0 },
+    { "timestep_norm, 384", &mega_op_timestep_norm, &timestep_norm,
+        { { B, T, M }, { M }, { M } }, 0, 0 },
+    { "query_key_norm, 192", &mega_op_query_key_norm, &query_key_norm,
+        { { B, T, Y }, { 2, Y }, { 2, Y } }, 0, 0 },
+    { "scale, 384", &mega_op_scale, &rescale, { { B, T, M }, { M } }, 0, 0 },
     { "query_key", &mega_op_query_key, NULL, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0, 0 },
     { "rotary_bias", &mega_op_rotary_bias, &rotary, { { 1, Z }, { 1, Z } }, 0, 0 },
     { "attention, chunk 128, softmax", &mega_op_attention, &chunked,

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "cli/command.h"
-#include "model/model.h"
+#include "model/foreign.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
 
@@ -142,6 +142,10 @@ static mega_status save(const char *out, const mega_model *m, const char *folder
 static mega_status average(const char *out, char (*folder)[1280], int n)
 {
     mega_model *first;
+    if (mega_foreign_is(folder[0]))
+        return mega_fail(MEGA_UNSUPPORTED,
+            "%s is a model of another program: mega convert makes one of this program of it",
+            folder[0]);
     MEGA_TRY(mega_model_load(&first, folder[0]));
     double *sum = calloc((size_t)numbers(first) + 1, sizeof *sum);
     mega_status status = sum ? MEGA_OK : mega_fail(MEGA_NO_MEMORY, "no memory to average");

@@ -95,6 +95,21 @@ static void official_classifiers_compute_their_logits(void **state)
     gives_the_logits("lra_retrieval_chunk");
 }
 
+static void a_model_of_others_loads_like_ours(void **state)
+{
+    (void)state;
+    mega_model *m;
+    assert_int_equal(mega_model_load(&m, path_of("cases/%s", "b10_hf_untied")), MEGA_OK);
+    assert_int_equal(mega_model_parameters(m), 4048);
+    mega_model_free(m);
+    assert_int_equal(
+        mega_model_load(&m, path_of("model/official/%s.pt", "lra_text_pre_cls")), MEGA_OK);
+    assert_int_equal(mega_model_parameters(m), 1571);
+    mega_model_free(m);
+    assert_int_not_equal(mega_model_load(&m, path_of("cases/%s", "b13_path_escape")), MEGA_OK);
+    assert_non_null(strstr(mega_message(), "expected a file of the same folder"));
+}
+
 static void arguments_decide_what_tensors_do_not_tell(void **state)
 {
     (void)state;
@@ -255,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(official_classifiers_compute_their_logits),
+        cmocka_unit_test(a_model_of_others_loads_like_ours),
         cmocka_unit_test(arguments_decide_what_tensors_do_not_tell),
         cmocka_unit_test(official_language_models_compute_their_logits),
         cmocka_unit_test(keys_of_megalodon_are_read_strictly),
