@@ -125,6 +125,11 @@ size_t mega_run_peak(const mega_run *r)
     return r->values.peak + r->passing.peak + r->gradients.peak;
 }
 
+size_t mega_run_scratch(const mega_run *r)
+{
+    return r->scratch;
+}
+
 static void *get_memory(mega_run *r, struct mega_arena *from, size_t bytes)
 {
     if (r->status) return NULL;

@@ -105,6 +105,9 @@ void mega_run_walk(mega_run *r, void (*visit)(void *arg, const struct mega_call 
 /* Bytes in use and at most so far: values and gradients of the step. */
 size_t mega_run_peak(const mega_run *r);
 
+/* Bytes that ops which go over rows together take at most so far, beside these. */
+size_t mega_run_scratch(const mega_run *r);
+
 /* ---- rows and states ---- */
 
 /* The rows of a pass, with the stream's places filled in; from then on the stream moves on by

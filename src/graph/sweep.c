@@ -200,6 +200,11 @@ static void give_roots(mega_run *r, const struct sweep *s, mega_tensor *const *r
         }
 }
 
+int64_t sweep_blocks(const struct sweep *s)
+{
+    return s->B * ((s->T + s->unit - 1) / s->unit);
+}
+
 static void forward_lane(void *arg, int64_t i, struct mega_arena *scratch)
 {
     const struct plan *p = arg;
@@ -218,10 +223,22 @@ static void forward(mega_run *r, const struct sweep *s)
         struct mega_work *work = &r->context->work;
         double start = mega_profile_start(r->profile);
         mega_arena_release(&work->scratch[work->threads], 0);
-        mega_lanes(work, p.blocks, (double)(s->B * s->T) * 1000, forward_lane, &p);
+        mega_lanes(work, sweep_blocks(s), (double)(s->B * s->T) * 1000, forward_lane, &p);
         plan_profile(&p, false, start);
     }
     mega_arena_release(&r->values, mark);
+}
+
+/* What a sweep takes beside values and gradients: sums of the groups, packed weights; of each
+ * thread values and gradients of a block, twice for what kernels need beside them. */
+static size_t scratch_of(const mega_run *r, const struct sweep *s)
+{
+    int64_t widths = 0, groups = sweep_groups(s);
+    for (int k = 0; k < s->n; k++)
+        for (int i = 0; i < MEGA_OUT; i++)
+            if (s->call[k]->call.out[i]) widths += mega_width(s->call[k]->call.out[i]);
+    int64_t rows = s->unit * r->context->work.threads;
+    return (size_t)((groups + 2) * s->weights + 3 * rows * widths) * sizeof(float);
 }
 
 void sweep_run(mega_run *r, mega_tensor *const *root, int n)
@@ -230,6 +247,8 @@ void sweep_run(mega_run *r, mega_tensor *const *root, int n)
     if (!s || r->status) return;
     r->waiting = NULL;
     r->sweeps = s;
+    size_t scratch = scratch_of(r, s);
+    if (scratch > r->scratch) r->scratch = scratch;
     give_roots(r, s, root, n);
     if (!r->status && !(r->args.mode & MEGA_RUN_DRY)) forward(r, s);
     for (int i = 0; i < n && !r->status; i++)

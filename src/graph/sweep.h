@@ -31,6 +31,9 @@ struct sweep {
     bool walked;     /* the backward pass has been here */
 };
 
+int64_t sweep_blocks(const struct sweep *s); /* of all rows */
+int64_t sweep_groups(const struct sweep *s); /* of blocks, each with sums of its own */
+
 /* ---- its calls as one block sees them: sweep_plan.c ---- */
 
 enum place_kind { PLACE_WHOLE, PLACE_ROWS, PLACE_SCRATCH, PLACE_VIEW };
@@ -63,7 +66,6 @@ struct plan {
     int n;
     struct place *place;
     struct step step[SWEEP_CALLS];
-    int64_t blocks; /* of all rows */
     struct mega_shelf shelf;
     double *seconds; /* [threads, calls, 2]: of a profile; else NULL */
 };

@@ -13,7 +13,7 @@ enum {
 
 struct back {
     struct plan p;
-    int64_t groups;
+    int64_t blocks, groups;
     size_t part; /* bytes of a group's sums */
     char *parts; /* [groups] */
 };
@@ -94,9 +94,10 @@ static void plan_back(struct back *b, struct step *s)
         if (s->wants >> i & 1) b->p.place[s->in[i]].filled = true;
 }
 
-static int64_t groups_of(int64_t blocks)
+int64_t sweep_groups(const struct sweep *s)
 {
-    int64_t n = blocks / BLOCKS_A_GROUP, least = blocks < LEAST_GROUPS ? blocks : LEAST_GROUPS;
+    int64_t blocks = sweep_blocks(s), n = blocks / BLOCKS_A_GROUP;
+    int64_t least = blocks < LEAST_GROUPS ? blocks : LEAST_GROUPS;
     return n < least ? least : n > MOST_GROUPS ? MOST_GROUPS : n;
 }
 
@@ -162,8 +163,8 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
     plan_lane(&l, &b->p, scratch);
     char *part = b->parts + (size_t)group * b->part;
     memset(part, 0, b->part);
-    int64_t end = b->p.blocks * (group + 1) / b->groups;
-    for (int64_t i = b->p.blocks * group / b->groups; i < end; i++) block_back(&l, i, part);
+    int64_t end = b->blocks * (group + 1) / b->groups;
+    for (int64_t i = b->blocks * group / b->groups; i < end; i++) block_back(&l, i, part);
     l.inner->shelf = NULL;
 }
 
@@ -230,7 +231,8 @@ void sweep_back(mega_run *r, struct sweep *s)
     struct back *b = mega_run_memory(r, sizeof *b);
     if (s->walked || !b || !plan_make(&b->p, r, s)) return;
     s->walked = true;
-    b->groups = groups_of(b->p.blocks);
+    b->blocks = sweep_blocks(s);
+    b->groups = sweep_groups(s);
     b->part = 0;
     for (int i = 0; i < b->p.n; i++) arrive(&b->p.place[i]);
     for (int k = s->n - 1; k >= 0; k--) plan_back(b, &b->p.step[k]);

@@ -49,7 +49,6 @@ bool plan_make(struct plan *p, mega_run *r, const struct sweep *s)
     p->place = mega_run_memory(r, (size_t)(s->n * EACH) * sizeof *p->place);
     if (!p->place) return false;
     for (int k = 0; k < s->n; k++) enter_call(p, &p->step[k], s->call[k]);
-    p->blocks = s->B * ((s->T + s->unit - 1) / s->unit);
     p->shelf.room = &r->context->work.scratch[r->context->work.threads];
     if (!r->profile) return true;
     size_t bytes = (size_t)(r->context->work.threads * s->n * 2) * sizeof *p->seconds;

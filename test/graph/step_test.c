@@ -392,10 +392,8 @@ static void recomputation_and_evaluation_need_less_memory(void **state)
     unsigned train = MEGA_RUN_TRAIN | MEGA_RUN_GRAD;
     size_t plain = peak_of(&large, "layers: 8", train | MEGA_RUN_PLAIN),
            keep = peak_of(&large, "layers: 8", train),
-           again =
-               peak_of(&large, "layers: 8, recompute: block", train),
-           cheap =
-               peak_of(&large, "layers: 8, recompute: cheap", train),
+           again = peak_of(&large, "layers: 8, recompute: block", train),
+           cheap = peak_of(&large, "layers: 8, recompute: cheap", train),
            evaluate = peak_of(&large, "layers: 8", 0),
            shallow = peak_of(&large, "layers: 2", 0);
     assert_true(again < keep / 2);
