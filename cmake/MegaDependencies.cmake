@@ -21,6 +21,12 @@ mega_need("libyaml" YAML_FOUND libyaml-dev)
 find_package(ZLIB QUIET)
 mega_need("zlib" ZLIB_FOUND zlib1g-dev)
 
+pkg_check_modules(PCRE2 QUIET IMPORTED_TARGET libpcre2-8>=10.40)
+mega_need("PCRE2 (split patterns of tokenizers)" PCRE2_FOUND libpcre2-dev)
+
+pkg_check_modules(UTF8PROC QUIET IMPORTED_TARGET libutf8proc>=2.4)
+mega_need("utf8proc (Unicode normal forms)" UTF8PROC_FOUND libutf8proc-dev)
+
 find_package(Threads REQUIRED)
 
-set(MEGA_LIBRARIES OpenMP::OpenMP_C PkgConfig::JANSSON PkgConfig::YAML ZLIB::ZLIB Threads::Threads m)
+set(MEGA_LIBRARIES OpenMP::OpenMP_C PkgConfig::JANSSON PkgConfig::YAML PkgConfig::PCRE2 PkgConfig::UTF8PROC ZLIB::ZLIB Threads::Threads m)

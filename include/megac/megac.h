@@ -7,5 +7,6 @@
 #include "megac/model.h"
 #include "megac/predictor.h"
 #include "megac/status.h"
+#include "megac/tokenizer.h"
 
 #endif

@@ -132,6 +132,25 @@ size_t mega_stream_size(const mega_stream *s);           /* bytes of all states 
 const int32_t *mega_stream_places(const mega_stream *s); /* [rows] places so far */
 const mega_tensor *mega_stream_value(const mega_stream *s, const struct mega_cell *c);
 int64_t mega_stream_room(const mega_stream *s); /* places of unlimited attention */
+int64_t mega_stream_rows(const mega_stream *s);
+
+/* Row `row` of `to` becomes what row `other` of `from` is; both are streams of one model. They
+ * may be one stream. */
+void mega_stream_copy_row(mega_stream *to, int64_t row, const mega_stream *from, int64_t other);
+
+/* Row b becomes what row from[b] was, for all rows at once. */
+mega_status mega_stream_reorder(mega_stream *s, const int32_t *from);
+
+/* For those who read states and write them, from a file say: the places of a row's state in a
+ * log that still count (at most its window), the last n of them in order, `values` [n, ...] of
+ * the log's type, of which the last is the row's latest; and where the row then stands. A ROW
+ * cell has one place. */
+int64_t mega_stream_count(const mega_stream *s, const struct mega_cell *c, int64_t row);
+void mega_stream_read(
+    const mega_stream *s, const struct mega_cell *c, int64_t row, void *values);
+void mega_stream_write(
+    mega_stream *s, const struct mega_cell *c, int64_t row, const void *values);
+void mega_stream_set_place(mega_stream *s, int64_t row, int32_t place);
 
 /* ---- blocks ---- */
 

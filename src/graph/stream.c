@@ -160,12 +160,17 @@ mega_tensor *mega_cell_get(mega_run *r, struct mega_cell *c)
 /* place p of row b lies at p modulo the log's length */
 static void append(const mega_run *r, mega_tensor *log, const mega_tensor *next)
 {
-    int64_t T = r->rows.T, places = log->dim[1];
+    int64_t T = r->rows.T, places = log->dim[1], width = mega_width(log);
+    bool same = log->dtype == next->dtype;
+    size_t size = (size_t)width * mega_dtype_size(log->dtype);
     for (int64_t b = 0; b < r->rows.B; b++)
         for (int64_t t = 0, n = mega_rows_len(&r->rows, b); t < n; t++) {
             int64_t to = b * places + (mega_rows_place(&r->rows, b) + t) % places;
-            for (int64_t j = 0, width = mega_width(log); j < width; j++)
-                mega_put(log, to, j, mega_get(next, b * T + t, j));
+            if (same)
+                memcpy(mega_row(log, to), mega_row(next, b * T + t), size);
+            else
+                for (int64_t j = 0; j < width; j++)
+                    mega_put(log, to, j, mega_get(next, b * T + t, j));
         }
 }
 

@@ -1,0 +1,123 @@
+#include "data/corpus_encode.h"
+
+#include <string.h>
+
+#include "data/documents.h"
+
+enum { PIECE = 1 << 16 }; /* bytes that are encoded at once, if they may be cut */
+
+struct encoding {
+    const struct mega_text_source *source;
+    const char *file;
+    struct mega_token_writer *writer;
+    struct mega_text text; /* of the document, not yet encoded */
+    struct mega_token_list ids;
+    size_t wait; /* bytes of text that are worth another try to cut */
+    bool within; /* a part of the document is encoded */
+    bool begun;  /* it has tokens */
+    int32_t end; /* -1: none */
+};
+
+static mega_status write_ids(struct encoding *x)
+{
+    if (x->ids.n && !x->begun) MEGA_TRY(mega_token_writer_begin(x->writer));
+    if (x->ids.n) x->begun = true;
+    for (int64_t i = 0; i < x->ids.n; i++)
+        if (x->ids.id[i] < 0 || x->ids.id[i] >= x->source->encoder->vocabulary)
+            return mega_fail(MEGA_INTERNAL,
+                "%s: the tokenizer gave the id %d, its vocabulary is %lld", x->file,
+                (int)x->ids.id[i], (long long)x->source->encoder->vocabulary);
+    mega_status status = mega_token_writer_add(x->writer, x->ids.id, x->ids.n);
+    x->ids.n = 0;
+    return status;
+}
+
+static mega_status encode(struct encoding *x, size_t n)
+{
+    const struct mega_text_encoder *e = x->source->encoder;
+    if (n) {
+        mega_status status = e->encode(e->arg, x->text.data, n, !x->within, &x->ids);
+        if (status) return mega_fail_in(status, "%s: ", x->file);
+    }
+    return write_ids(x);
+}
+
+/* encodes what may be cut off the waiting text */
+static mega_status encode_beginning(struct encoding *x)
+{
+    const struct mega_text_encoder *e = x->source->encoder;
+    size_t n = e->cut(e->arg, x->text.data, x->text.size);
+    if (!n) {
+        /* no cut in sight: what is tried again is twice as much, so that tries stay linear */
+        x->wait = 2 * x->text.size;
+        return MEGA_OK;
+    }
+    MEGA_TRY(encode(x, n));
+    MEGA_TRY(mega_token_writer_bytes(x->writer, (int64_t)n, x->begun));
+    x->within = true;
+    memmove(x->text.data, x->text.data + n, x->text.size - n);
+    x->text.size -= n;
+    x->wait = x->text.size + PIECE;
+    return MEGA_OK;
+}
+
+static mega_status take(void *arg, const char *bytes, size_t n)
+{
+    struct encoding *x = arg;
+    bool cuts = x->source->encoder->cut;
+    while (n) {
+        size_t now = cuts && n > PIECE ? PIECE : n;
+        mega_text_add_bytes(&x->text, bytes, now);
+        if (x->text.failed)
+            return mega_fail(
+                MEGA_NO_MEMORY, "%s: no memory for a document of this length", x->file);
+        if (cuts && x->text.size >= x->wait) MEGA_TRY(encode_beginning(x));
+        bytes += now;
+        n -= now;
+    }
+    return MEGA_OK;
+}
+
+static mega_status end_document(void *arg)
+{
+    struct encoding *x = arg;
+    int64_t n = (int64_t)x->text.size;
+    MEGA_TRY(encode(x, x->text.size));
+    mega_text_clear(&x->text);
+    if (x->end >= 0) {
+        MEGA_TRY(mega_token_list_add(&x->ids, &x->end, 1));
+        MEGA_TRY(write_ids(x));
+        n += x->writer->end_bytes;
+    }
+    MEGA_TRY(mega_token_writer_bytes(x->writer, n, false));
+    x->within = x->begun = false;
+    x->wait = PIECE;
+    return MEGA_OK;
+}
+
+static mega_status encode_files(struct encoding *x)
+{
+    const struct mega_text_source *s = x->source;
+    struct mega_document_layout layout = { .format = (enum mega_corpus_format)s->format,
+        .text_field = s->options->text_field,
+        .separator = s->options->separator };
+    struct mega_document_sink sink = { take, end_document, x };
+    for (int i = 0; i < s->files->n; i++) {
+        int64_t bytes;
+        x->file = s->files->item[i];
+        MEGA_TRY(mega_documents_read(x->file, &layout, &sink, &bytes));
+        if (!bytes && s->log)
+            mega_log_line(s->log, MEGA_LOG_WARN, "%s: %s is empty: skipped", s->what, x->file);
+    }
+    return MEGA_OK;
+}
+
+mega_status mega_corpus_encode(
+    struct mega_token_writer *w, const struct mega_text_source *source, int32_t end)
+{
+    struct encoding x = { .source = source, .writer = w, .wait = PIECE, .end = end };
+    mega_status status = encode_files(&x);
+    mega_text_done(&x.text);
+    mega_token_list_done(&x.ids);
+    return status;
+}

@@ -1,0 +1,145 @@
+/* One batch of a language model on the host. */
+#include <stdlib.h>
+
+#include "data/text_plan.h"
+
+static bool grow(void *array, size_t item, int64_t room)
+{
+    void **at = array, *more = realloc(*at, (size_t)room * item);
+    if (more) *at = more;
+    return more != NULL;
+}
+
+static mega_status make_room(struct mega_text_batch *h, bool documents)
+{
+    int64_t places = h->B * h->T;
+    bool fine = true;
+    if (h->B > h->row_room) {
+        fine = grow(&h->len, sizeof *h->len, h->B) &&
+               grow(&h->number, sizeof *h->number, h->B) &&
+               grow(&h->fresh, sizeof *h->fresh, h->B) &&
+               grow(&h->place, sizeof *h->place, h->B) && grow(&h->row, sizeof *h->row, h->B);
+        if (fine) h->row_room = h->B;
+    }
+    if (fine && places > h->room) {
+        fine =
+            grow(&h->id, sizeof *h->id, places) && grow(&h->target, sizeof *h->target, places);
+        if (fine) h->room = places;
+    }
+    if (fine && documents && places > h->doc_room) {
+        fine = grow(&h->doc_kept, sizeof *h->doc_kept, places);
+        if (fine) h->doc_room = places;
+    }
+    h->doc = documents ? h->doc_kept : NULL;
+    return fine ? MEGA_OK
+                : mega_fail(MEGA_NO_MEMORY, "no memory for a batch of %lld rows of %lld places",
+                      (long long)h->B, (long long)h->T);
+}
+
+/* the input before a row's first target */
+static int32_t first_input(const struct mega_text_batches *t, int64_t from)
+{
+    const struct mega_slice *s = &t->rows.slice;
+    int32_t id;
+    bool begins = from == s->from || mega_corpus_document(s->corpus,
+                                         mega_corpus_document_at(s->corpus, from)) == from;
+    if (t->b.start >= 0 && begins) return t->b.start;
+    mega_corpus_read(s->corpus, from - 1, 1, &id);
+    return id;
+}
+
+/* a span's part into a row of the batch, from place `at` on */
+static void put(const struct mega_text_batches *t, const struct mega_span *p, bool begins,
+    int32_t *id, int32_t *target)
+{
+    const struct mega_corpus *c = t->rows.slice.corpus;
+    mega_corpus_read(c, p->from, p->n, target);
+    for (int64_t i = 1; i < p->n; i++) id[i] = target[i - 1];
+    if (begins)
+        *id = first_input(t, p->from);
+    else
+        mega_corpus_read(c, p->from - 1, 1, id);
+}
+
+static void fill_row(const struct mega_text_batches *t, struct mega_text_batch *h, int64_t b,
+    const struct mega_text_where *w, int64_t row)
+{
+    int32_t *id = h->id + b * h->T, *target = h->target + b * h->T,
+            *doc = h->doc ? h->doc + b * h->T : NULL;
+    int64_t at = 0, to = 0, document = 0;
+    for (int64_t k = mega_text_rows_first(&t->rows, row);
+         k < mega_text_rows_first(&t->rows, row + 1); k++) {
+        const struct mega_span *s = &t->rows.span[k];
+        int64_t begin = (at + t->align - 1) / t->align * t->align;
+        struct mega_span p = mega_text_where_part(w, s, begin);
+        at = begin + s->n;
+        if (!p.n) continue;
+        int64_t place = begin + (p.from - s->from) - w->begin;
+        /* a gap before an aligned document is the padding of the one before it */
+        for (; to < place; to++) {
+            id[to] = t->b.pad;
+            target[to] = -1;
+            if (doc) doc[to] = (int32_t)document;
+        }
+        put(t, &p, p.from == s->from, id + place, target + place);
+        document = begin - w->begin;
+        to = place + p.n;
+        for (int64_t i = place; doc && i < to; i++) doc[i] = (int32_t)document;
+    }
+    h->len[b] = (int32_t)to;
+    for (int64_t i = 0; i < mega_text_rows_context(&t->rows, row) && i < to; i++)
+        target[i] = -1;
+    for (; to < h->T; to++) {
+        id[to] = t->b.pad;
+        target[to] = -1;
+        if (doc) doc[to] = (int32_t)document;
+    }
+}
+
+/* rows of the update that come in earlier batches */
+static int64_t rows_before(const struct mega_text_batches *t, int64_t batch)
+{
+    int64_t n = 0;
+    for (int64_t i = batch - batch % t->b.batching.accumulate; i < batch; i++) {
+        struct mega_text_where w = mega_text_where_of(t, i);
+        n += w.to - w.from;
+    }
+    return n;
+}
+
+mega_status mega_text_batch_fill(
+    struct mega_text_batch *h, const struct mega_text_batches *t, int64_t batch)
+{
+    struct mega_text_where w = mega_text_where_of(t, batch);
+    h->B = w.to - w.from;
+    h->T = mega_text_where_places(t, &w);
+    MEGA_TRY(make_room(h, t->rows.first != NULL));
+    int64_t number = rows_before(t, batch);
+    for (int64_t b = 0; b < h->B; b++) {
+        int64_t row = t->plan.order[w.from + b],
+                n = t->lengths.start[row + 1] - t->lengths.start[row];
+        fill_row(t, h, b, &w, row);
+        h->number[b] = (int32_t)(number + b);
+        h->fresh[b] = !w.begin;
+        h->place[b] = (int32_t)(w.begin < n ? w.begin : n);
+        h->row[b] = row;
+    }
+    h->begins = !w.step;
+    h->ends = !t->step || batch + 1 == t->step[w.group + 1];
+    h->units = (struct mega_text_units){ .last = batch + 1 == mega_text_batches_count(t) };
+    mega_text_where_units(t, &w, &h->units);
+    return MEGA_OK;
+}
+
+void mega_text_batch_done(struct mega_text_batch *h)
+{
+    free(h->id);
+    free(h->target);
+    free(h->len);
+    free(h->number);
+    free(h->fresh);
+    free(h->place);
+    free(h->row);
+    free(h->doc_kept);
+    *h = (struct mega_text_batch){ 0 };
+}
