@@ -172,6 +172,8 @@ void mega_run_block(
     sweep_run_carry(r, c);
     if (r->status) return;
     struct place before = enter(r, b);
+    bool in_block = r->in_block;
+    r->in_block = true;
     if (!r->recording) {
         run_without_tape(r, b, c, rows);
     } else {
@@ -188,6 +190,7 @@ void mega_run_block(
             run_with_tape(r, rec, c, rows);
         }
     }
+    r->in_block = in_block;
     leave(r, &before);
 }
 
@@ -237,8 +240,10 @@ static void again(mega_run *r, struct block_record *b)
     r->recording = r->replaying = true;
     struct mega_carry carry = copy_carry(r, &b->in);
     struct sweep *sweeps = r->sweeps;
+    r->in_block = true;
     b->block.fn(r, b->block.self, &carry, b->rows);
     sweep_run_carry(r, &carry);
+    r->in_block = false;
     r->sweeps = sweeps;
     r->recording = false;
 

@@ -81,6 +81,7 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
     r->depth = 0;
     r->spare.n = r->carried.n = 0;
     r->waiting = r->sweeps = NULL;
+    r->in_block = false;
     r->has_rows = false;
     run_drop_cells(r);
     return MEGA_OK;

@@ -1,8 +1,8 @@
 /* A run: one pass over a model.
  *
  * It owns where memory comes from, what is wanted, and what failed first. Ops are computed when
- * they are called, or, where they look at rows one by one, together with others once somebody
- * needs what they make (sweep.h): another op, mega_run_read, the end of the run. Under
+ * they are called, or, in blocks where they look at rows one by one, together with others once
+ * somebody needs what they make (sweep.h): another op, mega_run_read, the block's end. Under
  * MEGA_RUN_GRAD each leaves a record, and backward walks the records in reverse. Errors are
  * sticky: from the first on, every op returns NULL at once, and mega_run_end tells. Several
  * runs, each on its thread, may share a model whose parameters stand still. */

@@ -47,6 +47,7 @@ struct mega_run {
     struct mega_arena values, passing, gradients;
     bool passes;                    /* outputs of cheap ops do so now */
     struct sweep *waiting, *sweeps; /* the one that gathers calls, or NULL; those computed */
+    bool in_block;                  /* outside blocks ops are computed at once */
     size_t scratch;                 /* most that a sweep needs beside values and gradients */
     mega_status status;
     char message[2048];

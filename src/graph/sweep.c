@@ -59,8 +59,10 @@ bool sweep_takes(const mega_run *r, const struct mega_call *c)
 {
     int64_t B, T;
     unsigned not_now = MEGA_RUN_PLAIN | MEGA_RUN_CHECK;
-    if (!c->op->by_rows || (r->args.mode & not_now) || r->args.dtype == MEGA_F64 ||
-        r->args.stream)
+    /* a block knows its first place, not what lies before it */
+    if (c->op->by_position && (!c->rows || c->rows->doc || c->rows->real)) return false;
+    if (!r->in_block || !c->op->by_rows || (r->args.mode & not_now) ||
+        r->args.dtype == MEGA_F64 || r->args.stream)
         return false;
     return shape_of(c, &B, &T) && (!c->rows || (!c->rows->place && !c->rows->fresh)) &&
            unit_of(r, c, T) && weights_of(c) <= WEIGHTS / 2;

@@ -1,11 +1,11 @@
 /* Sweeps: ops that look at rows one by one go over them together.
  *
- * An op whose outputs' rows need the same rows of its inputs alone (mega_op.by_rows), or in
- * attention those of their window, is not computed when it is called: it waits, with those
- * called before it, until something needs what they make. Then all that wait go over the rows
- * at once, block after block, each block through all ops: what one op leaves in a core's cache
- * the next one finds there. The backward pass goes the same way through the block's ops in
- * reverse.
+ * Inside a block (mega_run_block) an op whose outputs' rows need the same rows of its inputs
+ * alone (mega_op.by_rows), or in attention those of their window, is not computed when it is
+ * called: it waits, with those called before it, until something needs what they make. Then all
+ * that wait go over the rows at once, block after block, each block through all ops: what one
+ * op leaves in a core's cache the next one finds there. The backward pass goes the same way
+ * through the block's ops in reverse.
  *
  * What a cheap op makes for others of its sweep alone has no memory of its own: it lies in the
  * lane's scratch, and the backward pass makes it again there. So do gradients of what a sweep

@@ -228,9 +228,10 @@ static void mark_filled(const struct back *b)
 
 void sweep_back(mega_run *r, struct sweep *s)
 {
-    struct back *b = mega_run_memory(r, sizeof *b);
-    if (s->walked || !b || !plan_make(&b->p, r, s)) return;
+    if (s->walked) return;
     s->walked = true;
+    struct back *b = mega_run_memory(r, sizeof *b);
+    if (!b || !plan_make(&b->p, r, s)) return;
     b->blocks = sweep_blocks(s);
     b->groups = sweep_groups(s);
     b->part = 0;

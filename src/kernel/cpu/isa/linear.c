@@ -104,7 +104,8 @@ static void forward(const struct mega_call *c)
 {
     struct forward s = { .c = c };
     int64_t rows = mega_height(c->in[X]), N = c->in[W]->dim[0], K = mega_width(c->in[X]);
-    if (rows <= FEW_ROWS) {
+    /* a part of a call may have few rows where the call has not */
+    if (rows <= FEW_ROWS && !is_half(c)) {
         mega_lanes(c->work, pieces(N, FEW_COLUMNS), lanes_cost(c), few_rows_forward, &s);
         return;
     }
