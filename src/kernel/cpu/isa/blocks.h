@@ -55,6 +55,13 @@ static inline void total_groups(
     row_functions->add_rows(to, share, (int64_t)(bytes / sizeof *to), groups, n);
 }
 
+/* A call of some rows by one thread (graph/sweep.h): the caller sums over all of them, so sums
+ * go straight to the gradients. */
+static inline bool is_part(const struct mega_call *c)
+{
+    return c->work->shelf != NULL;
+}
+
 static inline bool is_half(const struct mega_call *c)
 {
     return c->out[0]->dtype == MEGA_BF16;
