@@ -345,8 +345,10 @@ static mega_status read_llama(
     MEGA_TRY(read_keys(c, d, llama_keys, ignore, &t));
     MEGA_TRY(check_sizes(d, llama_keys, &t));
     MEGA_TRY(need(d, llama_keys, AT(ffn), t.ffn));
-    MEGA_TRY(read_rope(d, mega_node_find(d->root, "rope_scaling"), &t.theta, &factor));
-    MEGA_TRY(read_rope(d, mega_node_find(d->root, "rope_parameters"), &t.theta, &factor));
+    static const char *const ropes[] = { "rope_scaling", "rope_parameters" };
+    for (int i = 0; i < 2; i++)
+        if (!is_listed(ignore, ropes[i]))
+            MEGA_TRY(read_rope(d, mega_node_find(d->root, ropes[i]), &t.theta, &factor));
     set_llama(c, &t, factor);
     return MEGA_OK;
 }

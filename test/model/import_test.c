@@ -506,9 +506,11 @@ static void a_key_may_be_passed_over_on_request(void **state)
     (void)state;
     struct mega_document d;
     struct mega_foreign_config c;
-    static const char text[] = "{" LLAMA ", \"x\": 1, \"y\": 2}";
+    static const char text[] = "{" LLAMA ", \"x\": 1, \"y\": 2, "
+                               "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4}}";
     must(mega_json_parse(&d, "config.json", text, strlen(text)));
-    must(mega_foreign_config_read(&c, &d, "y,x"));
+    must(mega_foreign_config_read(&c, &d, "y,rope_scaling,x"));
+    assert_true(c.options.rotary.factor == 1);
     assert_non_null(strstr(c.remark.data, "x: not heeded, as was asked for"));
     mega_foreign_config_done(&c);
     mega_document_done(&d);
