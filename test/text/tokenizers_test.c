@@ -165,6 +165,22 @@ static void parts_are_refused_by_name(void **state)
     }
 }
 
+static void accents_are_marks_of_every_kind(void **state)
+{
+    (void)state;
+    mega_tokenizer *t;
+    assert_int_equal(read_parts(&t, "\"normalizer\": {\"type\": \"StripAccents\"},"), MEGA_OK);
+    /* a grave accent, a millions sign, a Devanagari vowel sign */
+    assert_string_equal(ids(t,
+                            "a\xCC\x80"
+                            "b\xD2\x89"
+                            "a\xE0\xA4\xBE"
+                            "b",
+                            NULL),
+        "3 3");
+    mega_tokenizer_close(t);
+}
+
 static void characters_need_valid_text(void **state)
 {
     (void)state;
@@ -293,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_piece_may_hold_a_blank),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
         cmocka_unit_test(parts_are_refused_by_name),
+        cmocka_unit_test(accents_are_marks_of_every_kind),
         cmocka_unit_test(characters_need_valid_text),
         cmocka_unit_test(gpt2_is_read_from_its_own_files),
         cmocka_unit_test(a_dictionary_numbers_words),
