@@ -47,9 +47,11 @@ struct mega_attr_attention {
     enum mega_attention_fn fn;
     bool causal;
     bool weights;
+    bool drop_keys; /* dropout hides keys from a query before the function, and scales nothing
+                       (DropKey: Li et al., 2022); one that sees none gives 0 */
     int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
                        document */
-    double dropout; /* of the weights, after the function; only in TRAIN */
+    double dropout; /* of the weights, after the function, or of keys; only in TRAIN */
     int64_t heads, kv_heads; /* H, 0: 1; G, which divides H, 0: H */
     double scale;            /* factor of the scores; 0: what the function says, 1/sqrt(d) for
                                 softmax, else 1/keys counted */
