@@ -282,7 +282,6 @@ static bool make_outputs(mega_run *r, struct mega_call *c, bool waits)
     }
     bool passing = c->op->cheap && r->passes && (c->mode & MEGA_RUN_GRAD);
     struct mega_arena *from = passing ? &r->passing : &r->values;
-    waits = waits && (c->op->cheap || !(c->mode & MEGA_RUN_GRAD));
     for (int i = 0; i < MEGA_OUT; i++) {
         if (out[i].rank < 0) continue;
         c->out[i] = waits ? describe(r, &out[i]) : make(r, &out[i], from);
@@ -403,6 +402,7 @@ static void compute(mega_run *r, struct mega_call *c, const char *site, bool wai
         unsigned checked = r->args.mode & (MEGA_RUN_CHECK | MEGA_RUN_DRY);
         if (checked == MEGA_RUN_CHECK) check_finite(r, c, site);
     }
+    if (waits && !sweep_keeps_none(c)) sweep_keep(r, c);
     struct record *rec = waits || (c->mode & MEGA_RUN_GRAD) ? record(r, c) : NULL;
     if (rec && waits) sweep_add(r, rec);
 }

@@ -153,6 +153,17 @@ static bool give_memory(mega_run *r, mega_tensor *t)
     return true;
 }
 
+bool sweep_keeps_none(const struct mega_call *c)
+{
+    return c->op->cheap || !(c->mode & MEGA_RUN_GRAD) || plan_again(c);
+}
+
+void sweep_keep(mega_run *r, const struct mega_call *c)
+{
+    for (int i = 0; i < MEGA_OUT; i++)
+        if (c->out[i] && !give_memory(r, c->out[i])) return;
+}
+
 void sweep_need(mega_run *r, mega_tensor *t)
 {
     mega_tensor *whole = t->base ? t->base : t;

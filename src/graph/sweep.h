@@ -7,10 +7,11 @@
  * op leaves in a core's cache the next one finds there. The backward pass goes the same way
  * through the block's ops in reverse.
  *
- * What a cheap op makes for others of its sweep alone has no memory of its own: it lies in the
- * lane's scratch, and the backward pass makes it again there. So do gradients of what a sweep
- * makes. Gradients of parameters are summed in groups of blocks, these in order: no sum depends
- * on the number of threads.
+ * What a cheap op makes for others of its sweep alone, or one that a kernel can make again from
+ * what it keeps (mega_kernel.again), has no memory of its own: it lies in the lane's scratch,
+ * and the backward pass makes it again there. So do gradients of what a sweep makes. Gradients
+ * of parameters are summed in groups of blocks, these in order: no sum depends on the number of
+ * threads.
  *
  * The kernels are those that compute the ops alone: they see a call with fewer rows and a work
  * of one thread (base/work.h). */
@@ -94,6 +95,13 @@ mega_tensor plan_rows(const struct lane *l, const mega_tensor *t);
 mega_tensor plan_view(const mega_tensor *base, const mega_tensor *t);
 struct mega_call plan_call(struct lane *l, const struct step *s);
 void plan_forward(struct lane *l, const struct step *s);
+/* makes the outputs of a step once more */
+void plan_make_again(struct lane *l, const struct step *s);
+/* what a kernel kept is enough for that; else it computes */
+static inline bool plan_again(const struct mega_call *c)
+{
+    return c->kernel->again && c->saved[0] && c->saved[0]->dtype == MEGA_F32;
+}
 /* a profile's lines, by shares of what all lanes took since `start` */
 void plan_profile(const struct plan *p, bool backward, double start);
 

@@ -150,7 +150,7 @@ static void block_back(struct lane *l, int64_t i, char *part)
     plan_block(l, i);
     make_slopes(l, part);
     for (int k = 0; k < l->p->s->n; k++)
-        if (l->p->step[k].again) plan_forward(l, &l->p->step[k]);
+        if (l->p->step[k].again) plan_make_again(l, &l->p->step[k]);
     for (int k = l->p->s->n - 1; k >= 0; k--)
         if (l->p->step[k].arrived) step_back(l, &l->p->step[k]);
     mega_arena_release(l->scratch, mark);

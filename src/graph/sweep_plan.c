@@ -155,12 +155,22 @@ struct mega_call plan_call(struct lane *l, const struct step *s)
     return c;
 }
 
-void plan_forward(struct lane *l, const struct step *s)
+static void make(struct lane *l, const struct step *s, bool again)
 {
     double start = l->seconds ? mega_clock_s() : 0;
     struct mega_call c = plan_call(l, s);
-    c.kernel->forward(&c);
+    (again && plan_again(&c) ? c.kernel->again : c.kernel->forward)(&c);
     if (l->seconds) l->seconds[2 * (s - l->p->step)] += mega_clock_s() - start;
+}
+
+void plan_forward(struct lane *l, const struct step *s)
+{
+    make(l, s, false);
+}
+
+void plan_make_again(struct lane *l, const struct step *s)
+{
+    make(l, s, true);
 }
 
 /* ---- for a profile ---- */

@@ -54,6 +54,9 @@ struct mega_kernel {
     void *(*prepare)(const struct mega_call *c); /* once per memo entry; NULL: nothing */
     void (*forget)(void *prepared);
     void (*forward)(const struct mega_call *c);
+    /* the same outputs once more, cheaply, from what saved[0] keeps (if it is there, in
+     * float32): then nobody needs to keep them (graph/sweep.h). NULL: not so */
+    void (*again)(const struct mega_call *c);
     void (*backward)(
         const struct mega_call *c, struct mega_grads *g); /* NULL: refuses under a tape */
     bool reads_out; /* the backward pass reads the numbers of out[] */
