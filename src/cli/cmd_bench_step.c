@@ -101,7 +101,7 @@ static mega_status configure(const struct options *o, struct mega_model_config *
                                      : mega_yaml_parse(&d, "the flags", text.data, text.size);
     mega_text_done(&text);
     if (status) return status;
-    status = mega_model_config_read(c, &d, mega_node_find(d.root, "model"));
+    status = mega_model_config_read(c, MEGA_CLASSIFIER, &d, mega_node_find(d.root, "model"));
     mega_document_done(&d);
     c->task = (struct mega_classifier_task){ { .vocabulary = o->vocab }, o->classes, 1 };
     return status;
@@ -144,9 +144,8 @@ static mega_status step(struct bench *b, int64_t n)
         return MEGA_OK;
     }
     float sum = 0;
-    mega_tensor *logits;
     MEGA_TRY(mega_run_begin(b->run, &(struct mega_run_args){ 0 }));
-    mega_tensor *total = mega_classify_loss(b->run, b->model, &b->batch, &logits);
+    mega_tensor *total = mega_batch_loss(b->run, b->model, &b->batch);
     if (total) mega_run_read(b->run, total, &sum);
     b->loss = (double)sum / (double)b->batch.n;
     return mega_run_end(b->run);
@@ -221,7 +220,7 @@ static mega_status bench(struct bench *b)
                              : mega_fail(MEGA_NO_MEMORY, "no memory for a batch");
     if (!status) {
         fill(&host, o);
-        mega_batch_view(&b->batch, &host);
+        mega_batch_view_rows(&b->batch, &host);
         status = measure(b);
     }
     mega_host_batch_done(&host);

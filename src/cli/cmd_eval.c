@@ -1,4 +1,5 @@
-/* mega eval: loss and accuracy of a model on labelled rows. */
+/* mega eval: loss and accuracy of a classifier on labelled rows, perplexity and bits a byte of
+ * a language model on texts. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +10,8 @@
 #include "train/evaluate.h"
 
 struct options {
-    int split, precision;
-    int64_t batch, tokens;
+    int split, precision, context, rows;
+    int64_t batch, tokens, length, streams, stride;
     bool json, confusion;
     struct mega_open open;
 };
@@ -28,6 +29,24 @@ static const struct mega_option options[] = {
         0 },
     { "confusion", MEGA_OPTION_BOOL, AT(confusion), "false", 0, 0, NULL, NULL,
         "print how often each class was taken for each", 0 },
+    { "context", MEGA_OPTION_CHOICE, AT(context), "recipe", 0, 0, "recipe|rows|stream|window",
+        NULL,
+        "what a language model knows of the text before a token: rows: its own row (--rows, "
+        "--length); stream: all of it, carried from step to step; window: a window that moves "
+        "on "
+        "by --stride tokens",
+        0 },
+    { "rows", MEGA_OPTION_CHOICE, AT(rows), "recipe", 0, 0, "recipe|" MEGA_TEXT_ROWS, NULL,
+        "context rows: how tokens become rows", 0 },
+    { "length", MEGA_OPTION_INT, AT(length), "0", 0, 1 << 30, NULL, "N",
+        "tokens of a row, of a step of the stream, of a window; 0: as the recipe says", 0 },
+    { "streams", MEGA_OPTION_INT, AT(streams), "0", 0, 1 << 20, NULL, "N",
+        "context stream, window: the text is cut into so many parts, read side by side; 0: as "
+        "the recipe says",
+        0 },
+    { "stride", MEGA_OPTION_INT, AT(stride), "0", 0, 1 << 30, NULL, "N",
+        "context window: tokens that each scores; 0: as the recipe says, else half a window",
+        0 },
     MEGA_SESSION_PRECISION_OPTION(AT(precision)),
     MEGA_OPEN_OPTIONS(AT(open)),
     { 0 },
@@ -81,6 +100,84 @@ static void print_confusion(const struct mega_tally *t, const struct mega_texts 
     printf("\n");
 }
 
+/* ---- classes ---- */
+
+static mega_status eval_classes(
+    struct mega_session *s, const struct options *o, const char *file, struct mega_tally *t)
+{
+    enum mega_split split = file ? MEGA_SPLIT_TEST : (enum mega_split)o->split;
+    MEGA_TRY(read_rows(s, file, split));
+    MEGA_TRY(mega_evaluate(s->run, s->model, s->job, split, o->batch, o->tokens, false, t));
+    if (o->json)
+        print_json(t);
+    else
+        printf("%lld rows: accuracy %.4f%% (majority class %.2f%%), loss %.6f nats\n",
+            (long long)t->rows, 100 * mega_tally_accuracy(t), 100 * majority(t),
+            mega_tally_loss(t));
+    if (o->confusion) print_confusion(t, mega_classify_labels(s->task));
+    return MEGA_OK;
+}
+
+/* ---- texts ---- */
+
+static void adjust(struct mega_corpus_options *c, const struct options *o, const char **file)
+{
+    if (*file) c->test = (struct mega_texts){ file, 1 };
+    if (o->context) c->evaluate = o->context - 1;
+    if (o->rows) c->rows = o->rows - 1;
+    if (o->length) c->length = c->segment = o->length;
+    if (o->streams) c->streams = o->streams;
+    if (o->stride) c->stride = o->stride;
+}
+
+/* what the first token of a text is guessed from */
+static const char *start_rule(const struct mega_corpus_options *c)
+{
+    static const char *const rules[] = {
+        [MEGA_START_AUTO] = "the token that ends documents, where there is one",
+        [MEGA_START_NONE] = "none: a text's first token is not scored",
+        [MEGA_START_EOS] = "the end token",
+        [MEGA_START_BOS] = "the begin token"
+    };
+    return rules[c->start];
+}
+
+static void print_texts_json(const struct mega_tally *t, const struct mega_corpus_options *c)
+{
+    struct mega_text text = { 0 };
+    mega_text_add(&text, "{\"tokens\": %lld, \"bytes\": %lld, \"loss\": ", (long long)t->tokens,
+        (long long)t->bytes);
+    mega_json_add_real(&text, mega_tally_loss(t));
+    mega_text_add(&text, ", \"perplexity\": ");
+    mega_json_add_real(&text, mega_tally_perplexity(t));
+    mega_text_add(&text, ", \"bits_per_byte\": ");
+    mega_json_add_real(&text, mega_tally_bits(t));
+    mega_text_add(&text, ", \"start\": \"%s\"}", start_rule(c));
+    puts(text.failed ? "" : text.data);
+    mega_text_done(&text);
+}
+
+static mega_status eval_texts(
+    struct mega_session *s, const struct options *o, const char *file, struct mega_tally *t)
+{
+    struct mega_corpus_options *c = &s->files.language.corpus;
+    enum mega_split split = file ? MEGA_SPLIT_TEST : (enum mega_split)o->split;
+    adjust(c, o, &file);
+    MEGA_TRY(mega_session_open_texts(s));
+    MEGA_TRY(mega_job_load(s->job, split));
+    MEGA_TRY(mega_evaluate(s->run, s->model, s->job, split, o->batch, o->tokens, false, t));
+    if (o->json) {
+        print_texts_json(t, c);
+        return MEGA_OK;
+    }
+    printf("%lld tokens scored", (long long)t->tokens);
+    if (t->bytes) printf(", %lld bytes of text", (long long)t->bytes);
+    printf(": loss %.6f nats, perplexity %.4f", mega_tally_loss(t), mega_tally_perplexity(t));
+    if (t->bytes) printf(", %.4f bits a byte", mega_tally_bits(t));
+    printf("; start: %s\n", start_rule(c));
+    return MEGA_OK;
+}
+
 static int run(const struct mega_line *line)
 {
     const struct options *o = line->options;
@@ -89,26 +186,15 @@ static int run(const struct mega_line *line)
     mega_status status = mega_session_open(&s, line->word[0], &o->open, o->precision);
     if (status) return mega_command_fail(status);
     const char *file = line->n_words > 1 ? line->word[1] : NULL;
-    enum mega_split split = file ? MEGA_SPLIT_TEST : (enum mega_split)o->split;
-    status = read_rows(&s, file, split);
-    if (!status)
-        status =
-            mega_evaluate(s.run, s.model, s.task, split, o->batch, o->tokens, false, &tally);
-    if (!status && o->json)
-        print_json(&tally);
-    else if (!status)
-        printf("%lld rows: accuracy %.4f%% (majority class %.2f%%), loss %.6f nats\n",
-            (long long)tally.rows, 100 * mega_tally_accuracy(&tally), 100 * majority(&tally),
-            mega_tally_loss(&tally));
-    if (!status && o->confusion) print_confusion(&tally, mega_classify_labels(s.task));
-    free(tally.confusion);
+    status = (s.task ? eval_classes : eval_texts)(&s, o, file, &tally);
+    mega_tally_done(&tally);
     mega_session_close(&s);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;
 }
 
 const struct mega_command mega_command_eval = {
     .name = "eval",
-    .summary = "Measure a model's accuracy and loss on labelled rows",
+    .summary = "Measure a classifier's accuracy, a language model's perplexity",
     .words = "RUN_OR_MODEL [FILE|-]",
     .least = 1,
     .most = 2,

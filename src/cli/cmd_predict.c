@@ -82,9 +82,8 @@ static mega_status predict_batch(
     struct mega_session *s, const struct mega_batch *b, bool json, struct mega_text *line)
 {
     int64_t classes = s->model->config.task.classes;
-    mega_tensor *logits;
     MEGA_TRY(mega_run_begin(s->run, &(struct mega_run_args){ 0 }));
-    mega_classify_loss(s->run, s->model, b, &logits);
+    mega_tensor *logits = mega_classify_logits(s->run, s->model, b);
     float *values = mega_run_memory(s->run, (size_t)(b->n * classes) * sizeof *values);
     double *p = mega_run_memory(s->run, (size_t)classes * sizeof *p);
     if (p && !mega_run_read(s->run, logits, values))
@@ -99,7 +98,7 @@ static mega_status predict(struct mega_session *s, const struct options *o)
 {
     struct mega_feed *feed;
     struct mega_text line = { 0 };
-    MEGA_TRY(mega_feed_open(&feed, s->task, MEGA_SPLIT_TEST, o->batch, o->tokens));
+    MEGA_TRY(mega_feed_open(&feed, s->job, MEGA_SPLIT_TEST, o->batch, o->tokens));
     mega_status status = MEGA_OK;
     for (struct mega_batch *b; !status && !ferror(stdout);) {
         status = mega_feed_next(feed, &b);
@@ -118,7 +117,8 @@ static int run(const struct mega_line *line)
     struct mega_session s;
     mega_status status = mega_session_open(&s, line->word[0], &o->open, o->precision);
     if (status) return mega_command_fail(status);
-    status = mega_session_read(&s, file, false);
+    status = mega_session_need_classes(&s, "predict");
+    if (!status) status = mega_session_read(&s, file, false);
     if (!status) status = predict(&s, o);
     mega_session_close(&s);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;

@@ -35,8 +35,9 @@ static mega_status store(struct mega_session *s, const char *folder, const char 
     struct mega_feed *feed;
     struct mega_batch *b;
     if (!file) return mega_reference_store(s->run, s->model, folder);
+    MEGA_TRY(mega_session_need_classes(s, "verify --store with a FILE"));
     MEGA_TRY(mega_session_read(s, file, false));
-    MEGA_TRY(mega_feed_open(&feed, s->task, MEGA_SPLIT_TEST, STORED_ROWS, 0));
+    MEGA_TRY(mega_feed_open(&feed, s->job, MEGA_SPLIT_TEST, STORED_ROWS, 0));
     mega_status status = mega_feed_next(feed, &b);
     if (!status && !b) status = mega_fail(MEGA_BAD_FILE, "%s holds no rows", file);
     if (!status) status = mega_reference_store_texts(s->run, s->model, folder, b);

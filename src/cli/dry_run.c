@@ -44,7 +44,7 @@ static void print_memory(const struct mega_memory *m, int64_t layers)
 struct dry {
     struct mega_recipe recipe;
     mega_context *context;
-    struct mega_classify *task;
+    struct mega_job *task;
     mega_model *model;
 };
 
@@ -53,8 +53,8 @@ static mega_status open_dry(
 {
     MEGA_TRY(mega_recipe_load(&d->recipe, path, set));
     MEGA_TRY(mega_open_context(&d->context, open));
-    MEGA_TRY(mega_classify_open(&d->task, &d->recipe.task, &d->recipe.model));
-    MEGA_TRY(mega_classify_load(d->task, MEGA_SPLIT_VALID));
+    MEGA_TRY(mega_job_open(&d->task, &d->recipe.task, &d->recipe.model, &d->context->log));
+    MEGA_TRY(mega_job_load(d->task, MEGA_SPLIT_VALID));
     return mega_model_new(&d->model, &d->recipe.model, false, false);
 }
 
@@ -64,9 +64,9 @@ static mega_status show(struct dry *d)
     struct mega_text text = { 0 };
     struct mega_memory memory;
     int64_t updates;
-    bool choose = r->model.encoder.recompute == MEGA_RECOMPUTE_AUTO;
+    bool choose = mega_model_recompute(&r->model) == MEGA_RECOMPUTE_AUTO;
     struct mega_feed_batching batching = { (uint64_t)r->seed, r->train.batch, r->train.tokens,
-        r->train.accumulate, r->train.bucket };
+        r->train.accumulate, r->train.bucket, false };
     MEGA_TRY(mega_feed_count(d->task, &batching, 0, &updates));
     MEGA_TRY(mega_schedule_resolve(
         &r->schedule, r->schedule.steps ? r->schedule.steps : updates * r->train.epochs));
@@ -76,10 +76,11 @@ static mega_status show(struct dry *d)
     fputs(text.failed ? "" : text.data, stdout);
     mega_text_done(&text);
     print_parameters(d->model);
-    printf("\nrows: %lld to train on, %lld to validate; an epoch has %lld updates\n",
-        (long long)mega_classify_examples(d->task, MEGA_SPLIT_TRAIN)->n,
-        (long long)mega_classify_examples(d->task, MEGA_SPLIT_VALID)->n, (long long)updates);
-    print_memory(&memory, r->model.encoder.layers);
+    printf("\n%s: %lld to train on, %lld to validate; an epoch has %lld updates\n",
+        mega_job_facts(d->task, MEGA_SPLIT_TRAIN).unit,
+        (long long)mega_job_facts(d->task, MEGA_SPLIT_TRAIN).units,
+        (long long)mega_job_facts(d->task, MEGA_SPLIT_VALID).units, (long long)updates);
+    print_memory(&memory, mega_model_stack(d->model)->blocks);
     return MEGA_OK;
 }
 
@@ -89,7 +90,7 @@ int mega_dry_run(const char *recipe, const struct mega_texts *set, const struct 
     mega_status status = open_dry(&d, recipe, set, open);
     if (!status) status = show(&d);
     mega_model_free(d.model);
-    mega_classify_close(d.task);
+    mega_job_close(d.task);
     mega_context_free(d.context);
     mega_recipe_done(&d.recipe);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;

@@ -33,16 +33,32 @@ static void heading(FILE *to, const char *section, bool markdown)
         fprintf(to, "\n%s%s\n", name, *section ? ":" : "");
 }
 
-/* keys of the section model that only one mixer has */
-static void mixer_keys(FILE *to, const struct mega_mixer *m, bool markdown)
+/* keys of a section that only go with one value of another key */
+static void some_keys(FILE *to, const char *section, const char *with, const char *name,
+    const struct mega_option *const table[], int n, bool markdown)
 {
     if (markdown)
-        fprintf(to,
-            "\n### model, with mixer %s\n\n| key | default | meaning |\n|---|---|---|\n",
-            m->name);
+        fprintf(to, "\n### %s, with %s %s\n\n| key | default | meaning |\n|---|---|---|\n",
+            section, with, name);
     else
-        fprintf(to, "\n  with mixer: %s\n", m->name);
-    keys(to, m->options, markdown);
+        fprintf(to, "\n%s, with %s: %s\n", section, with, name);
+    for (int i = 0; i < n; i++) keys(to, table[i], markdown);
+}
+
+static void task_keys(FILE *to, bool markdown)
+{
+    const struct mega_option *table[] = { mega_language_options, mega_corpus_options };
+    some_keys(to, "task", "name", "lm", table, 2, markdown);
+}
+
+static void model_keys(FILE *to, bool markdown)
+{
+    for (const struct mega_mixer *const *m = mega_mixers; *m; m++)
+        some_keys(to, "model", "mixer", (*m)->name, &(*m)->options, 1, markdown);
+    for (const struct mega_decoder_type *const *d = mega_decoders; *d; d++) {
+        const struct mega_option *table[] = { mega_language_model_options, (*d)->options };
+        some_keys(to, "model", "task lm and decoder", (*d)->name, table, 2, markdown);
+    }
 }
 
 void mega_help_recipe(FILE *to, bool markdown)
@@ -60,8 +76,7 @@ void mega_help_recipe(FILE *to, bool markdown)
         last = t->section;
         keys(to, t->options, markdown);
         bool ends = !t[1].section || strcmp(t[1].section, t->section) != 0;
-        if (strcmp(t->section, "model") != 0 || !ends) continue;
-        for (const struct mega_mixer *const *m = mega_mixers; *m; m++)
-            mixer_keys(to, *m, markdown);
+        if (ends && !strcmp(t->section, "task")) task_keys(to, markdown);
+        if (ends && !strcmp(t->section, "model")) model_keys(to, markdown);
     }
 }

@@ -21,24 +21,52 @@ static void set_precision(struct mega_session *s, int chosen)
     if (note) mega_log_line(&s->context->log, MEGA_LOG_NOTE, "%s", note);
 }
 
+/* what the recipe of a run, else config.json, says of the task */
+static mega_status read_task(struct mega_session *s, const char *path)
+{
+    char recipe[1280];
+    snprintf(recipe, sizeof recipe, "%.1100s/recipe.full.yaml", path);
+    const struct mega_document *d = &s->model->document;
+    if (mega_path_exists(recipe)) {
+        MEGA_TRY(mega_yaml_load(&s->recipe, recipe));
+        d = &s->recipe;
+    }
+    const struct mega_node *task = mega_node_find(d->root, "task");
+    if (!task && s->model->config.architecture == MEGA_LANGUAGE_MODEL) {
+        /* brought from elsewhere: its folder holds a tokenizer, and no word on texts */
+        mega_task_options_language(&s->files);
+        return MEGA_OK;
+    }
+    return mega_task_options_read(&s->files, d, task);
+}
+
 static mega_status open_all(
     struct mega_session *s, const char *path, const struct mega_open *o, int precision)
 {
-    char folder[1280], recipe[1280];
-    struct mega_task_options files, *known = NULL;
-    MEGA_TRY(mega_run_folder_model(path, folder));
+    MEGA_TRY(mega_run_folder_model(path, s->folder));
     MEGA_TRY(mega_open_context(&s->context, o));
-    MEGA_TRY(mega_model_load(&s->model, folder));
+    MEGA_TRY(mega_model_load(&s->model, s->folder));
     MEGA_TRY(mega_run_new(&s->run, s->context));
-    snprintf(recipe, sizeof recipe, "%.1100s/recipe.full.yaml", path);
-    if (mega_path_exists(recipe)) {
-        MEGA_TRY(mega_yaml_load(&s->recipe, recipe));
-        MEGA_TRY(mega_node_read(&s->recipe, mega_node_find(s->recipe.root, "task"), "task",
-            mega_task_options, NULL, &files));
-        known = &files;
-    }
+    MEGA_TRY(read_task(s, path));
     set_precision(s, precision);
-    return mega_classify_open_model(&s->task, s->model, known);
+    if (s->model->config.architecture == MEGA_LANGUAGE_MODEL) return MEGA_OK;
+    MEGA_TRY(mega_classify_open_model(&s->task, s->model, &s->files));
+    s->job = mega_classify_job(s->task);
+    return MEGA_OK;
+}
+
+mega_status mega_session_open_texts(struct mega_session *s)
+{
+    return mega_language_open_model(&s->job, s->model, s->folder, &s->files, &s->context->log);
+}
+
+mega_status mega_session_need_classes(const struct mega_session *s, const char *command)
+{
+    return s->task ? MEGA_OK
+                   : mega_fail(MEGA_UNSUPPORTED,
+                         "%s: a language model has no classes, so mega %s has nothing to say: "
+                         "mega eval measures it, mega score and mega generate use it",
+                         s->folder, command);
 }
 
 mega_status mega_session_open(
@@ -63,7 +91,7 @@ mega_status mega_session_read(struct mega_session *s, const char *file, bool lab
 
 void mega_session_close(struct mega_session *s)
 {
-    mega_classify_close(s->task);
+    mega_job_close(s->job);
     mega_run_free(s->run);
     mega_model_free(s->model);
     mega_context_free(s->context);

@@ -37,9 +37,14 @@ enum mega_text_rows_kind {
 #define MEGA_TEXT_ROWS                                                                         \
     "none|eos|complete|complete_doc|complete_doc_with_boundary|packed|document"
 
-enum mega_text_end { MEGA_END_NONE, MEGA_END_EOS, MEGA_END_BOS };
+enum mega_text_end { MEGA_END_NONE, MEGA_END_EOS, MEGA_END_BOS, MEGA_END_AUTO };
 enum mega_text_start { MEGA_START_AUTO, MEGA_START_NONE, MEGA_START_EOS, MEGA_START_BOS };
-enum mega_text_evaluation { MEGA_EVALUATE_ROWS, MEGA_EVALUATE_STREAM, MEGA_EVALUATE_WINDOW };
+enum mega_text_evaluation {
+    MEGA_EVALUATE_ROWS,
+    MEGA_EVALUATE_STREAM,
+    MEGA_EVALUATE_WINDOW,
+    MEGA_EVALUATE_AUTO
+};
 
 /* The part of the recipe's section `task` that language models share. */
 struct mega_corpus_options {
@@ -61,6 +66,10 @@ struct mega_corpus_options {
     int64_t stride;      /* window: tokens that each scores; 0: half of it */
 };
 extern const struct mega_option mega_corpus_options[];
+
+/* How documents end, auto settled: by eos where the tokenizer has one, else by nothing. */
+enum mega_text_end mega_text_end_of(
+    const struct mega_corpus_options *o, const struct mega_text_encoder *e);
 
 struct mega_corpus;
 

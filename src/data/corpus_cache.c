@@ -12,16 +12,22 @@
 
 /* ---- names ---- */
 
+enum mega_text_end mega_text_end_of(
+    const struct mega_corpus_options *o, const struct mega_text_encoder *e)
+{
+    if (o->end_of_document != MEGA_END_AUTO) return (enum mega_text_end)o->end_of_document;
+    return e->eos >= 0 ? MEGA_END_EOS : MEGA_END_NONE;
+}
+
 mega_status mega_corpus_end_id(
     const struct mega_corpus_options *o, const struct mega_text_encoder *e, int32_t *id)
 {
-    *id = o->end_of_document == MEGA_END_EOS   ? e->eos
-          : o->end_of_document == MEGA_END_BOS ? e->bos
-                                               : -1;
-    if (*id >= 0 || o->end_of_document == MEGA_END_NONE) return MEGA_OK;
+    enum mega_text_end end = mega_text_end_of(o, e);
+    *id = end == MEGA_END_EOS ? e->eos : end == MEGA_END_BOS ? e->bos : -1;
+    if (*id >= 0 || end == MEGA_END_NONE) return MEGA_OK;
     return mega_fail(MEGA_BAD_ARGUMENT,
         "task.end_of_document is '%s', but the tokenizer has no such token: say none",
-        o->end_of_document == MEGA_END_EOS ? "eos" : "bos");
+        end == MEGA_END_EOS ? "eos" : "bos");
 }
 
 /* the folder of the recipe, MEGA_CACHE, or where users' caches lie; false: nowhere */

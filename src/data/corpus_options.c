@@ -23,8 +23,11 @@ const struct mega_option mega_corpus_options[] = {
         0 },
     { "test_share", MEGA_OPTION_REAL, AT(test_share), "0", 0, 0.9, NULL, "SHARE",
         "where test is empty: the share at the end of train that only tests", 0 },
-    { "end_of_document", MEGA_OPTION_CHOICE, AT(end_of_document), "eos", 0, 0, "none|eos|bos",
-        NULL, "the token that every document is given at its end", 0 },
+    { "end_of_document", MEGA_OPTION_CHOICE, AT(end_of_document), "auto", 0, 0,
+        "none|eos|bos|auto", NULL,
+        "the token that every document is given at its end; auto: eos where the tokenizer has "
+        "one",
+        0 },
     { "start", MEGA_OPTION_CHOICE, AT(start), "auto", 0, 0, "auto|none|eos|bos", NULL,
         "the first input where a document begins a row; none: its first token is not scored; "
         "auto: end_of_document",
@@ -46,9 +49,11 @@ const struct mega_option mega_corpus_options[] = {
         "packed: documents begin at multiples of it", 0 },
     { "shift", MEGA_OPTION_BOOL, AT(shift), "false", 0, 0, NULL, NULL,
         "none: the first row of each epoch has a random length, so that cuts move", 0 },
-    { "evaluate", MEGA_OPTION_CHOICE, AT(evaluate), "stream", 0, 0, "rows|stream|window", NULL,
+    { "evaluate", MEGA_OPTION_CHOICE, AT(evaluate), "auto", 0, 0, "rows|stream|window|auto",
+        NULL,
         "how valid and test are scored: rows as in training; in order with the state carried; "
-        "windows that overlap. Each token once",
+        "windows that overlap; auto: stream where the model's memory is constant, else rows. "
+        "Each token once",
         0 },
     { "streams", MEGA_OPTION_INT, AT(streams), "1", 1, 1 << 20, NULL, "N",
         "stream, window: the text is cut into so many parts (Mega LM: --valid-block splits:N); "

@@ -95,6 +95,8 @@ static mega_status open_rows(struct mega_text_batches *t, const char *what,
     uint64_t seed = mega_hash_join(t->b.batching.seed, (uint64_t)epoch);
     struct mega_batching *b = &t->b.batching;
     int64_t longest = 0, multiple = b->multiple > 0 ? b->multiple : 1;
+    if (t->b.segment > 0 && t->b.window > 0)
+        return mega_fail(MEGA_INTERNAL, "%s: windows do not come in steps", what);
     MEGA_TRY(check_size(what, slice, &t->b));
     MEGA_TRY(mega_text_rows_make(&t->rows, slice, &t->b, seed));
     MEGA_TRY(find_lengths(t, &longest));

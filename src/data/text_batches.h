@@ -20,8 +20,8 @@ struct mega_text_batching {
     int64_t parts; /* > 0: a row is one of so many parts of the text, `length` is not heeded */
     int64_t segment; /* > 0: rows come in steps of so many places, state carried */
     int64_t window,
-        stride;         /* > 0: rows become windows, of which the last `stride` are scored */
-    int32_t start, pad; /* start -1: none */
+        stride; /* > 0: rows become windows, of which the last `stride` are scored */
+    int32_t start, end, pad; /* start, end -1: none. A document of `end` alone is empty */
 };
 
 /* What a recipe says: for training (shuffled), for evaluation (in order, by `evaluate`).

@@ -5,10 +5,11 @@ static mega_status start_id(
     const struct mega_corpus_options *o, const struct mega_text_encoder *e, int32_t *id)
 {
     int start = o->start;
+    enum mega_text_end end = mega_text_end_of(o, e);
     if (start == MEGA_START_AUTO)
-        start = o->end_of_document == MEGA_END_EOS   ? MEGA_START_EOS
-                : o->end_of_document == MEGA_END_BOS ? MEGA_START_BOS
-                                                     : MEGA_START_NONE;
+        start = end == MEGA_END_EOS   ? MEGA_START_EOS
+                : end == MEGA_END_BOS ? MEGA_START_BOS
+                                      : MEGA_START_NONE;
     *id = start == MEGA_START_EOS ? e->eos : start == MEGA_START_BOS ? e->bos : -1;
     if (*id >= 0 || start == MEGA_START_NONE) return MEGA_OK;
     return mega_fail(MEGA_BAD_ARGUMENT,
@@ -23,12 +24,16 @@ static mega_status take_options(struct mega_text_batching *out,
     if (o->most < o->least)
         return mega_fail(MEGA_BAD_ARGUMENT, "task.most is %lld, less than task.least, %lld",
             (long long)o->most, (long long)o->least);
+    enum mega_text_end end = mega_text_end_of(o, e);
     *out = (struct mega_text_batching){ .batching = *batching,
         .rows = o->rows,
         .length = o->length,
         .least = o->least,
         .most = o->most,
         .align = o->align,
+        .end = end == MEGA_END_EOS   ? e->eos
+               : end == MEGA_END_BOS ? e->bos
+                                     : -1,
         .pad = e->pad >= 0 ? e->pad : 0 };
     return start_id(o, e, &out->start);
 }
@@ -60,7 +65,7 @@ mega_status mega_text_batching_evaluate(struct mega_text_batching *out,
         out->rows = MEGA_TEXT_EOS;
     else
         out->parts = o->streams;
-    if (o->evaluate == MEGA_EVALUATE_STREAM) {
+    if (o->evaluate != MEGA_EVALUATE_WINDOW) {
         out->segment = size;
         return MEGA_OK;
     }

@@ -110,14 +110,21 @@ static mega_status cut_documents(struct cutter *c, int64_t length)
     }
 }
 
-/* ends the run of documents that began at `from` */
-static mega_status end_run(struct cutter *c, int64_t from, int64_t to, bool drop_single)
+/* one token that only ends a document */
+static bool is_empty(const struct cutter *c, int64_t from, int64_t to)
 {
-    if (drop_single && to - from == 1) {
-        c->rows->dropped++;
-        return MEGA_OK;
-    }
-    return add_stretch(c, from, to);
+    int32_t id;
+    if (to - from != 1 || c->b->end < 0) return false;
+    mega_corpus_read(c->rows->slice.corpus, from, 1, &id);
+    return id == c->b->end;
+}
+
+/* ends the run of documents that began at `from` */
+static mega_status end_run(struct cutter *c, int64_t from, int64_t to, bool documents)
+{
+    if (!documents || !is_empty(c, from, to)) return add_stretch(c, from, to);
+    c->rows->dropped++;
+    return MEGA_OK;
 }
 
 static mega_status cut_complete(struct cutter *c)
@@ -129,7 +136,8 @@ static mega_status cut_complete(struct cutter *c)
     for (int64_t i = mega_corpus_document_at(s->corpus, s->from);; i++) {
         struct mega_span d = document_of(c, i);
         if (d.from >= s->to || i >= mega_corpus_documents(s->corpus)) break;
-        bool boundary = documents && d.n == 1;
+        bool boundary = documents && is_empty(c, d.from, d.from + d.n);
+        /* an empty document ends the run before it, or at its end */
         if (at > from && (at + d.n - from > longest || (boundary && !kept))) {
             MEGA_TRY(end_run(c, from, at, documents));
             longest = next_length(c);
@@ -137,9 +145,8 @@ static mega_status cut_complete(struct cutter *c)
         }
         at = d.from + d.n;
         if (!boundary) continue;
-        /* an empty document ends the run before it */
-        if (at > from) MEGA_TRY(end_run(c, from, at, true));
         if (at - from > 1) longest = next_length(c);
+        MEGA_TRY(end_run(c, from, at, documents));
         from = at;
     }
     return at > from ? end_run(c, from, at, documents) : MEGA_OK;

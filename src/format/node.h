@@ -67,6 +67,10 @@ mega_status mega_node_set(struct mega_document *d, const char *path, const char 
 mega_status mega_node_read(const struct mega_document *d, const struct mega_node *map,
     const char *section, const struct mega_option *table, const char *except, void *out);
 
+/* The same for a map that several tables share, each for a struct of its own. */
+mega_status mega_node_read_tables(const struct mega_document *d, const struct mega_node *map,
+    const char *where, const struct mega_option *const table[], void *const out[], int n);
+
 /* Fills defaults alone; texts point at the table. Required options stay zero. */
 void mega_option_defaults(const struct mega_option *table, void *out);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/option_json.h"
 #include "format/scalar.h"
 
 /* ---- defaults ---- */
@@ -262,4 +263,20 @@ void mega_option_print(
         }
         mega_text_add(to, "\n");
     }
+}
+
+mega_status mega_node_read_tables(const struct mega_document *d, const struct mega_node *map,
+    const char *where, const struct mega_option *const table[], void *const out[], int n)
+{
+    /* each is told the others' names */
+    mega_status status = MEGA_OK;
+    for (int i = 0; i < n && !status; i++) {
+        struct mega_text others = { 0 };
+        for (int k = 0; k < n; k++)
+            if (k != i) mega_option_add_names(&others, table[k]);
+        status = others.failed ? mega_fail(MEGA_NO_MEMORY, "no memory to read %s", d->name)
+                               : mega_node_read(d, map, where, table[i], others.data, out[i]);
+        mega_text_done(&others);
+    }
+    return status;
 }

@@ -8,11 +8,12 @@
 #include "op/contracts.h"
 
 extern const struct mega_op mega_op_activation, mega_op_add, mega_op_attention,
-    mega_op_batch_norm, mega_op_concat, mega_op_cross_entropy, mega_op_dropout, mega_op_ema,
-    mega_op_embedding, mega_op_feed_forward, mega_op_gate, mega_op_gated_output,
+    mega_op_batch_norm, mega_op_cema, mega_op_concat, mega_op_cross_entropy, mega_op_dropout,
+    mega_op_ema, mega_op_embedding, mega_op_feed_forward, mega_op_gate, mega_op_gated_output,
     mega_op_gated_residual, mega_op_linear, mega_op_mask, mega_op_norm,
     mega_op_number_embedding, mega_op_pool, mega_op_position_embedding, mega_op_query_key,
-    mega_op_rotary, mega_op_rotary_bias;
+    mega_op_query_key_norm, mega_op_rotary, mega_op_rotary_bias, mega_op_scale,
+    mega_op_timestep_norm;
 
 static inline mega_tensor *columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
 {
@@ -90,6 +91,14 @@ static inline mega_tensor *pool(
     return mega_run_call(r,
         &(struct mega_call){ .op = &mega_op_pool, .in = { x }, .rows = rows, .attr = &a },
         NULL);
+}
+
+static inline mega_tensor *scale(
+    mega_run *r, mega_tensor *x, mega_tensor *weight, double factor)
+{
+    struct mega_attr_scale a = { factor };
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_scale, .in = { x, weight }, .attr = &a }, NULL);
 }
 
 #endif

@@ -146,22 +146,52 @@ mega_status mega_store_lay_out(struct mega_store *s, bool for_training)
     return MEGA_OK;
 }
 
+static double truncated(double deviation, double bound, struct mega_rng *g)
+{
+    double x;
+    do x = deviation * mega_rng_normal(g);
+    while (fabs(x) > bound);
+    return x;
+}
+
+/* the logit of frequency i + 1 of D; a channel alone has 1, which has none */
+static double angle(int64_t i, double D)
+{
+    double f = fmin(exp(-(double)(i + 1) * log(D) / D), 1 - 1e-6);
+    return log(f / (1 - f));
+}
+
 static double draw(const struct mega_param *p, struct mega_rng *g, int64_t i)
 {
     const mega_tensor *t = &p->value;
-    switch (p->init.kind) {
-    case MEGA_INIT_CONSTANT: return p->init.a;
-    case MEGA_INIT_NORMAL: return p->init.a + p->init.b * mega_rng_normal(g);
+    const struct mega_init *init = &p->init;
+    switch (init->kind) {
+    case MEGA_INIT_CONSTANT: return init->a;
+    case MEGA_INIT_NORMAL: return init->a + init->b * mega_rng_normal(g);
     case MEGA_INIT_ALTERNATE: {
         int64_t n = i / (t->rank > 2 ? t->dim[2] : 1) % t->dim[1];
-        return (n % 2 ? -1 : 1) + p->init.b * mega_rng_normal(g);
+        return (n % 2 ? -1 : 1) + init->b * mega_rng_normal(g);
     }
     case MEGA_INIT_XAVIER: {
         double bound = sqrt(6.0 / (double)(t->dim[0] + t->dim[1]));
         return bound * (2 * mega_rng_unit(g) - 1);
     }
+    case MEGA_INIT_FAN_IN: return init->b / sqrt((double)t->dim[1]) * mega_rng_normal(g);
+    case MEGA_INIT_TRUNCATED: return truncated(init->b, init->a, g);
+    case MEGA_INIT_REAL: return i % 2 ? 0 : init->b * mega_rng_normal(g);
+    case MEGA_INIT_ANGLES: return angle(i, (double)p->count);
     }
     return 0;
+}
+
+static void shuffle(float *value, int64_t n, struct mega_rng *g)
+{
+    for (int64_t i = n - 1; i > 0; i--) {
+        int64_t k = mega_rng_below(g, (uint32_t)(i + 1));
+        float v = value[i];
+        value[i] = value[k];
+        value[k] = v;
+    }
 }
 
 void mega_store_fill(struct mega_store *s, uint64_t seed)
@@ -171,6 +201,7 @@ void mega_store_fill(struct mega_store *s, uint64_t seed)
         mega_rng_start(&g, seed, mega_hash_text(p->name));
         float *value = p->value.data;
         for (int64_t i = 0; i < p->count; i++) value[i] = (float)draw(p, &g, i);
+        if (p->init.kind == MEGA_INIT_ANGLES) shuffle(value, p->count, &g);
         p->version++;
     }
     for (struct mega_cell *c = s->first_cell; c; c = c->next)

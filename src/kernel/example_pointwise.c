@@ -75,6 +75,19 @@ void mega_example_gated_residual(struct mega_maker *m)
     m->e->wants = 15;
 }
 
+void mega_example_scale(struct mega_maker *m)
+{
+    struct mega_attr_scale *a = mega_make_attr(m);
+    int64_t D = mega_make_size(m), dim[MEGA_RANK];
+    a->factor = mega_make_choice(m, 2) ? 1 : 0.1;
+    bool weight = mega_make_choice(m, 3);
+    int rank = mega_make_shape(m, D, dim);
+    m->e->call.in[MEGA_SCALE_X] = mega_make_values(m, rank, dim, 0, 1);
+    if (weight) m->e->call.in[MEGA_SCALE_WEIGHT] = mega_make_param(m, 1, &D, 0, 1);
+    m->e->wants = 3;
+    m->e->tolerance = 5e-6;
+}
+
 void mega_example_mask(struct mega_maker *m)
 {
     int64_t dim[3];

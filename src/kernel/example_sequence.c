@@ -45,6 +45,30 @@ void mega_example_ema(struct mega_maker *m)
     m->e->tolerance = 5e-6;
 }
 
+void mega_example_cema(struct mega_maker *m)
+{
+    struct mega_attr_cema *a = mega_make_attr(m);
+    struct mega_call *c = &m->e->call;
+    a->state = mega_make_choice(m, 2);
+    bool omega = !mega_make_choice(m, 2), started = mega_make_choice(m, 2);
+    int64_t B = mega_make_few(m), T = make_length(m), D = mega_make_size(m), N = make_states(m);
+    int64_t logits[] = { D, N, 1 }, turns[] = { D, 1, 1 }, pairs[] = { D, N, 2 };
+    /* mean 0 as at the start of training; -4: states that hardly fade, or turn */
+    double fading = mega_make_below(m, 2) ? 0 : -4, turning = mega_make_below(m, 2) ? 0 : -4;
+    c->in[MEGA_CEMA_X] = mega_make_values(m, 3, (int64_t[]){ B, T, D }, 0, 1);
+    c->in[MEGA_CEMA_ALPHA] = mega_make_param(m, 3, logits, 0, 1);
+    c->in[MEGA_CEMA_DELTA] = mega_make_param(m, 3, logits, fading, 1);
+    c->in[MEGA_CEMA_THETA] = mega_make_param(m, 3, turns, turning, 1);
+    c->in[MEGA_CEMA_GAMMA] = mega_make_param(m, 3, pairs, 0, 1);
+    if (omega) c->in[MEGA_CEMA_OMEGA] = mega_make_param(m, 2, (int64_t[]){ D, 1 }, 0, 1);
+    if (started) c->in[MEGA_CEMA_H] = mega_make_param(m, 4, (int64_t[]){ B, D, N, 2 }, 0, 1);
+    unsigned features = MEGA_ROWS_LEN | MEGA_ROWS_REAL | MEGA_ROWS_DOC;
+    mega_make_rows(m, B, T, started ? features | MEGA_ROWS_PLACE : features, 300);
+    m->e->wants = 127;
+    m->e->gives = a->state ? 3 : 1;
+    m->e->tolerance = 5e-6;
+}
+
 /* a stream's log of keys and values of widths Z and E; returns the most places that can lie
  * before this call */
 static int64_t make_past(struct mega_maker *m, int64_t B, int64_t T, int64_t Z, int64_t E)
@@ -131,6 +155,7 @@ void mega_example_rotary(struct mega_maker *m)
     a->heads = 1 + mega_make_choice(m, 4);
     a->base = mega_make_below(m, 3) ? 10000 : 500;
     a->factor = mega_make_below(m, 3) ? 1 : 4;
+    if (!mega_make_below(m, 3)) a->restart = 1 + mega_make_below(m, 40);
     mega_make_text(m, MEGA_ROWS_LEN | MEGA_ROWS_REAL | MEGA_ROWS_DOC | MEGA_ROWS_PLACE, dim);
     int64_t d = dim[2] > 40 ? dim[2] / 4 : dim[2];
     if (all) d += d % 2;

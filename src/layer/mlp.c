@@ -6,14 +6,15 @@
 
 const struct mega_mlp_names mega_mlp_official = { "fc1", "fc3", "fc2" };
 
-/* a projection [rows, columns] and, if wanted, its bias */
-static void declare(mega_build *b, const char *name, int64_t rows, int64_t columns, bool biased,
-    mega_tensor **weight, mega_tensor **bias)
+/* a projection [rows, columns], and its bias if there is a place for it */
+static void declare(mega_build *b, const struct mega_init *init, const char *name, int64_t rows,
+    int64_t columns, mega_tensor **weight, mega_tensor **bias)
 {
     struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
     size_t entered = mega_build_enter(b, "%s", name);
-    *weight = mega_param_add(b, "weight", small, 2, (int64_t[]){ rows, columns });
-    if (biased) *bias = mega_param_add(b, "bias", zero, 1, &rows);
+    *weight =
+        mega_param_add(b, "weight", init ? *init : small, 2, (int64_t[]){ rows, columns });
+    if (bias) *bias = mega_param_add(b, "bias", zero, 1, &rows);
     mega_build_leave(b, entered);
 }
 
@@ -22,9 +23,11 @@ void mega_mlp_build(mega_build *b, struct mega_mlp *f, const struct mega_mlp_opt
     *f = (struct mega_mlp){ .options = *o };
     const struct mega_mlp_names *names = o->names ? o->names : &mega_mlp_official;
     int64_t D = o->width, F = o->hidden;
-    declare(b, names->up, F, D, o->up_bias, &f->up, &f->up_bias);
-    if (o->gated) declare(b, names->gate, F, D, o->up_bias, &f->gate, &f->gate_bias);
-    declare(b, names->down, D, F, o->down_bias, &f->down, &f->down_bias);
+    declare(b, o->init, names->up, F, D, &f->up, o->up_bias ? &f->up_bias : NULL);
+    if (o->gated)
+        declare(b, o->init, names->gate, F, D, &f->gate, o->up_bias ? &f->gate_bias : NULL);
+    declare(b, o->init, names->down, D, F, &f->down, o->down_bias ? &f->down_bias : NULL);
+    f->options.init = NULL; /* of the caller */
     f->drop = (struct mega_dropout){ "fc1", o->dropout,
         o->feature_dropout ? MEGA_DROPOUT_FEATURES : MEGA_DROPOUT_ELEMENTS };
 }

@@ -21,6 +21,7 @@ struct mega_mlp_options {
     bool up_bias, down_bias;            /* up_bias: of the gate too */
     double dropout;                     /* of the inside */
     bool feature_dropout;               /* it drops whole channels of a row */
+    const struct mega_init *init;       /* of the weights; NULL: normal, 0.02 */
     const struct mega_mlp_names *names; /* NULL: the official ones */
 };
 

@@ -13,8 +13,9 @@ static void declare(mega_build *b, struct mega_norm *n, const struct mega_norm_o
     const char *scale_name)
 {
     bool scale = o->type == MEGA_SCALENORM, batch = over_batch(o->type);
-    struct mega_init one = { MEGA_INIT_CONSTANT, 1, 0 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
-    *n = (struct mega_norm){ .type = o->type, .eps = o->eps };
+    struct mega_init one = { MEGA_INIT_CONSTANT, o->unit_offset ? 0 : 1, 0 },
+                     zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    *n = (struct mega_norm){ .type = o->type, .unit_offset = o->unit_offset, .eps = o->eps };
     if (o->affine && scale)
         n->weight = mega_param_add(b, scale_name, one, 1, (int64_t[]){ 1 });
     else if (o->affine)
@@ -32,7 +33,8 @@ void mega_norm_build(
     mega_build *b, struct mega_norm *n, enum mega_norm_type type, int64_t width, bool affine)
 {
     size_t entered = mega_build_enter(b, "norm");
-    declare(b, n, &(struct mega_norm_options){ type, width, affine, true, MEGA_NORM_EPS },
+    declare(b, n,
+        &(struct mega_norm_options){ type, width, affine, true, MEGA_NORM_EPS, false },
         "scalar");
     mega_build_leave(b, entered);
 }
@@ -65,6 +67,7 @@ mega_tensor *mega_norm_run(mega_run *r, const struct mega_norm *n, mega_tensor *
     struct mega_attr_norm a;
     memset(&a, 0, sizeof a);
     a.kind = kinds[n->type];
+    a.unit_offset = n->unit_offset;
     a.eps = n->eps;
     return mega_run_call(r,
         &(struct mega_call){ .op = &mega_op_norm, .in = { x, n->weight, n->bias }, .attr = &a },

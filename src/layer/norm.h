@@ -21,10 +21,12 @@ struct mega_norm_options {
     int64_t width;     /* D */
     bool affine, bias; /* bias: of the kinds that have one */
     double eps;        /* inside the root */
+    bool unit_offset;  /* the gain is weight + 1, so that it starts, and decays, to 1 */
 };
 
 struct mega_norm {
     enum mega_norm_type type;
+    bool unit_offset;
     double eps;
     mega_tensor *weight, *bias;                   /* NULL: not affine, or none of the kind */
     struct mega_cell *running_mean, *running_var; /* batch norms */

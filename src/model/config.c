@@ -4,67 +4,106 @@
 #include "format/option_json.h"
 #include "model/model.h"
 
-/* finds the mixer's name before the tables are checked, since it decides which keys there are
- */
-static mega_status find_mixer(
-    struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
+/* A name that decides which keys there are, found before the tables are checked. */
+static mega_status find_choice(const struct mega_option *o, const struct mega_document *d,
+    const struct mega_node *section, int *out)
 {
-    const struct mega_option *o = mega_option_find(mega_encoder_options, "mixer");
-    mega_option_defaults(mega_encoder_options, &c->encoder);
-    const struct mega_node *name = section ? mega_node_find(section, "mixer") : NULL;
+    const struct mega_node *name = section ? mega_node_find(section, o->name) : NULL;
     if (!name) return MEGA_OK;
-    if (name->kind != MEGA_NODE_TEXT ||
-        (c->encoder.mixer = mega_choice_find(o->choices, name->text)) < 0)
-        return mega_fail(MEGA_BAD_ARGUMENT, "%s:%d:%d: model.mixer is '%s', expected one of %s",
-            d->name, name->line, name->column, name->text ? name->text : "", o->choices);
-    return MEGA_OK;
+    if (name->kind == MEGA_NODE_TEXT && (*out = mega_choice_find(o->choices, name->text)) >= 0)
+        return MEGA_OK;
+    return mega_fail(MEGA_BAD_ARGUMENT, "%s:%d:%d: model.%s is '%s', expected one of %s",
+        d->name, name->line, name->column, o->name, name->text ? name->text : "", o->choices);
 }
 
-mega_status mega_model_config_read(
+static mega_status check_size(const char *kind, const char *name, size_t need, size_t have)
+{
+    return need <= have ? MEGA_OK
+                        : mega_fail(MEGA_INTERNAL, "the options of %s %s need %zu bytes", kind,
+                              name, need);
+}
+
+/* ---- classifiers ---- */
+
+static mega_status read_classifier(
     struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
 {
-    *c = (struct mega_model_config){ 0 };
-    MEGA_TRY(find_mixer(c, d, section));
+    mega_option_defaults(mega_encoder_options, &c->encoder);
+    MEGA_TRY(find_choice(
+        mega_option_find(mega_encoder_options, "mixer"), d, section, &c->encoder.mixer));
     const struct mega_mixer *mixer = mega_mixers[c->encoder.mixer];
-    if (mixer->options_size > sizeof c->mixer)
-        return mega_fail(MEGA_INTERNAL, "the options of mixer %s need %zu bytes", mixer->name,
-            mixer->options_size);
-
-    /* one section, three tables: each is told the others' names */
+    MEGA_TRY(check_size("mixer", mixer->name, mixer->options_size, sizeof c->mixer));
     const struct mega_option *tables[] = { mega_encoder_options, mixer->options,
         mega_head_options };
     void *values[] = { &c->encoder, c->mixer, &c->head };
-    mega_status status = MEGA_OK;
-    for (int i = 0; i < 3 && !status; i++) {
-        struct mega_text others = { 0 };
-        for (int k = 0; k < 3; k++)
-            if (k != i) mega_option_add_names(&others, tables[k]);
-        status = others.failed
-                     ? mega_fail(MEGA_NO_MEMORY, "no memory to read the section model")
-                     : mega_node_read(d, section, "model", tables[i], others.data, values[i]);
-        mega_text_done(&others);
-    }
-    /* false and true, as it was a yes or no */
-    int *recompute = &c->encoder.recompute;
-    if (*recompute == MEGA_RECOMPUTE_FALSE) *recompute = MEGA_RECOMPUTE_NONE;
-    if (*recompute == MEGA_RECOMPUTE_TRUE) *recompute = MEGA_RECOMPUTE_BLOCK;
-    return status;
+    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 3));
+    c->encoder.recompute = (int)mega_recompute_resolve(c->encoder.recompute);
+    return MEGA_OK;
 }
 
-void mega_model_config_print(const struct mega_model_config *c, struct mega_text *to)
+static void print_classifier(const struct mega_model_config *c, struct mega_text *to)
 {
     mega_option_print(mega_encoder_options, &c->encoder, 2, to);
     mega_option_print(mega_mixers[c->encoder.mixer]->options, c->mixer, 2, to);
     mega_option_print(mega_head_options, &c->head, 2, to);
 }
 
+/* ---- language models ---- */
+
+const struct mega_option mega_language_model_options[] = {
+    { "decoder", MEGA_OPTION_CHOICE, offsetof(struct mega_language_model_config, decoder),
+        "mega", 0, 0, MEGA_DECODER_CHOICES, NULL, "the kind of language model", 0 },
+    { 0 },
+};
+
+static mega_status read_language_model(
+    struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
+{
+    struct mega_language_model_config *l = &c->language;
+    mega_option_defaults(mega_language_model_options, l);
+    MEGA_TRY(find_choice(mega_language_model_options, d, section, &l->decoder));
+    const struct mega_decoder_type *decoder = mega_decoders[l->decoder];
+    MEGA_TRY(check_size("decoder", decoder->name, decoder->options_size, sizeof l->options));
+    const struct mega_option *tables[] = { mega_language_model_options, decoder->options };
+    void *values[] = { l, l->options };
+    return mega_node_read_tables(d, section, "model", tables, values, 2);
+}
+
+static void print_language_model(const struct mega_model_config *c, struct mega_text *to)
+{
+    const struct mega_language_model_config *l = &c->language;
+    mega_option_print(mega_language_model_options, l, 2, to);
+    mega_option_print(mega_decoders[l->decoder]->options, l->options, 2, to);
+}
+
+/* ---- either ---- */
+
+mega_status mega_model_config_read(struct mega_model_config *c, enum mega_architecture a,
+    const struct mega_document *d, const struct mega_node *section)
+{
+    *c = (struct mega_model_config){ .architecture = a };
+    return (a == MEGA_LANGUAGE_MODEL ? read_language_model : read_classifier)(c, d, section);
+}
+
+void mega_model_config_print(const struct mega_model_config *c, struct mega_text *to)
+{
+    (c->architecture == MEGA_LANGUAGE_MODEL ? print_language_model : print_classifier)(c, to);
+}
+
+enum mega_recompute mega_model_recompute(const struct mega_model_config *c)
+{
+    const struct mega_language_model_config *l = &c->language;
+    return c->architecture == MEGA_LANGUAGE_MODEL
+               ? mega_decoders[l->decoder]->shape(l->options).recompute
+               : (enum mega_recompute)c->encoder.recompute;
+}
+
 enum { FORMAT = 1 }; /* of config.json: raised when older programs could not read it */
 
-void mega_model_config_json(
-    const struct mega_model_config *c, const char *task, struct mega_text *to)
+static const char *const architectures[] = { "classifier", "language_model" };
+
+static void add_classifier(const struct mega_model_config *c, struct mega_text *to)
 {
-    mega_text_add(to,
-        "{\n  \"megac\": %d,\n  \"architecture\": \"classifier\",\n  \"model\": {\n", FORMAT);
     mega_option_add_json(to, mega_encoder_options, &c->encoder, 4, false);
     mega_option_add_json(to, mega_mixers[c->encoder.mixer]->options, c->mixer, 4, true);
     mega_option_add_json(to, mega_head_options, &c->head, 4, true);
@@ -78,7 +117,25 @@ void mega_model_config_json(
         if (i) mega_text_add(to, ", ");
         mega_json_add_text(to, c->labels.item[i], strlen(c->labels.item[i]));
     }
-    mega_text_add(to, "]%s%s\n}\n", task ? ",\n  \"task\": " : "", task ? task : "");
+    mega_text_add(to, "]");
+}
+
+static void add_language_model(const struct mega_model_config *c, struct mega_text *to)
+{
+    const struct mega_language_model_config *l = &c->language;
+    mega_option_add_json(to, mega_language_model_options, l, 4, false);
+    mega_option_add_json(to, mega_decoders[l->decoder]->options, l->options, 4, true);
+    mega_text_add(to, "\n  },\n  \"inputs\": { \"vocabulary\": %lld, \"pad\": %lld }",
+        (long long)l->vocabulary.size, (long long)l->vocabulary.pad);
+}
+
+void mega_model_config_json(
+    const struct mega_model_config *c, const char *task, struct mega_text *to)
+{
+    mega_text_add(to, "{\n  \"megac\": %d,\n  \"architecture\": \"%s\",\n  \"model\": {\n",
+        FORMAT, architectures[c->architecture]);
+    (c->architecture == MEGA_LANGUAGE_MODEL ? add_language_model : add_classifier)(c, to);
+    mega_text_add(to, "%s%s\n}\n", task ? ",\n  \"task\": " : "", task ? task : "");
 }
 
 /* ---- reading config.json ---- */
@@ -111,10 +168,18 @@ static const struct mega_option top_options[] = {
         "version of this file's format", 0 },
     { "architecture", MEGA_OPTION_TEXT, offsetof(struct top, architecture), NULL, 0, 0, NULL,
         "NAME", "kind of model", 0 },
-    { "labels", MEGA_OPTION_TEXTS, offsetof(struct top, labels), NULL, 0, 0, NULL, "NAMES",
+    { "labels", MEGA_OPTION_TEXTS, offsetof(struct top, labels), "", 0, 0, NULL, "NAMES",
         "names of the classes", 0 },
     { 0 },
 };
+
+static mega_status check_vocabulary(const struct mega_document *d, const struct inputs *in)
+{
+    return in->numbers || in->vocabulary > 0
+               ? MEGA_OK
+               : mega_fail(MEGA_BAD_FILE, "%s: inputs.vocabulary is %lld, expected at least 1",
+                     d->name, (long long)in->vocabulary);
+}
 
 static mega_status read_config(struct mega_model_config *c, const struct mega_document *d)
 {
@@ -125,19 +190,24 @@ static mega_status read_config(struct mega_model_config *c, const struct mega_do
         return mega_fail(MEGA_UNSUPPORTED,
             "%s: format %lld, this program reads up to %d: use a newer one", d->name,
             (long long)top.format, FORMAT);
-    if (strcmp(top.architecture, "classifier") != 0)
-        return mega_fail(MEGA_UNSUPPORTED, "%s: architecture is '%s', expected classifier",
-            d->name, top.architecture);
+    bool language = !strcmp(top.architecture, architectures[MEGA_LANGUAGE_MODEL]);
+    if (!language && strcmp(top.architecture, architectures[MEGA_CLASSIFIER]) != 0)
+        return mega_fail(MEGA_UNSUPPORTED,
+            "%s: architecture is '%s', expected classifier or language_model", d->name,
+            top.architecture);
     const struct mega_node *section = mega_node_find(d->root, "inputs");
     if (!section) return mega_fail(MEGA_BAD_FILE, "%s: the key inputs is missing", d->name);
-    MEGA_TRY(mega_model_config_read(c, d, mega_node_find(d->root, "model")));
+    MEGA_TRY(mega_model_config_read(c, language ? MEGA_LANGUAGE_MODEL : MEGA_CLASSIFIER, d,
+        mega_node_find(d->root, "model")));
     MEGA_TRY(mega_node_read(d, section, "inputs", inputs_options, NULL, &inputs));
+    MEGA_TRY(check_vocabulary(d, &inputs));
+    if (language) {
+        c->language.vocabulary = (struct mega_vocabulary){ inputs.vocabulary, inputs.pad };
+        return MEGA_OK;
+    }
     if (top.labels.n < 1)
         return mega_fail(
             MEGA_BAD_FILE, "%s: labels is empty, expected the names of the classes", d->name);
-    if (!inputs.numbers && inputs.vocabulary < 1)
-        return mega_fail(MEGA_BAD_FILE, "%s: inputs.vocabulary is %lld, expected at least 1",
-            d->name, (long long)inputs.vocabulary);
     c->labels = top.labels;
     c->task = (struct mega_classifier_task){ { inputs.numbers, inputs.vocabulary, inputs.pad },
         top.labels.n, inputs.towers };
@@ -156,4 +226,10 @@ mega_status mega_model_config_load(
     status = read_config(c, d);
     if (status) mega_document_done(d);
     return status;
+}
+
+mega_status mega_model_config_parse(
+    struct mega_model_config *c, const struct mega_document *config)
+{
+    return read_config(c, config);
 }

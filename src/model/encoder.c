@@ -40,14 +40,7 @@ const struct mega_option mega_encoder_options[] = {
         "dropout of values and of the feed-forward's inside (--act-dropout)", 0 },
     { "feature_dropout", MEGA_OPTION_BOOL, FIELD(feature_dropout), "false", 0, 0, NULL, NULL,
         "drop whole channels of a row instead of single elements (--feature-dropout)", 0 },
-    { "recompute", MEGA_OPTION_CHOICE, FIELD(recompute), "none", 0, 0, MEGA_RECOMPUTE_CHOICES,
-        NULL,
-        "what the backward pass makes again rather than keep: cheap ops (norms, gates, "
-        "dropout), "
-        "or whole blocks: least memory, a third more time; auto: as little as train.memory "
-        "asks "
-        "for; false and true are none and block",
-        0 },
+    MEGA_RECOMPUTE_OPTION(FIELD(recompute)),
     { 0 },
 };
 
@@ -201,32 +194,13 @@ void mega_encoder_build(mega_build *b, struct mega_encoder *e,
             mega_fail(MEGA_NO_MEMORY, "no memory to declare %lld layers", (long long)o->layers);
         return;
     }
+    mega_stack_build(b, &e->stack, o->layers, (enum mega_recompute)o->recompute);
     build_embedding(b, e);
     build_positions(b, e);
     if (o->embed_norm) build_norm(b, &e->embed_norm, "embed_norm", o);
     for (int64_t i = 0; i < o->layers && !b->status; i++)
         build_layer(b, e, &e->layer[i], i, mixer_options, &place);
     if (o->prenorm) build_norm(b, &e->final_norm, "final_norm", o);
-    mega_encoder_set_effort(e, o->recompute == MEGA_RECOMPUTE_BLOCK   ? 1 + o->layers
-                               : o->recompute == MEGA_RECOMPUTE_CHEAP ? 1
-                                                                      : 0);
-}
-
-void mega_encoder_set_effort(struct mega_encoder *e, int64_t effort)
-{
-    /* the first blocks: when their turn comes, those after them are done and their memory is
-     * free */
-    for (int64_t i = 0; i < e->options.layers; i++)
-        e->layer[i].again = i + 1 < effort ? MEGA_AGAIN_ALL
-                            : effort       ? MEGA_AGAIN_CHEAP
-                                           : MEGA_AGAIN_NOTHING;
-}
-
-int64_t mega_encoder_effort(const struct mega_encoder *e)
-{
-    int64_t blocks = 0, layers = e->options.layers;
-    while (blocks < layers && e->layer[blocks].again == MEGA_AGAIN_ALL) blocks++;
-    return blocks || (layers && e->layer[0].again) ? 1 + blocks : 0;
 }
 
 /* right-padded rows: the same places, T' of them */
@@ -310,7 +284,7 @@ mega_tensor *mega_encoder_run(
     mega_run_tap(r, "embedded", x);
     struct mega_carry carry = { .x = x };
     for (int64_t i = 0; i < o->layers; i++) {
-        struct mega_block block = { e->layer[i].path, 0, e->layer[i].again, layer_block,
+        struct mega_block block = { e->layer[i].path, 0, e->stack.again[i], layer_block,
             &e->layer[i] };
         mega_run_block(r, &block, &carry, *rows);
         mega_run_tap(r, e->layer[i].path, carry.x);

@@ -8,17 +8,7 @@
 #include "layer/positions.h"
 #include "layer/sublayer.h"
 #include "mixer/mixer.h"
-
-/* What the backward pass makes again: nothing, cheap ops, whole blocks, as little as fits. */
-enum mega_recompute {
-    MEGA_RECOMPUTE_NONE,
-    MEGA_RECOMPUTE_CHEAP,
-    MEGA_RECOMPUTE_BLOCK,
-    MEGA_RECOMPUTE_AUTO,
-    MEGA_RECOMPUTE_FALSE, /* as it once was: none and block */
-    MEGA_RECOMPUTE_TRUE
-};
-#define MEGA_RECOMPUTE_CHOICES "none|cheap|block|auto|false|true"
+#include "model/stack.h"
 
 /* The recipe's section `model`, without the mixer's own keys. */
 struct mega_encoder_options {
@@ -38,7 +28,6 @@ struct mega_encoder_layer {
     const struct mega_mixer *mixer;
     void *self;
     bool owns_block, has_feed_forward;
-    enum mega_again again;
     struct mega_feed_forward feed_forward;         /* after a mixer that owns its block */
     struct mega_sublayer around_mixer, around_mlp; /* else */
     struct mega_mlp mlp;
@@ -60,6 +49,7 @@ struct mega_encoder {
     struct mega_positions positions;
     struct mega_norm embed_norm, final_norm;
     struct mega_encoder_layer *layer;
+    struct mega_stack stack;
     struct mega_dropout drop_embed;
 };
 
@@ -67,11 +57,6 @@ struct mega_encoder {
 void mega_encoder_build(mega_build *b, struct mega_encoder *e,
     const struct mega_encoder_options *options, const void *mixer_options,
     const struct mega_inputs *inputs);
-
-/* How much is made again from now on: 0 nothing, 1 cheap ops, 1 + n the first n blocks and
- * cheap ops in the others. No result depends on it, and more never needs more memory. */
-void mega_encoder_set_effort(struct mega_encoder *e, int64_t effort);
-int64_t mega_encoder_effort(const struct mega_encoder *e);
 
 /* text: ids [B, T] I32 or numbers [B, T] F32 -> [B, T', D], zero at places that are not real;
  * T' > T where a chunked text is padded to a multiple (as the official encoder does). *rows

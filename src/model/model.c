@@ -11,7 +11,10 @@ static mega_status declare(mega_model *m)
 {
     const struct mega_model_config *c = &m->config;
     mega_build b = { .store = &m->store };
-    mega_classifier_build(&b, &m->classifier, &c->encoder, c->mixer, &c->head, &c->task);
+    if (c->architecture == MEGA_LANGUAGE_MODEL)
+        mega_language_model_build(&b, &m->language, &c->language);
+    else
+        mega_classifier_build(&b, &m->classifier, &c->encoder, c->mixer, &c->head, &c->task);
     return b.status;
 }
 
@@ -39,6 +42,12 @@ void mega_model_free(mega_model *m)
     mega_store_done(&m->store);
     mega_document_done(&m->document);
     free(m);
+}
+
+struct mega_stack *mega_model_stack(mega_model *m)
+{
+    struct mega_language_model *l = &m->language;
+    return l->decoder ? l->decoder->stack(l->self) : &m->classifier.encoder.stack;
 }
 
 int64_t mega_model_parameters(const mega_model *m)

@@ -6,30 +6,41 @@
 #include "format/node.h"
 #include "megac/model.h"
 #include "model/classifier.h"
+#include "model/language_model.h"
+
+enum mega_architecture { MEGA_CLASSIFIER, MEGA_LANGUAGE_MODEL };
 
 /* Everything that decides a model's shape: the recipe's section `model` and what the task adds.
  */
 struct mega_model_config {
+    enum mega_architecture architecture;
+    /* a classifier */
     struct mega_encoder_options encoder;
     struct mega_head_options head;
     _Alignas(
         16) unsigned char mixer[MEGA_MIXER_OPTIONS_SIZE]; /* the chosen mixer's own options */
     struct mega_classifier_task task;
     struct mega_texts labels; /* names of the classes; borrowed */
+    /* a language model */
+    struct mega_language_model_config language;
 };
 
-/* Reads a recipe's or config.json's section `model` (NULL: all defaults); refuses unknown keys
- * with their place. */
-mega_status mega_model_config_read(struct mega_model_config *c, const struct mega_document *d,
-    const struct mega_node *section);
+/* Reads a recipe's or config.json's section `model` (NULL: all defaults) for a model of this
+ * architecture; refuses unknown keys with their place. */
+mega_status mega_model_config_read(struct mega_model_config *c, enum mega_architecture a,
+    const struct mega_document *d, const struct mega_node *section);
 
 /* Prints the section back as YAML lines ("  layers: 4\n"). */
 void mega_model_config_print(const struct mega_model_config *c, struct mega_text *to);
 
+/* What the recipe said about recomputation. */
+enum mega_recompute mega_model_recompute(const struct mega_model_config *c);
+
 struct mega_model {
     struct mega_store store;
     struct mega_model_config config;
-    struct mega_classifier classifier;
+    struct mega_classifier classifier; /* one of these, by config.architecture */
+    struct mega_language_model language;
     struct mega_document document; /* the config.json that it came from, if any */
 };
 
@@ -38,6 +49,9 @@ struct mega_model {
 mega_status mega_model_new(
     mega_model **out, const struct mega_model_config *config, bool numbers, bool for_training);
 
+/* Its blocks. */
+struct mega_stack *mega_model_stack(mega_model *m);
+
 /* config.json: `task` is text to be put in as the member "task" (an object), or NULL. */
 void mega_model_config_json(
     const struct mega_model_config *c, const char *task, struct mega_text *to);
@@ -45,6 +59,10 @@ void mega_model_config_json(
 /* Reads config.json of a folder; the document is kept for its texts and is yours to end. */
 mega_status mega_model_config_load(
     struct mega_model_config *c, struct mega_document *d, const char *folder);
+
+/* The same from a document that is read already, and stays yours. */
+mega_status mega_model_config_parse(
+    struct mega_model_config *c, const struct mega_document *config);
 
 /* model.safetensors: parameters and buffers by their official names. Loading refuses unknown,
  * missing and misshapen tensors by name, ignores `*version`, `*_float_tensor` and

@@ -90,6 +90,7 @@ static void build_plan(mega_build *b, struct mega_transformer *m)
     if (!m->plan && !b->status)
         b->status = mega_fail(
             MEGA_NO_MEMORY, "no memory to declare %lld layers", (long long)m->options.layers);
+    mega_stack_build(b, &m->stack, m->steps, (enum mega_recompute)m->options.recompute);
     for (int64_t k = 0; k < m->steps && !b->status; k++) {
         m->plan[k].kind = k % 2 ? MEGA_BRANCH_MLP : MEGA_BRANCH_ATTENTION;
         build_sublayer(b, &m->plan[k], k, &m->options);
@@ -160,20 +161,20 @@ static void step(
     c->x = mega_sublayer_write(r, &s->around, c->x, y, rows);
 }
 
-static mega_tensor *logits(mega_run *r, const struct mega_transformer *m, mega_tensor *x)
+mega_tensor *mega_transformer_features(mega_run *r, const struct mega_transformer *m,
+    mega_tensor *ids, const struct mega_rows *rows)
 {
-    if (m->has_final_norm) x = mega_norm_run(r, &m->final_norm, x);
-    return linear(r, x, m->head, m->head_bias, MEGA_ACT_LINEAR);
+    struct mega_carry carry = { .x = embed(r, m, ids, rows) };
+    for (int64_t k = 0; k < m->steps; k++) {
+        struct mega_block block = { m->plan[k].path, 0, m->stack.again[k], step, &m->plan[k] };
+        mega_run_block(r, &block, &carry, rows);
+    }
+    return m->has_final_norm ? mega_norm_run(r, &m->final_norm, carry.x) : carry.x;
 }
 
 mega_tensor *mega_transformer_run(mega_run *r, const struct mega_transformer *m,
     mega_tensor *ids, const struct mega_rows *rows)
 {
-    struct mega_carry carry = { .x = embed(r, m, ids, rows) };
-    for (int64_t k = 0; k < m->steps; k++) {
-        struct mega_block block = { m->plan[k].path, 0, m->options.recompute, step,
-            &m->plan[k] };
-        mega_run_block(r, &block, &carry, rows);
-    }
-    return logits(r, m, carry.x);
+    mega_tensor *x = mega_transformer_features(r, m, ids, rows);
+    return linear(r, x, m->head, m->head_bias, MEGA_ACT_LINEAR);
 }

@@ -15,6 +15,7 @@
 #include "layer/attention.h"
 #include "layer/positions.h"
 #include "layer/sublayer.h"
+#include "model/stack.h"
 
 enum mega_final_norm {
     MEGA_FINAL_NORM_AUTO, /* as the placement of norms has it */
@@ -38,7 +39,7 @@ struct mega_transformer_options {
     bool tied;          /* the table is the head too */
     bool attention_bias, up_bias, down_bias, head_bias;
     bool norm_affine, norm_bias;
-    bool recompute;
+    int recompute; /* enum mega_recompute */
     double dropout, attention_dropout, hidden_dropout;
 };
 
@@ -58,6 +59,7 @@ struct mega_transformer {
     struct mega_dropout drop_embed;
     struct mega_transformer_sublayer *plan; /* [steps] */
     int64_t steps;
+    struct mega_stack stack;
     bool has_final_norm;
     struct mega_norm final_norm;
     mega_tensor *head, *head_bias; /* [V, D], the table itself if tied; [V] or NULL */
@@ -67,7 +69,12 @@ struct mega_transformer {
 void mega_transformer_build(
     mega_build *b, struct mega_transformer *m, const struct mega_transformer_options *options);
 
-/* ids [B, T] I32 -> logits [B, T, V]. A causal one also runs with a stream attached. */
+/* ids [B, T] I32 -> x [B, T, D], what the head reads. A causal one also runs with a stream
+ * attached. */
+mega_tensor *mega_transformer_features(mega_run *r, const struct mega_transformer *m,
+    mega_tensor *ids, const struct mega_rows *rows);
+
+/* The same with the head: logits [B, T, V]. */
 mega_tensor *mega_transformer_run(mega_run *r, const struct mega_transformer *m,
     mega_tensor *ids, const struct mega_rows *rows);
 

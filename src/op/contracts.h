@@ -77,6 +77,24 @@ enum {
     MEGA_BATCH_NORM_VAR
 };
 
+/* cema: complex exponential moving average plus omega x (Megalodon). A place that is not real
+ * leaves the states as they are and gives 0; documents start anew.
+ * in: x [B,T,D], alpha, delta [D,N,1], theta [D,1,1], gamma [D,N,2], omega [D,1]?, state h
+ * [B,D,N,2]? F32, last dimension real and imaginary part; out: y [B,T,D]; state after the last
+ * place in use [B,D,N,2] F32, only if attr.state. */
+struct mega_attr_cema {
+    bool state;
+};
+enum {
+    MEGA_CEMA_X,
+    MEGA_CEMA_ALPHA,
+    MEGA_CEMA_DELTA,
+    MEGA_CEMA_THETA,
+    MEGA_CEMA_GAMMA,
+    MEGA_CEMA_OMEGA,
+    MEGA_CEMA_H
+};
+
 /* concat: a [.., n], b [.., m] -> [.., n+m] */
 
 /* cross_entropy: logits [B,V], target [B] I32 (negative: ignored) -> sum of -log
@@ -182,6 +200,7 @@ enum { MEGA_LINEAR_X, MEGA_LINEAR_W, MEGA_LINEAR_B };
 enum mega_norm_kind { MEGA_NORM_LAYER, MEGA_NORM_SCALE, MEGA_NORM_RMS };
 struct mega_attr_norm {
     enum mega_norm_kind kind;
+    bool unit_offset; /* the gain is weight + 1 */
     double eps;
 };
 enum { MEGA_NORM_X, MEGA_NORM_WEIGHT, MEGA_NORM_BIAS };
@@ -214,6 +233,14 @@ enum { MEGA_POSITION_X, MEGA_POSITION_TABLE, MEGA_POSITION_GAIN };
  */
 enum { MEGA_QUERY_KEY_Z, MEGA_QUERY_KEY_GAMMA, MEGA_QUERY_KEY_BETA };
 
+/* query_key_norm: z [.., H*d], gamma [2,H*d], beta [2,H*d] -> q, k: each head of z with a mean
+ * square of 1, times (gamma[i] + 1) / sqrt(d), plus beta[i] (Megalodon). The inputs' numbers
+ * are those of query_key. */
+struct mega_attr_query_key_norm {
+    int64_t heads; /* H */
+    double eps;
+};
+
 /* rotary: x [B,T,H*d] -> y, same shape: in each head, pairs of the first `dims` channels turned
  * by the place's position (position.h) */
 struct mega_attr_rotary {
@@ -221,6 +248,7 @@ struct mega_attr_rotary {
     int64_t dims;     /* even, at most d; 0: d */
     double base;      /* of the frequencies; usually 10000 */
     double factor;    /* positions are divided by it; usually 1 */
+    int64_t restart;  /* positions restart every so many places of a document; 0: never */
     bool interleaved; /* channels 2t, 2t+1 are a pair; else t, t + dims/2 */
 };
 
@@ -229,5 +257,41 @@ struct mega_attr_rotary_bias {
     int64_t length; /* n: the longest window */
 };
 enum { MEGA_ROTARY_ALPHA, MEGA_ROTARY_BETA };
+
+/* scale: x [..,D], weight [D]? -> factor * weight * x, channel by channel */
+struct mega_attr_scale {
+    double factor;
+};
+enum { MEGA_SCALE_X, MEGA_SCALE_WEIGHT };
+
+/* timestep_norm: x normalised by the mean and variance of all that its group of channels held
+ * up to this place of the document (Megalodon).
+ * in: x [B,T,D], weight, bias [D]?, prior_mean, prior_logv [G] where there is a prior; the
+ * statistics so far, all or none: count [B] I32, mean, variance [B,G] F32.
+ * out: y [B,T,D]; the statistics after the last place in use, only if attr.state: count, mean,
+ * variance as they come in. */
+enum mega_timestep_norm_kind {
+    MEGA_TIMESTEP_NORM_FULL, /* variance of all numbers; 0 at places that are not real */
+    MEGA_TIMESTEP_NORM_MEANS /* variance of the places' means, as the pure-PyTorch port has it
+                              */
+};
+struct mega_attr_timestep_norm {
+    enum mega_timestep_norm_kind kind;
+    bool unit_offset; /* the gain is weight + 1 */
+    bool state;
+    int64_t groups;      /* G, which divides D */
+    int64_t prior_count; /* places that a start counts for; 0: none */
+    double eps;
+};
+enum {
+    MEGA_TIMESTEP_NORM_X,
+    MEGA_TIMESTEP_NORM_WEIGHT,
+    MEGA_TIMESTEP_NORM_BIAS,
+    MEGA_TIMESTEP_NORM_PRIOR_MEAN,
+    MEGA_TIMESTEP_NORM_PRIOR_LOGV,
+    MEGA_TIMESTEP_NORM_COUNT,
+    MEGA_TIMESTEP_NORM_MEAN,
+    MEGA_TIMESTEP_NORM_VAR
+};
 
 #endif

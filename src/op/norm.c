@@ -1,7 +1,8 @@
 /* norm: one row x [D] at a time (Mega section 2.4).
  *   layer: (x - mean) / sqrt(var + eps) * w + b, population variance
  *   scale: g x / sqrt(mean(x^2) + eps), one gain g
- *   rms:   w x / sqrt(mean(x^2) + eps) */
+ *   rms:   w x / sqrt(mean(x^2) + eps)
+ * With unit_offset w and g are one more than what is stored. */
 #include <math.h>
 
 #include "op/contracts.h"
@@ -41,7 +42,8 @@ static struct moments moments_of(const struct mega_call *c, int64_t r)
 static double gain(const struct mega_call *c, int64_t j)
 {
     const struct mega_attr_norm *a = c->attr;
-    return c->in[W] ? mega_get(c->in[W], 0, a->kind == MEGA_NORM_SCALE ? 0 : j) : 1;
+    if (!c->in[W]) return 1;
+    return mega_get(c->in[W], 0, a->kind == MEGA_NORM_SCALE ? 0 : j) + (a->unit_offset ? 1 : 0);
 }
 
 static void forward(const struct mega_call *c)

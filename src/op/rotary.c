@@ -49,6 +49,7 @@ static void turn(
     int64_t T = c->rows->T, b = row / T, d = mega_width(c->in[0]) / a->heads;
     int64_t dims = a->dims ? a->dims : d, half = dims / 2;
     int64_t position = mega_position(c->rows, b, row % T, mega_position_lead(c->rows, b));
+    if (a->restart > 0) position %= a->restart;
     for (int64_t h = 0; h < a->heads; h++, x += d, y += d) {
         for (int64_t t = 0; t < half; t++) {
             double angle =

@@ -5,9 +5,9 @@
 
 #include "base/file.h"
 #include "format/option_json.h"
-#include "graph/ops.h"
 
 struct mega_classify {
+    struct mega_job job;
     const struct mega_task *task;
     struct mega_task_options options;
     struct mega_texts labels, own_labels; /* own: to be freed */
@@ -16,9 +16,9 @@ struct mega_classify {
     bool loaded[MEGA_SPLITS];
 };
 
-void mega_classify_close(struct mega_classify *c)
+static void close_job(struct mega_job *job)
 {
-    if (!c) return;
+    struct mega_classify *c = (struct mega_classify *)job;
     for (int s = 0; s < MEGA_SPLITS; s++) mega_examples_done(&c->split[s]);
     mega_labels_done(&c->own_labels);
     free(c);
@@ -125,12 +125,15 @@ static mega_status read_training(struct mega_classify *c)
 
 /* ---- opening ---- */
 
+static const struct mega_job_type classify_type;
+
 static mega_status new_task(struct mega_classify **out, const struct mega_task_options *options,
     const struct mega_model_config *model)
 {
     struct mega_classify *c = *out = calloc(1, sizeof *c);
     if (!c) return mega_fail(MEGA_NO_MEMORY, "no memory for a task");
     const struct mega_mixer *mixer = mega_mixers[model->encoder.mixer];
+    c->job.type = &classify_type;
     c->task = mega_tasks[options->name];
     c->options = *options;
     c->max_length = options->max_length ? options->max_length : model->encoder.longest;
@@ -144,30 +147,38 @@ static mega_status new_task(struct mega_classify **out, const struct mega_task_o
     return MEGA_OK;
 }
 
-mega_status mega_classify_open(struct mega_classify **out,
-    const struct mega_task_options *options, struct mega_model_config *model)
+mega_status mega_classify_open(struct mega_job **out, const struct mega_task_options *options,
+    struct mega_model_config *model, const struct mega_log *log)
 {
-    mega_status status = new_task(out, options, model);
-    if (!status) status = read_training(*out);
+    (void)log;
+    struct mega_classify *c;
+    mega_status status = new_task(&c, options, model);
+    if (!status) status = read_training(c);
     if (status) {
-        mega_classify_close(*out);
-        *out = NULL;
+        mega_job_close(mega_classify_job(c));
         return status;
     }
-    model->labels = (*out)->labels;
-    model->task = (struct mega_classifier_task){ (*out)->task->inputs, (*out)->labels.n, 1 };
+    model->labels = c->labels;
+    model->task = (struct mega_classifier_task){ c->task->inputs, c->labels.n, 1 };
+    *out = &c->job;
     return MEGA_OK;
 }
 
-mega_status mega_classify_config(
-    const struct mega_classify *c, const mega_model *m, struct mega_text *out)
+struct mega_job *mega_classify_job(struct mega_classify *c)
 {
+    return c ? &c->job : NULL;
+}
+
+static mega_status print_config(
+    const struct mega_job *job, const mega_model *m, struct mega_text *out)
+{
+    const struct mega_classify *c = (const struct mega_classify *)job;
     struct mega_text task = { 0 };
     struct mega_task_options o = c->options;
     /* which rows, not which files: paths belong to the run */
     o.train = o.valid = o.test = "";
     mega_text_add(&task, "{\n");
-    mega_option_add_json(&task, mega_task_options, &o, 4, false);
+    mega_task_options_json(&o, 4, &task);
     mega_text_add(&task, "\n  }");
     mega_text_clear(out);
     if (!task.failed) mega_model_config_json(&m->config, task.data, out);
@@ -185,7 +196,7 @@ mega_status mega_classify_open_model(
     if (!section)
         return mega_fail(MEGA_BAD_FILE,
             "%s: the key task is missing: what the texts are is not known", m->document.name);
-    MEGA_TRY(mega_node_read(&m->document, section, "task", mega_task_options, NULL, &o));
+    MEGA_TRY(mega_task_options_read(&o, &m->document, section));
     if (files) {
         o.train = files->train;
         o.valid = files->valid;
@@ -200,7 +211,7 @@ mega_status mega_classify_open_model(
             m->document.name, (long long)have->vocabulary, (*out)->task->name,
             (long long)(*out)->task->inputs.vocabulary);
     if (status) {
-        mega_classify_close(*out);
+        mega_job_close(mega_classify_job(*out));
         *out = NULL;
     }
     return status;
@@ -237,26 +248,98 @@ int32_t mega_classify_pad(const struct mega_classify *c)
     return (int32_t)c->task->inputs.pad;
 }
 
-/* ---- batches and loss ---- */
+/* ---- batches ---- */
 
-void mega_batch_view(struct mega_batch *b, const struct mega_host_batch *h)
+struct class_batches {
+    struct mega_batches batches;
+    const struct mega_examples *examples;
+    struct mega_plan plan;
+    int32_t pad;
+};
+
+static mega_status fill(struct mega_batches *b, int64_t k, struct mega_host *h)
 {
-    *b = (struct mega_batch){ .n = h->B, .places = h->B * h->T, .index = h->index };
-    b->rows[0] = (struct mega_rows){ .B = h->B, .T = h->T, .len = h->len };
-    b->text[0] = mega_tensor_over(h->id, MEGA_I32, 2, (int64_t[]){ h->B, h->T });
-    b->target = mega_tensor_over(h->label, MEGA_I32, 1, &h->B);
-    for (int64_t i = 0; i < h->B; i++) b->tokens += h->len[i];
+    struct class_batches *c = (struct class_batches *)b;
+    h->is_text = false;
+    return mega_host_batch_fill(&h->rows, &c->plan, c->examples, k, c->pad);
 }
 
-mega_tensor *mega_classify_loss(
-    mega_run *r, const mega_model *m, const struct mega_batch *b, mega_tensor **logits)
+static void count(const struct mega_batches *b, int64_t k, int64_t *rows, int64_t *tokens)
 {
-    mega_tensor *text[2] = { mega_run_input(r, &b->text[0]), NULL };
-    const struct mega_rows *rows[2] = { mega_run_rows(r, &b->rows[0]), NULL };
-    if (m->config.task.towers == 2) {
-        text[1] = mega_run_input(r, &b->text[1]);
-        rows[1] = &b->rows[1];
-    }
-    *logits = mega_classifier_run(r, &m->classifier, text, rows);
-    return cross_entropy(r, *logits, mega_run_input(r, &b->target));
+    const struct class_batches *c = (const struct class_batches *)b;
+    const struct mega_plan *p = &c->plan;
+    const int64_t *start = c->examples->start;
+    *rows += p->first[k + 1] - p->first[k];
+    for (int64_t i = p->first[k]; i < p->first[k + 1]; i++)
+        *tokens += start[p->order[i] + 1] - start[p->order[i]];
+}
+
+static void largest(const struct mega_batches *b, int64_t *rows, int64_t *places)
+{
+    const struct class_batches *c = (const struct class_batches *)b;
+    mega_plan_largest(&c->plan, c->examples, rows, places);
+}
+
+static void free_batches(struct mega_batches *b)
+{
+    mega_plan_done(&((struct class_batches *)b)->plan);
+    free(b);
+}
+
+static const struct mega_batches_type batches_type = { fill, count, largest, free_batches };
+
+static mega_status make_batches(struct mega_job *job, enum mega_split split,
+    const struct mega_feed_batching *how, int64_t epoch, struct mega_batches **out)
+{
+    const struct mega_classify *task = (const struct mega_classify *)job;
+    struct class_batches *c = calloc(1, sizeof *c);
+    *out = NULL;
+    if (!c) return mega_fail(MEGA_NO_MEMORY, "no memory for the order of the rows");
+    struct mega_batching batching = { .seed = how->seed,
+        .rows = how->rows,
+        .tokens = how->tokens,
+        .accumulate = how->accumulate,
+        .bucket = how->bucket,
+        .shuffle = how->shuffle,
+        .multiple = task->multiple,
+        .longest = task->longest };
+    *c = (struct class_batches){ .batches = { .type = &batches_type },
+        .examples = &task->split[split],
+        .pad = mega_classify_pad(task) };
+    mega_status status = mega_plan_make(&c->plan, &batching, c->examples, epoch);
+    c->batches.n = c->plan.batches;
+    if (status)
+        free_batches(&c->batches);
+    else
+        *out = &c->batches;
+    return status;
+}
+
+/* ---- as a job ---- */
+
+static mega_status load(struct mega_job *job, enum mega_split split)
+{
+    return mega_classify_load((struct mega_classify *)job, split);
+}
+
+static struct mega_split_facts facts(const struct mega_job *job, enum mega_split split)
+{
+    const struct mega_examples *e = &((const struct mega_classify *)job)->split[split];
+    return (struct mega_split_facts){ e->n, "rows", e->hash };
+}
+
+static const struct mega_job_type classify_type = {
+    .close = close_job,
+    .load = load,
+    .facts = facts,
+    .batches = make_batches,
+    .config = print_config,
+};
+
+mega_tensor *mega_classify_logits(mega_run *r, const mega_model *m, const struct mega_batch *b)
+{
+    mega_tensor *text[2];
+    const struct mega_rows *rows[2];
+    mega_batch_enter(r, m, b, text, rows);
+    return mega_classifier_run(r, &m->classifier, text, rows);
 }

@@ -6,17 +6,17 @@
 
 /* what lies in one slot of the ring: a batch, and the update that begins with it */
 struct slot {
-    struct mega_host_batch host;
+    struct mega_host host;
     struct mega_update update;
 };
 
 struct mega_feed {
     struct mega_prefetch *ahead;
-    struct mega_classify *task;
+    struct mega_job *job;
     enum mega_split split;
-    struct mega_batching batching;
+    struct mega_feed_batching batching;
     /* of the thread that makes batches */
-    struct mega_plan plan;
+    struct mega_batches *batches;
     int64_t epoch, batch;
     struct slot slot[MEGA_PREFETCH_SLOTS];
     /* of the one that takes them */
@@ -27,14 +27,10 @@ struct mega_feed {
 /* rows and tokens of the update that begins with `batch` */
 static struct mega_update describe(const struct mega_feed *f, int64_t batch)
 {
-    const struct mega_plan *p = &f->plan;
-    const struct mega_examples *e = mega_classify_examples(f->task, f->split);
-    int64_t k = f->batching.accumulate, end = batch + k < p->batches ? batch + k : p->batches;
-    struct mega_update u = { .passes = end - batch,
-        .rows = p->first[end] - p->first[batch],
-        .last = end == p->batches };
-    for (int64_t i = p->first[batch]; i < p->first[end]; i++)
-        u.tokens += e->start[p->order[i] + 1] - e->start[p->order[i]];
+    const struct mega_batches *b = f->batches;
+    int64_t k = f->batching.accumulate, end = batch + k < b->n ? batch + k : b->n;
+    struct mega_update u = { .passes = end - batch, .last = end == b->n };
+    for (int64_t i = batch; i < end; i++) b->type->count(b, i, &u.rows, &u.tokens);
     return u;
 }
 
@@ -42,46 +38,27 @@ static mega_status make(void *arg, int64_t position, int slot)
 {
     (void)position;
     struct mega_feed *f = arg;
-    const struct mega_examples *e = mega_classify_examples(f->task, f->split);
-    if (f->batch >= f->plan.batches) {
+    if (f->batch >= f->batches->n) {
+        mega_batches_free(f->batches);
         f->batch = 0;
-        MEGA_TRY(mega_plan_make(&f->plan, &f->batching, e, ++f->epoch));
+        MEGA_TRY(mega_job_batches(f->job, f->split, &f->batching, ++f->epoch, &f->batches));
     }
     if (f->batch % f->batching.accumulate == 0) f->slot[slot].update = describe(f, f->batch);
-    return mega_host_batch_fill(
-        &f->slot[slot].host, &f->plan, e, f->batch++, mega_classify_pad(f->task));
+    return f->batches->type->fill(f->batches, f->batch++, &f->slot[slot].host);
 }
 
-static struct mega_batching training_batching(const struct mega_feed_batching *b)
-{
-    return (struct mega_batching){ .seed = b->seed,
-        .rows = b->rows,
-        .tokens = b->tokens,
-        .accumulate = b->accumulate,
-        .bucket = b->bucket,
-        .shuffle = true };
-}
-
-static void pad_for(struct mega_batching *b, const struct mega_classify *c)
-{
-    b->multiple = mega_classify_multiple(c);
-    b->longest = mega_classify_longest(c);
-}
-
-static mega_status open_feed(struct mega_feed **out, struct mega_classify *c,
-    enum mega_split split, const struct mega_batching *batching, int64_t epoch,
-    int64_t position, bool training)
+static mega_status open_feed(struct mega_feed **out, struct mega_job *j, enum mega_split split,
+    const struct mega_feed_batching *batching, int64_t epoch, int64_t position)
 {
     *out = NULL;
     struct mega_feed *f = calloc(1, sizeof *f);
     if (!f) return mega_fail(MEGA_NO_MEMORY, "no memory to feed batches");
-    *f = (struct mega_feed){ .task = c, .split = split, .batching = *batching, .epoch = epoch };
-    pad_for(&f->batching, c);
+    *f = (struct mega_feed){ .job = j, .split = split, .batching = *batching, .epoch = epoch };
     f->batch = position * batching->accumulate;
-    mega_status status =
-        mega_plan_make(&f->plan, &f->batching, mega_classify_examples(c, split), epoch);
+    mega_status status = mega_job_batches(j, split, batching, epoch, &f->batches);
     if (!status)
-        status = mega_prefetch_start(&f->ahead, make, f, 0, training ? -1 : f->plan.batches);
+        status =
+            mega_prefetch_start(&f->ahead, make, f, 0, batching->shuffle ? -1 : f->batches->n);
     if (status)
         mega_feed_close(f);
     else
@@ -89,19 +66,25 @@ static mega_status open_feed(struct mega_feed **out, struct mega_classify *c,
     return status;
 }
 
-mega_status mega_feed_open(struct mega_feed **out, struct mega_classify *c,
-    enum mega_split split, int64_t rows, int64_t tokens)
+mega_status mega_feed_open(struct mega_feed **out, struct mega_job *j, enum mega_split split,
+    int64_t rows, int64_t tokens)
 {
-    return open_feed(out, c, split,
-        &(struct mega_batching){ .rows = rows, .tokens = tokens, .accumulate = 1 }, 0, 0,
-        false);
+    return open_feed(out, j, split,
+        &(struct mega_feed_batching){ .rows = rows, .tokens = tokens, .accumulate = 1 }, 0, 0);
 }
 
-mega_status mega_feed_open_training(struct mega_feed **out, struct mega_classify *c,
+static struct mega_feed_batching shuffled(const struct mega_feed_batching *b)
+{
+    struct mega_feed_batching batching = *b;
+    batching.shuffle = true;
+    return batching;
+}
+
+mega_status mega_feed_open_training(struct mega_feed **out, struct mega_job *j,
     const struct mega_feed_batching *b, int64_t epoch, int64_t position)
 {
-    struct mega_batching batching = training_batching(b);
-    return open_feed(out, c, MEGA_SPLIT_TRAIN, &batching, epoch, position, true);
+    struct mega_feed_batching batching = shuffled(b);
+    return open_feed(out, j, MEGA_SPLIT_TRAIN, &batching, epoch, position);
 }
 
 mega_status mega_feed_next(struct mega_feed *f, struct mega_batch **out)
@@ -125,45 +108,42 @@ void mega_feed_close(struct mega_feed *f)
 {
     if (!f) return;
     mega_prefetch_stop(f->ahead);
-    mega_plan_done(&f->plan);
-    for (int i = 0; i < MEGA_PREFETCH_SLOTS; i++) mega_host_batch_done(&f->slot[i].host);
+    mega_batches_free(f->batches);
+    for (int i = 0; i < MEGA_PREFETCH_SLOTS; i++) mega_host_done(&f->slot[i].host);
     free(f);
 }
 
-mega_status mega_feed_count(struct mega_classify *c, const struct mega_feed_batching *b,
-    int64_t epoch, int64_t *updates)
+mega_status mega_feed_count(
+    struct mega_job *j, const struct mega_feed_batching *b, int64_t epoch, int64_t *updates)
 {
-    struct mega_plan plan = { 0 };
-    struct mega_batching batching = training_batching(b);
-    pad_for(&batching, c);
-    MEGA_TRY(
-        mega_plan_make(&plan, &batching, mega_classify_examples(c, MEGA_SPLIT_TRAIN), epoch));
-    *updates = mega_plan_updates(&plan);
-    mega_plan_done(&plan);
+    struct mega_batches *batches;
+    struct mega_feed_batching batching = shuffled(b);
+    MEGA_TRY(mega_job_batches(j, MEGA_SPLIT_TRAIN, &batching, epoch, &batches));
+    *updates = (batches->n + b->accumulate - 1) / b->accumulate;
+    mega_batches_free(batches);
     return MEGA_OK;
 }
 
-static mega_status largest(struct mega_classify *c, enum mega_split split,
-    struct mega_batching batching, int64_t *rows, int64_t *places)
+static mega_status largest(struct mega_job *j, enum mega_split split,
+    const struct mega_feed_batching *batching, int64_t *rows, int64_t *places)
 {
-    struct mega_plan plan = { 0 };
-    const struct mega_examples *e = mega_classify_examples(c, split);
-    pad_for(&batching, c);
-    MEGA_TRY(mega_plan_make(&plan, &batching, e, 0));
-    mega_plan_largest(&plan, e, rows, places);
-    mega_plan_done(&plan);
+    struct mega_batches *batches;
+    MEGA_TRY(mega_job_batches(j, split, batching, 0, &batches));
+    batches->type->largest(batches, rows, places);
+    mega_batches_free(batches);
     return MEGA_OK;
 }
 
 mega_status mega_feed_largest(
-    struct mega_classify *c, const struct mega_feed_batching *b, int64_t *rows, int64_t *places)
+    struct mega_job *j, const struct mega_feed_batching *b, int64_t *rows, int64_t *places)
 {
-    return largest(c, MEGA_SPLIT_TRAIN, training_batching(b), rows, places);
+    struct mega_feed_batching batching = shuffled(b);
+    return largest(j, MEGA_SPLIT_TRAIN, &batching, rows, places);
 }
 
-mega_status mega_feed_largest_of(struct mega_classify *c, enum mega_split split, int64_t rows,
+mega_status mega_feed_largest_of(struct mega_job *j, enum mega_split split, int64_t rows,
     int64_t *most_rows, int64_t *places)
 {
-    struct mega_batching batching = { .rows = rows, .accumulate = 1 };
-    return largest(c, split, batching, most_rows, places);
+    struct mega_feed_batching batching = { .rows = rows, .accumulate = 1 };
+    return largest(j, split, &batching, most_rows, places);
 }

@@ -1,5 +1,7 @@
 #include "task/task.h"
 
+#include "format/option_json.h"
+
 #define X(name) extern const struct mega_task mega_task_##name;
 #include "task/tasks.def"
 #undef X
@@ -43,3 +45,66 @@ const struct mega_option mega_task_options[] = {
         "text: whether a TSV begins with column names; auto: if a column is given by name", 0 },
     { 0 },
 };
+
+#undef FIELD
+#define FIELD(member) offsetof(struct mega_task_options, language.member)
+
+const struct mega_option mega_language_options[] = {
+    { "name", MEGA_OPTION_CHOICE, offsetof(struct mega_task_options, name), NULL, 0, 0,
+        names + 1, NULL, "what is learned", 0 },
+    { "tokenizer", MEGA_OPTION_TEXT, FIELD(tokenizer), "bytes", 0, 0, NULL, "PATH",
+        "a tokenizer's file or folder; bytes: an id is a byte", 0 },
+    { 0 },
+};
+
+/* the name alone, which decides about the other keys */
+static mega_status find_name(
+    struct mega_task_options *o, const struct mega_document *d, const struct mega_node *section)
+{
+    const struct mega_node *name = section ? mega_node_find(section, "name") : NULL;
+    o->name = name && name->text ? mega_choice_find(names + 1, name->text) : -1;
+    if (o->name >= 0) return MEGA_OK;
+    if (!name)
+        return mega_fail(MEGA_BAD_ARGUMENT, "%s: task.name is missing, expected one of %s",
+            d->name, names + 1);
+    return mega_fail(MEGA_BAD_ARGUMENT, "%s:%d:%d: task.name is '%s', expected one of %s",
+        d->name, name->line, name->column, name->text ? name->text : "", names + 1);
+}
+
+static bool is_language(const struct mega_task_options *o)
+{
+    return mega_tasks[o->name]->architecture == MEGA_LANGUAGE_MODEL;
+}
+
+mega_status mega_task_options_read(
+    struct mega_task_options *o, const struct mega_document *d, const struct mega_node *section)
+{
+    *o = (struct mega_task_options){ 0 };
+    MEGA_TRY(find_name(o, d, section));
+    if (!is_language(o)) return mega_node_read(d, section, "task", mega_task_options, NULL, o);
+    const struct mega_option *tables[] = { mega_language_options, mega_corpus_options };
+    void *values[] = { o, &o->language.corpus };
+    return mega_node_read_tables(d, section, "task", tables, values, 2);
+}
+
+void mega_task_options_language(struct mega_task_options *o)
+{
+    *o = (struct mega_task_options){ 0 };
+    mega_option_defaults(mega_language_options, o);
+    mega_option_defaults(mega_corpus_options, &o->language.corpus);
+    o->name = mega_choice_find(names + 1, "lm");
+}
+
+void mega_task_options_print(const struct mega_task_options *o, struct mega_text *to)
+{
+    mega_option_print(is_language(o) ? mega_language_options : mega_task_options, o, 2, to);
+    if (is_language(o)) mega_option_print(mega_corpus_options, &o->language.corpus, 2, to);
+}
+
+void mega_task_options_json(const struct mega_task_options *o, int indent, struct mega_text *to)
+{
+    mega_option_add_json(
+        to, is_language(o) ? mega_language_options : mega_task_options, o, indent, false);
+    if (is_language(o))
+        mega_option_add_json(to, mega_corpus_options, &o->language.corpus, indent, true);
+}

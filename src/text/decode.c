@@ -32,8 +32,16 @@ static mega_status add(
     const char *from = p->surface.data, *end = from + p->surface.size;
     if (s->word && j->blank) mega_text_add(out, "%s", j->blank);
     s->word = !(p->flags & MEGA_PIECE_OPEN);
-    if (j->strip_each && !s->begun) s->strip = j->strip;
+    if (j->of == MEGA_STRIP_EACH && !s->begun) s->strip = j->strip;
     for (; s->strip && from < end && *from == ' '; from++) s->strip--;
+    if (s->strip && j->of == MEGA_STRIP_FIRST) {
+        /* those inside go, too: the original takes every blank out of its first piece */
+        for (const char *c = from; c < end; c++)
+            if (*c != ' ') mega_text_add_bytes(out, c, 1);
+        s->begun |= from < end;
+        from = end;
+        s->strip = 0;
+    }
     if (from < end) s->strip = 0;
     s->begun |= from < end;
     mega_text_add_bytes(out, from, (size_t)(end - from));

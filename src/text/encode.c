@@ -105,6 +105,8 @@ mega_status mega_tokenizer_encode_each(const mega_tokenizer *t, const void *text
     w->arg = arg;
     w->status = MEGA_OK;
     w->text = text ? text : "";
+    w->specials = o->specials;
+    w->frame = o->frame;
     w->n = 0;
     if (o->bos) mega_emit(w, t->special[MEGA_BOS]);
     for (size_t i = 0; o->frame && i < t->before.n; i++) mega_emit(w, t->before.id[i]);

@@ -217,10 +217,9 @@ bool mega_tokenizer_is_special(const mega_tokenizer *t, int32_t id)
 
 int32_t mega_vocab_any(const struct mega_vocab *v, const char *names)
 {
-    char name[64];
-    int size;
-    for (int i = 0; (size = mega_choice_name(names, i, name, sizeof name)) > 0; i++) {
-        int32_t id = mega_vocab_find(v, name, (size_t)size);
+    for (size_t size; *names; names += size + (names[size] == ' ')) {
+        size = strcspn(names, " ");
+        int32_t id = mega_vocab_find(v, names, size);
         if (id >= 0) return id;
     }
     return -1;

@@ -26,9 +26,10 @@ struct mega_workspace {
     struct mega_workspace *next;
     mega_ids_fn *take;
     void *arg;
-    mega_status status; /* the first failure; later ids are dropped */
-    const char *text;   /* the whole text, for places in messages */
-    void *own;          /* the kind's; NULL at first */
+    mega_status status;   /* the first failure; later ids are dropped */
+    const char *text;     /* the whole text, for places in messages */
+    bool specials, frame; /* of the options */
+    void *own;            /* the kind's; NULL at first */
     size_t n;
     int32_t block[2048]; /* ids on their way to take */
 };
@@ -48,11 +49,15 @@ struct mega_tokenizer_kind {
     void (*forget)(void *own); /* frees a workspace's own; NULL: none */
 };
 
-/* What decoding puts between and takes off surfaces. */
+/* What decoding puts between surfaces and takes off them. */
 struct mega_joining {
     const char *blank; /* between words, or NULL */
-    int strip;         /* blanks taken off the start of the text */
-    bool strip_each;   /* so many off every piece as long as nothing is written */
+    int strip;         /* so many blanks are taken off ... */
+    enum {
+        MEGA_STRIP_TEXT,  /* the start of the text */
+        MEGA_STRIP_EACH,  /* the start of each piece as long as nothing is written */
+        MEGA_STRIP_FIRST, /* the start of the first piece */
+    } of;
 };
 
 struct mega_tokenizer {
@@ -81,7 +86,7 @@ mega_status mega_tokenizer_keep(mega_tokenizer *t, const char *name, struct mega
 mega_status mega_tokenizer_read(mega_tokenizer **out, const struct mega_tokenizer_kind *kind,
     const char *path, const void *bytes, size_t n);
 
-/* The id of the first of "a|b|c" that is in the vocabulary, or -1. */
+/* The id of the first of "a b c" that is in the vocabulary, or -1. */
 int32_t mega_vocab_any(const struct mega_vocab *v, const char *names);
 
 bool mega_ids_add(struct mega_ids *ids, const int32_t *id, size_t n); /* false: no memory */

@@ -1,5 +1,6 @@
 #include "text/unicode.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 #include "format/scalar.h"
@@ -30,6 +31,22 @@ int mega_char_write(uint32_t code, char out[4])
     for (int i = n - 1; i > 0; i--, code >>= 6) out[i] = (char)(0x80 | (code & 0x3F));
     out[0] = (char)((n == 2 ? 0xC0u : n == 3 ? 0xE0u : 0xF0u) | code);
     return n;
+}
+
+const char *mega_text_valid_end(const char *p, const char *end)
+{
+    uint64_t eight;
+    for (;;) {
+        for (; end - p >= 8; p += 8) {
+            memcpy(&eight, p, 8);
+            if (eight & 0x8080808080808080u) break;
+        }
+        int length =
+            p < end ? mega_utf8_length((const unsigned char *)p, (const unsigned char *)end)
+                    : 0;
+        if (!length) return p;
+        p += length;
+    }
 }
 
 /* could these n bytes be completed to a valid character? */

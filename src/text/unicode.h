@@ -12,6 +12,9 @@ int mega_char_read(const char *p, const char *end, uint32_t *code);
 /* Its bytes; their number. */
 int mega_char_write(uint32_t code, char out[4]);
 
+/* Where valid UTF-8 that begins at p ends. */
+const char *mega_text_valid_end(const char *p, const char *end);
+
 /* The bytes before `end` that begin a character without ending it, 0 to 3. */
 size_t mega_char_pending(const char *text, const char *end);
 

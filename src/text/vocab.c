@@ -85,9 +85,35 @@ mega_status mega_vocab_surface(struct mega_vocab *v, int32_t id, const char *tex
     return MEGA_OK;
 }
 
+void mega_vocab_prefer(struct mega_vocab *v, int32_t id)
+{
+    *place_of(v, v->piece[id].text.data, v->piece[id].text.size) = id;
+}
+
 int32_t mega_vocab_find(const struct mega_vocab *v, const char *text, size_t size)
 {
     return v->slot ? *place_of(v, text, size) : -1;
+}
+
+mega_status mega_vocab_read(
+    struct mega_vocab *v, const struct mega_document *d, const struct mega_node *map)
+{
+    int64_t count = 0;
+    for (const struct mega_node *n = map->first; n; n = n->next) count++;
+    int64_t most = 16 * count + 4096;
+    if (most > MEGA_VOCAB_MOST) most = MEGA_VOCAB_MOST;
+    for (const struct mega_node *n = map->first; n; n = n->next) {
+        if (n->kind != MEGA_NODE_INT || n->integer < 0 || n->integer > most)
+            return mega_fail(MEGA_BAD_FILE,
+                "%s:%d:%d: expected the id of '%.80s', a whole number from 0 to %lld", d->name,
+                n->line, n->column, n->key, (long long)most);
+        if (mega_vocab_has(v, (int32_t)n->integer))
+            return mega_fail(MEGA_BAD_FILE,
+                "%s:%d:%d: the id %lld of '%.80s' is also that of '%.80s'", d->name, n->line,
+                n->column, (long long)n->integer, n->key, v->piece[n->integer].text.data);
+        MEGA_TRY(mega_vocab_set(v, (int32_t)n->integer, n->key, strlen(n->key), 0));
+    }
+    return MEGA_OK;
 }
 
 void mega_vocab_done(struct mega_vocab *v)

@@ -8,10 +8,12 @@
 
 #include "base/arena.h"
 #include "base/fail.h"
+#include "format/node.h"
 
 enum mega_piece_flags {
     MEGA_PIECE_USED = 1,
     MEGA_PIECE_SPECIAL = 2, /* hidden when decoding, unless asked for */
+    MEGA_PIECE_ADDED = 8,   /* found in the text as it is spelt, not made by the model */
     MEGA_PIECE_OPEN = 4     /* where words are joined by blanks: none follows this one */
 };
 
@@ -36,14 +38,20 @@ struct mega_vocab {
     int32_t used;
 };
 
-enum { MEGA_VOCAB_MOST = 1 << 26 }; /* ids beyond it are taken for damage */
+enum { MEGA_VOCAB_MOST = 1 << 24 }; /* ids beyond it are taken for damage */
 
 /* Gives `id` a piece, whose surface is its text for now; bytes are copied. A piece that has an
  * id already is found by its first id. */
 mega_status mega_vocab_set(
     struct mega_vocab *v, int32_t id, const char *text, size_t size, int flags);
 mega_status mega_vocab_surface(struct mega_vocab *v, int32_t id, const char *text, size_t size);
+void mega_vocab_prefer(struct mega_vocab *v, int32_t id); /* of several: find this one */
 int32_t mega_vocab_find(const struct mega_vocab *v, const char *text, size_t size); /* or -1 */
+
+/* Reads an object of pieces and their ids; an id given twice is refused, and one that is far
+ * beyond the number of pieces. */
+mega_status mega_vocab_read(
+    struct mega_vocab *v, const struct mega_document *d, const struct mega_node *map);
 void mega_vocab_done(struct mega_vocab *v);
 
 static inline bool mega_vocab_has(const struct mega_vocab *v, int32_t id)

@@ -15,27 +15,36 @@ static struct mega_st_tensor describe(
     return t;
 }
 
+static int64_t towers_of(const mega_model *m)
+{
+    return m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
+}
+
 /* the batch and what keys its random numbers, as batch.safetensors */
 static mega_status save_batch(const char *path, const struct mega_batch *b, int64_t towers,
     struct mega_now now, double units, int64_t first_row, mega_dtype dtype)
 {
     static const char *const texts[] = { "text", "text1" }, *const lengths[] = { "len",
         "len1" };
-    struct mega_st_tensor tensor[5];
+    struct mega_st_tensor tensor[6];
     int n = 0;
     for (int64_t k = 0; k < towers; k++) {
         tensor[n++] = describe(texts[k], "I32", 2, b->n, b->rows[k].T, b->text[k].data);
         tensor[n++] = describe(lengths[k], "I32", 1, b->n, 0, b->rows[k].len);
     }
-    tensor[n++] = describe("target", "I32", 1, b->n, 0, b->target.data);
-    char seed[32], step[32], unit[32], row[32];
+    tensor[n++] = describe("target", "I32", 1, b->target.dim[0], 0, b->target.data);
+    if (b->rows[0].doc)
+        tensor[n++] = describe("doc", "I32", 2, b->n, b->rows[0].T, b->rows[0].doc);
+    char seed[32], step[32], unit[32], row[32], smooth[32];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)now.seed);
     snprintf(step, sizeof step, "%lld", (long long)now.step);
     snprintf(unit, sizeof unit, "%.17g", units);
     snprintf(row, sizeof row, "%lld", (long long)first_row);
+    snprintf(smooth, sizeof smooth, "%.17g", b->smoothing);
     const struct mega_st_entry meta[] = { { "seed", seed }, { "step", step }, { "units", unit },
-        { "first_row", row }, { "activations", mega_dtype_name(dtype) } };
-    return mega_safetensors_write(path, tensor, n, meta, 5);
+        { "first_row", row }, { "smoothing", smooth },
+        { "activations", mega_dtype_name(dtype) } };
+    return mega_safetensors_write(path, tensor, n, meta, 6);
 }
 
 /* the first tensor that is not finite, as the message of this thread; MEGA_OK if the second
@@ -59,8 +68,7 @@ mega_status mega_bad_step_record(const struct mega_run_folder *f, mega_run *r,
     mega_run_folder_path(f, where, "bad-step-%06lld", step);
     snprintf(path, sizeof path, "%s/batch.safetensors", where);
     MEGA_TRY(mega_model_folder_save(where, m, config));
-    MEGA_TRY(
-        save_batch(path, b, m->config.task.towers, now, units, first_row, mega_run_dtype(r)));
+    MEGA_TRY(save_batch(path, b, towers_of(m), now, units, first_row, mega_run_dtype(r)));
     return mega_fail(MEGA_NOT_FINITE,
         "the %s of update %lld is %g; %s; the step is kept: mega train --replay %s", what, step,
         value, first, where);
@@ -89,20 +97,26 @@ static const char *meta(const struct mega_safetensors *s, const char *key)
 }
 
 static mega_status read_batch(const struct mega_safetensors *s, const char *path,
-    int64_t towers, struct mega_batch *b, void *owned[5])
+    enum mega_architecture a, int64_t towers, struct mega_batch *b, void *owned[6])
 {
     static const char *const texts[] = { "text", "text1" }, *const lengths[] = { "len",
         "len1" };
+    mega_tensor doc = { 0 };
     MEGA_TRY(read_i32(s, path, "target", 1, &b->target, &owned[4]));
-    b->n = b->target.dim[0];
+    if (mega_safetensors_find(s, "doc")) MEGA_TRY(read_i32(s, path, "doc", 2, &doc, &owned[5]));
+    b->smoothing = strtod(meta(s, "smoothing"), NULL);
     for (int64_t k = 0; k < towers; k++) {
         mega_tensor len;
         MEGA_TRY(read_i32(s, path, texts[k], 2, &b->text[k], &owned[2 * k]));
         MEGA_TRY(read_i32(s, path, lengths[k], 1, &len, &owned[2 * k + 1]));
-        if (b->text[k].dim[0] != b->n || len.dim[0] != b->n)
+        int64_t B = b->text[0].dim[0], T = b->text[k].dim[1];
+        bool many = a == MEGA_LANGUAGE_MODEL, fits = b->target.dim[0] == (many ? B * T : B);
+        if (doc.data) fits = fits && doc.dim[0] == B && doc.dim[1] == T;
+        if (!fits || b->text[k].dim[0] != B || len.dim[0] != B)
             return mega_fail(
                 MEGA_BAD_FILE, "%s: texts, lengths and targets are not equally many", path);
-        b->rows[k] = (struct mega_rows){ .B = b->n, .T = b->text[k].dim[1], .len = len.data };
+        b->n = B;
+        b->rows[k] = (struct mega_rows){ .B = B, .T = T, .len = len.data, .doc = doc.data };
     }
     return MEGA_OK;
 }
@@ -111,10 +125,10 @@ static mega_status replay(mega_context *c, mega_model *m, const char *path, doub
 {
     struct mega_safetensors s;
     struct mega_batch b = { 0 };
-    void *owned[5] = { 0 };
+    void *owned[6] = { 0 };
     mega_run *r = NULL;
     MEGA_TRY(mega_safetensors_open(&s, path));
-    mega_status status = read_batch(&s, path, m->config.task.towers, &b, owned);
+    mega_status status = read_batch(&s, path, m->config.architecture, towers_of(m), &b, owned);
     struct mega_now now = { strtoull(meta(&s, "seed"), NULL, 10),
         strtoll(meta(&s, "step"), NULL, 10) };
     double units = strtod(meta(&s, "units"), NULL);
@@ -127,7 +141,7 @@ static mega_status replay(mega_context *c, mega_model *m, const char *path, doub
         status = mega_pass_run(
             r, m, &b, now, units > 0 ? units : 1, first_row, MEGA_RUN_CHECK, loss);
     mega_run_free(r);
-    for (int i = 0; i < 5; i++) free(owned[i]);
+    for (int i = 0; i < 6; i++) free(owned[i]);
     mega_safetensors_close(&s);
     return status;
 }

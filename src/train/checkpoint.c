@@ -144,6 +144,7 @@ mega_status mega_checkpoint_save(const struct mega_run_folder *f, const mega_mod
         return mega_run_folder_point(f, "latest", state->progress->step);
     MEGA_TRY(mega_folder_remove(part));
     MEGA_TRY(mega_model_folder_save(part, m, config));
+    if (state->job) MEGA_TRY(mega_job_save(state->job, part));
     MEGA_TRY(mega_folder_make(join(part, "state", inner)));
     MEGA_TRY(save_state(join(part, "state/state.safetensors", inner), m, state));
     MEGA_TRY(mega_folder_sync(part));

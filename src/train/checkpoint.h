@@ -2,8 +2,8 @@
 #ifndef MEGA_TRAIN_CHECKPOINT_H
 #define MEGA_TRAIN_CHECKPOINT_H
 
-#include "model/model.h"
 #include "optim/span.h"
+#include "task/job.h"
 #include "train/progress.h"
 #include "train/run_folder.h"
 
@@ -12,6 +12,7 @@ struct mega_training_state {
     struct mega_progress *progress;
     struct mega_span *span; /* one for each parameter, in the store's order */
     int n_spans;
+    const struct mega_job *job; /* writes its own files beside the model's */
 };
 
 /* Writes step-<step>/ and makes it `latest`. `config` is the text of config.json. */

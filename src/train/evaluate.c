@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "task/classify.h"
 #include "task/feed.h"
 #include "train/stop.h"
 
@@ -33,30 +34,81 @@ static void count(struct mega_tally *t, const float *logit, int64_t y)
     t->confusion[y * t->classes + guess]++;
 }
 
-static mega_status run_pass(
+static void count_classes(
     mega_run *r, const mega_model *m, const struct mega_batch *b, struct mega_tally *t)
 {
-    MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ 0 }));
-    mega_tensor *logits;
-    mega_classify_loss(r, m, b, &logits);
+    mega_tensor *logits = mega_classify_logits(r, m, b);
     float *values = mega_run_memory(r, (size_t)(b->n * t->classes) * sizeof *values);
     const int32_t *target = b->target.data;
     if (values && !mega_run_read(r, logits, values))
         for (int64_t i = 0; i < b->n; i++) count(t, values + i * t->classes, target[i]);
+}
+
+static void count_tokens(
+    mega_run *r, const mega_model *m, const struct mega_batch *b, struct mega_tally *t)
+{
+    mega_tensor *text[2], *each;
+    const struct mega_rows *rows[2];
+    int64_t n = mega_count(&b->target);
+    mega_batch_enter(r, m, b, text, rows);
+    mega_tensor *x = mega_language_model_features(r, &m->language, text[0], rows[0]);
+    mega_language_model_loss(r, &m->language, x, mega_run_input(r, &b->target), 0, &each);
+    float *values = mega_run_memory(r, (size_t)n * sizeof *values);
+    if (values && !mega_run_read(r, each, values))
+        for (int64_t i = 0; i < n; i++) t->loss += (double)values[i];
+    t->rows += b->n;
+    t->tokens += b->tokens;
+    t->bytes += b->bytes;
+}
+
+/* One evaluation on its way. */
+struct evaluation {
+    mega_run *run;
+    const mega_model *model;
+    mega_stream *stream; /* of texts that come in steps; NULL: whole rows */
+    struct mega_tally *tally;
+};
+
+/* texts that go on in the next batch need a stream, from their first step on */
+static mega_status follow(struct evaluation *e, const struct mega_batch *b)
+{
+    if (!b->begins) return MEGA_OK;
+    mega_stream_free(e->stream);
+    e->stream = NULL;
+    if (!b->goes_on) return MEGA_OK;
+    return mega_stream_new(
+        &e->stream, &e->model->store, b->n, b->rows[0].T, e->model->language.shape.longest);
+}
+
+static mega_status run_pass(struct evaluation *e, const struct mega_batch *b)
+{
+    mega_run *r = e->run;
+    MEGA_TRY(follow(e, b));
+    MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ .stream = e->stream }));
+    bool language = e->tally->architecture == MEGA_LANGUAGE_MODEL;
+    (language ? count_tokens : count_classes)(r, e->model, b, e->tally);
     return mega_run_end(r);
 }
 
-mega_status mega_evaluate(mega_run *r, const mega_model *m, struct mega_classify *task,
+static mega_status begin(struct mega_tally *t, const mega_model *m)
+{
+    *t = (struct mega_tally){ .architecture = m->config.architecture };
+    if (t->architecture == MEGA_LANGUAGE_MODEL) return MEGA_OK;
+    t->classes = m->config.task.classes;
+    t->confusion = calloc((size_t)(t->classes * t->classes), sizeof *t->confusion);
+    return t->confusion
+               ? MEGA_OK
+               : mega_fail(MEGA_NO_MEMORY, "no memory for the confusion of %lld classes",
+                     (long long)t->classes);
+}
+
+mega_status mega_evaluate(mega_run *r, const mega_model *m, struct mega_job *job,
     enum mega_split split, int64_t rows, int64_t tokens, bool poll, struct mega_tally *out)
 {
-    int64_t classes = m->config.task.classes;
-    *out = (struct mega_tally){ .classes = classes,
-        .confusion = calloc((size_t)(classes * classes), sizeof(int64_t)) };
-    if (!out->confusion)
-        return mega_fail(
-            MEGA_NO_MEMORY, "no memory for the confusion of %lld classes", (long long)classes);
     struct mega_feed *feed;
-    MEGA_TRY(mega_feed_open(&feed, task, split, rows, tokens));
+    struct evaluation e = { .run = r, .model = m, .tally = out };
+    MEGA_TRY(begin(out, m));
+    MEGA_TRY(mega_feed_open(&feed, job, split, rows, tokens));
     mega_status status = MEGA_OK;
     for (struct mega_batch *b; !status;) {
         status = mega_feed_next(feed, &b);
@@ -64,10 +116,17 @@ mega_status mega_evaluate(mega_run *r, const mega_model *m, struct mega_classify
         if (poll && mega_stop_signal())
             status = mega_fail(MEGA_STOPPED, "stopped in validation");
         else
-            status = run_pass(r, m, b, out);
+            status = run_pass(&e, b);
     }
+    mega_stream_free(e.stream);
     mega_feed_close(feed);
     return status;
+}
+
+void mega_tally_done(struct mega_tally *t)
+{
+    free(t->confusion);
+    t->confusion = NULL;
 }
 
 double mega_tally_accuracy(const struct mega_tally *t)
@@ -77,5 +136,16 @@ double mega_tally_accuracy(const struct mega_tally *t)
 
 double mega_tally_loss(const struct mega_tally *t)
 {
-    return t->rows ? t->loss / (double)t->rows : NAN;
+    int64_t units = t->architecture == MEGA_LANGUAGE_MODEL ? t->tokens : t->rows;
+    return units ? t->loss / (double)units : NAN;
+}
+
+double mega_tally_perplexity(const struct mega_tally *t)
+{
+    return exp(mega_tally_loss(t));
+}
+
+double mega_tally_bits(const struct mega_tally *t)
+{
+    return t->bytes ? t->loss / log(2) / (double)t->bytes : NAN;
 }

@@ -46,7 +46,7 @@ static void add_resumes(struct mega_text *t, const char *path, const char *fresh
 }
 
 mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_context *c,
-    const struct mega_recipe *r, const struct mega_classify *task, const char *resumes)
+    const struct mega_recipe *r, const struct mega_job *task, const char *resumes)
 {
     struct mega_text t = { 0 };
     char date[32], path[1280];
@@ -60,9 +60,10 @@ mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_cont
     mega_text_add(&t, "  \"seed\": %lld,\n  \"data\": {", (long long)r->seed);
     bool more = false;
     for (enum mega_split s = MEGA_SPLIT_TRAIN; s <= MEGA_SPLIT_VALID; s++) {
-        mega_text_add(&t, "%s\n    \"%s\": { \"rows\": %lld, \"hash\": \"%016llx\" }",
-            more ? "," : "", mega_split_names[s], (long long)mega_classify_examples(task, s)->n,
-            (unsigned long long)mega_classify_examples(task, s)->hash);
+        mega_text_add(&t, "%s\n    \"%s\": { \"%s\": %lld, \"hash\": \"%016llx\" }",
+            more ? "," : "", mega_split_names[s], mega_job_facts(task, s).unit,
+            (long long)mega_job_facts(task, s).units,
+            (unsigned long long)mega_job_facts(task, s).hash);
         more = true;
     }
     mega_run_folder_path(f, path, "manifest.json");
@@ -75,8 +76,8 @@ mega_status mega_manifest_write(const struct mega_run_folder *f, const mega_cont
     return status;
 }
 
-mega_status mega_manifest_check(const struct mega_run_folder *f,
-    const struct mega_classify *task, bool force, void (*say)(void *, const char *), void *arg)
+mega_status mega_manifest_check(const struct mega_run_folder *f, const struct mega_job *task,
+    bool force, void (*say)(void *, const char *), void *arg)
 {
     char path[1280], key[64], now[32];
     struct mega_document d = { 0 };
@@ -84,8 +85,7 @@ mega_status mega_manifest_check(const struct mega_run_folder *f,
     mega_status status = MEGA_OK;
     for (enum mega_split s = MEGA_SPLIT_TRAIN; s <= MEGA_SPLIT_VALID && !status; s++) {
         snprintf(key, sizeof key, "data.%s.hash", mega_split_names[s]);
-        snprintf(now, sizeof now, "%016llx",
-            (unsigned long long)mega_classify_examples(task, s)->hash);
+        snprintf(now, sizeof now, "%016llx", (unsigned long long)mega_job_facts(task, s).hash);
         const struct mega_node *was = mega_node_find(d.root, key);
         if (was && was->text && !strcmp(was->text, now)) continue;
         status = mega_fail(MEGA_BAD_ARGUMENT,

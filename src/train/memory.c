@@ -72,26 +72,15 @@ struct prediction {
     int32_t *len[2];  /* full rows */
 };
 
-static void fill_batch(const struct prediction *p, int which, struct mega_batch *b)
-{
-    int64_t B = p->m->rows[which], T = p->m->places[which];
-    *b = (struct mega_batch){ .n = B };
-    for (int k = 0; k < 2; k++) {
-        b->rows[k] = (struct mega_rows){ .B = B, .T = T, .len = p->len[which] };
-        b->text[k] = mega_tensor_over(NULL, MEGA_I32, 2, (int64_t[]){ B, T });
-    }
-    b->target = mega_tensor_over(NULL, MEGA_I32, 1, &B);
-}
-
 /* the largest pass of a kind; `scratch`, if not NULL, receives what its kernels need */
 static void dry_pass(const struct prediction *p, mega_run *r, int which, size_t *scratch)
 {
     unsigned mode = which == TRAIN ? MEGA_RUN_TRAIN | MEGA_RUN_GRAD : 0;
     struct mega_batch b;
-    mega_tensor *logits;
-    fill_batch(p, which, &b);
+    mega_batch_dry(&b, p->model->config.architecture, p->m->rows[which], p->m->places[which],
+        p->len[which]);
     if (mega_run_begin(r, &(struct mega_run_args){ .mode = mode | MEGA_RUN_DRY })) return;
-    mega_tensor *total = mega_classify_loss(r, p->model, &b, &logits);
+    mega_tensor *total = mega_batch_loss(r, p->model, &b);
     if (scratch) mega_run_walk(r, note_scratch, scratch);
     if (which == VALID) return;
     mega_run_seed(r, total, 1);
@@ -118,10 +107,10 @@ static mega_status measure(
 /* ---- all of it ---- */
 
 static mega_status find_largest(
-    struct mega_memory *m, struct mega_classify *task, const struct mega_recipe *r)
+    struct mega_memory *m, struct mega_job *task, const struct mega_recipe *r)
 {
     struct mega_feed_batching batching = { (uint64_t)r->seed, r->train.batch, r->train.tokens,
-        r->train.accumulate, r->train.bucket };
+        r->train.accumulate, r->train.bucket, false };
     MEGA_TRY(mega_feed_largest(task, &batching, &m->rows[TRAIN], &m->places[TRAIN]));
     return mega_feed_largest_of(
         task, MEGA_SPLIT_VALID, r->train.valid_batch, &m->rows[VALID], &m->places[VALID]);
@@ -144,15 +133,15 @@ static mega_status full_rows(struct prediction *p)
 static mega_status predict_fixed(struct prediction *p)
 {
     struct mega_memory *m = p->m;
-    struct mega_encoder *e = &p->model->classifier.encoder;
+    struct mega_stack *s = mega_model_stack(p->model);
     size_t scratch = 0, bytes;
-    int64_t effort = mega_encoder_effort(e);
+    int64_t effort = mega_stack_effort(s);
     m->weights = (size_t)p->model->store.count * 4 * sizeof(float);
     m->process = mega_memory_resident() - p->model->store.keep.used + not_yet;
-    mega_encoder_set_effort(e, 0);
+    mega_stack_set_effort(s, 0);
     MEGA_TRY(measure(p, TRAIN, TRAIN, &bytes, &scratch));
     MEGA_TRY(measure(p, VALID, VALID, &m->pass[VALID], NULL));
-    mega_encoder_set_effort(e, effort);
+    mega_stack_set_effort(s, effort);
     size_t waiting =
         MEGA_PREFETCH_SLOTS * sizeof(int32_t) * (size_t)(m->rows[TRAIN] * m->places[TRAIN]);
     m->scratch = scratch + waiting + (size_t)p->context->work.threads * each_thread;
@@ -164,7 +153,7 @@ static mega_status predict_passes(struct prediction *p)
 {
     struct mega_memory *m = p->m;
     size_t both;
-    m->effort = mega_encoder_effort(&p->model->classifier.encoder);
+    m->effort = mega_stack_effort(mega_model_stack(p->model));
     MEGA_TRY(measure(p, TRAIN, TRAIN, &m->pass[TRAIN], NULL));
     MEGA_TRY(measure(p, TRAIN, VALID, &both, NULL));
     m->total = m->process + m->weights + both + m->scratch;
@@ -172,7 +161,7 @@ static mega_status predict_passes(struct prediction *p)
 }
 
 static mega_status begin(
-    struct prediction *p, struct mega_classify *task, const struct mega_recipe *r)
+    struct prediction *p, struct mega_job *task, const struct mega_recipe *r)
 {
     MEGA_TRY(find_largest(p->m, task, r));
     MEGA_TRY(full_rows(p));
@@ -186,7 +175,7 @@ static void end(struct prediction *p)
 }
 
 mega_status mega_memory_predict(struct mega_memory *out, mega_context *c, mega_model *m,
-    struct mega_classify *task, const struct mega_recipe *r)
+    struct mega_job *task, const struct mega_recipe *r)
 {
     *out = (struct mega_memory){ 0 };
     mega_dtype dtype = mega_precision_type(r->train.precision);
@@ -219,25 +208,25 @@ static mega_status refuse(
 
 static mega_status least_effort(struct prediction *p, const struct mega_recipe *r)
 {
-    struct mega_encoder *e = &p->model->classifier.encoder;
-    int64_t low = 0, high = 1 + e->options.layers;
+    struct mega_stack *s = mega_model_stack(p->model);
+    int64_t low = 0, high = 1 + s->blocks;
     size_t budget = budget_of(r, p->m);
     while (low < high) {
         int64_t middle = (low + high) / 2;
-        mega_encoder_set_effort(e, middle);
+        mega_stack_set_effort(s, middle);
         MEGA_TRY(predict_passes(p));
         if (p->m->total <= budget)
             high = middle;
         else
             low = middle + 1;
     }
-    mega_encoder_set_effort(e, low);
+    mega_stack_set_effort(s, low);
     MEGA_TRY(predict_passes(p));
     return p->m->total <= budget ? MEGA_OK : refuse(p->m, r, budget);
 }
 
 mega_status mega_memory_choose(struct mega_memory *out, mega_context *c, mega_model *m,
-    struct mega_classify *task, const struct mega_recipe *r)
+    struct mega_job *task, const struct mega_recipe *r)
 {
     *out = (struct mega_memory){ 0 };
     mega_dtype dtype = mega_precision_type(r->train.precision);

@@ -46,7 +46,7 @@ void mega_predictor_close(mega_predictor *p)
 {
     if (!p) return;
     mega_host_batch_done(&p->batch);
-    mega_classify_close(p->task);
+    mega_job_close(mega_classify_job(p->task));
     mega_run_free(p->run);
     mega_model_free(p->model);
     free(p->logit);
@@ -67,15 +67,14 @@ static mega_status make_batch(mega_predictor *p, struct mega_batch *b)
     mega_status status =
         mega_host_batch_fill(&p->batch, &plan, e, 0, mega_classify_pad(p->task));
     mega_plan_done(&plan);
-    mega_batch_view(b, &p->batch);
+    mega_batch_view_rows(b, &p->batch);
     return status;
 }
 
 static mega_status forward(mega_predictor *p, const struct mega_batch *b)
 {
-    mega_tensor *logits;
     MEGA_TRY(mega_run_begin(p->run, &(struct mega_run_args){ 0 }));
-    mega_classify_loss(p->run, p->model, b, &logits);
+    mega_tensor *logits = mega_classify_logits(p->run, p->model, b);
     if (!mega_run_status(p->run)) mega_run_read(p->run, logits, p->logit);
     return mega_run_end(p->run);
 }

@@ -18,8 +18,15 @@ static const struct mega_option train_options[] = {
         "passes in an update (--update-freq)", 0 },
     { "bucket", MEGA_OPTION_BOOL, TRAIN(bucket), "true", 0, 0, NULL, NULL,
         "put texts of like length into a batch", 0 },
-    { "average", MEGA_OPTION_CHOICE, TRAIN(average), "rows", 0, 0, "rows|tokens", NULL,
-        "what the summed gradient of an update is divided by (rows: --sentence-avg)", 0 },
+    { "average", MEGA_OPTION_CHOICE, TRAIN(average), "auto", 0, 0, "rows|tokens|auto", NULL,
+        "what the summed gradient of an update is divided by (rows: --sentence-avg); auto: "
+        "rows "
+        "for classes, tokens for language models",
+        0 },
+    { "label_smoothing", MEGA_OPTION_REAL, TRAIN(label_smoothing), "0", 0, 1, NULL, "E",
+        "share of the target that all words of a language model's vocabulary get "
+        "(--label-smoothing)",
+        0 },
     { "epochs", MEGA_OPTION_INT, TRAIN(epochs), "0", 0, 1 << 30, NULL, "N",
         "end after so many passes over the data; 0: optim.steps decides", 0 },
     { "validate_every", MEGA_OPTION_INT, TRAIN(validate_every), "0", 0, 1 << 30, NULL, "N",
@@ -32,8 +39,10 @@ static const struct mega_option train_options[] = {
         "newest checkpoints to keep beside the best; 0: all", 0 },
     { "patience", MEGA_OPTION_INT, TRAIN(patience), "0", 0, 1 << 20, NULL, "N",
         "end after so many validations without a better one; 0: never", 0 },
-    { "metric", MEGA_OPTION_CHOICE, TRAIN(metric), "accuracy", 0, 0, "accuracy|loss", NULL,
-        "what the best checkpoint is chosen by", 0 },
+    { "metric", MEGA_OPTION_CHOICE, TRAIN(metric), "auto", 0, 0, "accuracy|loss|auto", NULL,
+        "what the best checkpoint is chosen by; auto: accuracy for classes, loss for language "
+        "models",
+        0 },
     { "log_every", MEGA_OPTION_INT, TRAIN(log_every), "100", 1, 1 << 30, NULL, "N",
         "updates between lines on the screen; log.jsonl gets every update", 0 },
     { "time_limit", MEGA_OPTION_REAL, TRAIN(time_limit), "0", 0, 1e6, NULL, "HOURS",
@@ -83,37 +92,30 @@ static mega_status check_top(const struct mega_document *d)
     return MEGA_OK;
 }
 
-/* one section that two tables share */
-static mega_status read_both(const struct mega_document *d, const char *section,
-    const struct mega_option *a, void *to_a, const struct mega_option *b, void *to_b)
-{
-    struct mega_text names_a = { 0 }, names_b = { 0 };
-    mega_option_add_names(&names_a, a);
-    mega_option_add_names(&names_b, b);
-    const struct mega_node *node = mega_node_find(d->root, section);
-    mega_status status = names_a.failed || names_b.failed
-                             ? mega_fail(MEGA_NO_MEMORY, "no memory to read %s", d->name)
-                             : MEGA_OK;
-    if (!status) status = mega_node_read(d, node, section, a, names_b.data, to_a);
-    if (!status) status = mega_node_read(d, node, section, b, names_a.data, to_b);
-    mega_text_done(&names_a);
-    mega_text_done(&names_b);
-    return status;
-}
-
 static mega_status read_sections(struct mega_recipe *r)
 {
     const struct mega_document *d = &r->document;
     MEGA_TRY(check_top(d));
     MEGA_TRY(mega_node_read(d, d->root, "", top_options, sections, r));
-    MEGA_TRY(mega_node_read(
-        d, mega_node_find(d->root, "task"), "task", mega_task_options, NULL, &r->task));
-    MEGA_TRY(mega_model_config_read(&r->model, d, mega_node_find(d->root, "model")));
-    MEGA_TRY(read_both(
-        d, "optim", mega_schedule_options, &r->schedule, mega_adam_options, &r->adam));
+    const struct mega_option *optim[] = { mega_schedule_options, mega_adam_options };
+    void *values[] = { &r->schedule, &r->adam };
+    MEGA_TRY(mega_task_options_read(&r->task, d, mega_node_find(d->root, "task")));
+    MEGA_TRY(mega_model_config_read(&r->model, mega_tasks[r->task.name]->architecture, d,
+        mega_node_find(d->root, "model")));
+    MEGA_TRY(
+        mega_node_read_tables(d, mega_node_find(d->root, "optim"), "optim", optim, values, 2));
     MEGA_TRY(mega_node_read(
         d, mega_node_find(d->root, "train"), "train", train_options, NULL, &r->train));
     r->train.precision = mega_precision_resolve(r->train.precision);
+    bool language = r->model.architecture == MEGA_LANGUAGE_MODEL;
+    if (r->train.average == MEGA_AVERAGE_AUTO)
+        r->train.average = language ? MEGA_AVERAGE_TOKENS : MEGA_AVERAGE_ROWS;
+    if (r->train.metric == MEGA_METRIC_AUTO)
+        r->train.metric = language ? MEGA_METRIC_LOSS : MEGA_METRIC_ACCURACY;
+    if (language && r->train.metric == MEGA_METRIC_ACCURACY)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "%s: train.metric is accuracy, but a language model is measured by its loss",
+            d->name);
     if (!r->schedule.steps && !r->train.epochs)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "%s: nothing says when to end: give optim.steps (updates) or train.epochs",
@@ -157,7 +159,7 @@ void mega_recipe_print(const struct mega_recipe *r, struct mega_text *to)
 {
     mega_option_print(top_options, r, 0, to);
     mega_text_add(to, "task:\n");
-    mega_option_print(mega_task_options, &r->task, 2, to);
+    mega_task_options_print(&r->task, to);
     mega_text_add(to, "model:\n");
     mega_model_config_print(&r->model, to);
     mega_text_add(to, "optim:\n");

@@ -8,17 +8,19 @@
 #include "optim/schedule.h"
 #include "task/task.h"
 
-enum mega_average { MEGA_AVERAGE_ROWS, MEGA_AVERAGE_TOKENS };
-enum mega_metric { MEGA_METRIC_ACCURACY, MEGA_METRIC_LOSS };
+enum mega_average { MEGA_AVERAGE_ROWS, MEGA_AVERAGE_TOKENS, MEGA_AVERAGE_AUTO };
+enum mega_metric { MEGA_METRIC_ACCURACY, MEGA_METRIC_LOSS, MEGA_METRIC_AUTO };
 
 /* The recipe's section `train`. */
 struct mega_train_options {
     int64_t batch, tokens,
         accumulate; /* rows in a pass; token budget of a pass, 0: none; passes in an update */
     bool bucket;
-    int average; /* enum mega_average: what an update is divided by */
+    int average; /* enum mega_average: what an update is divided by; auto is gone when the
+                    recipe has been read */
     int64_t epochs, validate_every, valid_batch, save_every, keep, patience, log_every;
-    int metric;        /* enum mega_metric */
+    int metric; /* enum mega_metric */
+    double label_smoothing;
     double time_limit; /* hours; 0: none */
     int precision;     /* enum mega_precision; auto is gone when the recipe has been read */
     int64_t

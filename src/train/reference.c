@@ -11,9 +11,42 @@
 
 enum { ROWS = 4, LONGEST = 256 };
 
+static int64_t towers_of(const mega_model *m)
+{
+    return m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
+}
+
+static struct mega_inputs inputs_of(const mega_model *m)
+{
+    const struct mega_vocabulary *v = &m->config.language.vocabulary;
+    if (m->config.architecture == MEGA_CLASSIFIER) return m->config.task.inputs;
+    return (struct mega_inputs){ .vocabulary = v->size, .pad = v->pad < 0 ? 0 : v->pad };
+}
+
+/* places that a text may have; where any number goes, as many as a file may ask for */
+static int64_t most_of(const mega_model *m)
+{
+    int64_t longest = m->config.architecture == MEGA_CLASSIFIER ? m->config.encoder.longest
+                                                                : m->language.shape.longest;
+    return longest ? longest : 1 << 20;
+}
+
+static int64_t longest_of(const mega_model *m)
+{
+    return most_of(m) < LONGEST ? most_of(m) : LONGEST;
+}
+
+/* numbers that the model answers to a text of T places */
+static int64_t answers_of(const mega_model *m, int64_t T)
+{
+    return m->config.architecture == MEGA_CLASSIFIER ? m->config.task.classes : T;
+}
+
 /* the texts of both towers, and what the model says to them */
 struct reference {
-    int64_t rows, T, classes;
+    int64_t rows, T;
+    int64_t answers; /* numbers a row: logits of its classes, or a language model's -log p of
+                        the T tokens, each after those before it */
     int32_t *id[2], *len[2]; /* numbers, too, are stored as their ids */
     float *logits;
 };
@@ -36,7 +69,7 @@ static mega_status make_room(struct reference *f)
         f->len[k] = calloc((size_t)f->rows + 1, sizeof **f->len);
         made = made && f->id[k] && f->len[k];
     }
-    f->logits = calloc((size_t)(f->rows * f->classes) + 1, sizeof *f->logits);
+    f->logits = calloc((size_t)(f->rows * f->answers) + 1, sizeof *f->logits);
     return made && f->logits ? MEGA_OK
                              : mega_fail(MEGA_NO_MEMORY, "no memory for reference outputs");
 }
@@ -71,23 +104,45 @@ static mega_tensor *text_of(mega_run *r, const struct reference *f, int k, bool 
     return t;
 }
 
+static mega_tensor *classify(
+    mega_run *r, const mega_model *m, const struct reference *f, struct mega_rows rows[2])
+{
+    bool numbers = m->config.task.inputs.numbers;
+    mega_tensor *text[2] = { 0 };
+    const struct mega_rows *row[2] = { 0 };
+    for (int k = 0; k < towers_of(m); k++) {
+        text[k] = text_of(r, f, k, numbers);
+        rows[k] =
+            (struct mega_rows){ .B = f->rows, .T = f->T, .len = numbers ? NULL : f->len[k] };
+        row[k] = &rows[k];
+    }
+    return mega_classifier_run(r, &m->classifier, text, row);
+}
+
+/* the last token of a row has none to follow it: its answer is 0 */
+static mega_tensor *read_on(
+    mega_run *r, const mega_model *m, const struct reference *f, struct mega_rows *rows)
+{
+    int64_t n = f->rows * f->T;
+    *rows = (struct mega_rows){ .B = f->rows, .T = f->T, .len = f->len[0] };
+    mega_tensor *text = text_of(r, f, 0, false), *each = NULL,
+                *next = mega_run_tensor(r, MEGA_I32, 1, &n);
+    for (int64_t i = 0; next && i < n; i++)
+        ((int32_t *)next->data)[i] = i % f->T + 1 < f->len[0][i / f->T] ? f->id[0][i + 1] : -1;
+    mega_tensor *x = mega_language_model_features(r, &m->language, text, rows);
+    mega_language_model_loss(r, &m->language, x, next, 0, &each);
+    return each;
+}
+
 static mega_status forward(
     mega_run *r, const mega_model *m, const struct reference *f, float *logits)
 {
     /* whatever the run trains in, so that any program can compare closely */
     mega_dtype dtype = mega_run_set_dtype(r, MEGA_F32);
     MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ 0 }));
-    bool numbers = m->config.task.inputs.numbers;
-    mega_tensor *text[2] = { 0 };
     struct mega_rows rows[2];
-    const struct mega_rows *row[2] = { 0 };
-    for (int k = 0; k < m->config.task.towers; k++) {
-        text[k] = text_of(r, f, k, numbers);
-        rows[k] =
-            (struct mega_rows){ .B = f->rows, .T = f->T, .len = numbers ? NULL : f->len[k] };
-        row[k] = &rows[k];
-    }
-    mega_tensor *y = mega_classifier_run(r, &m->classifier, text, row);
+    bool language = m->config.architecture == MEGA_LANGUAGE_MODEL;
+    mega_tensor *y = language ? read_on(r, m, f, rows) : classify(r, m, f, rows);
     if (y) mega_run_read(r, y, logits);
     mega_run_set_dtype(r, dtype);
     return mega_run_end(r);
@@ -119,7 +174,7 @@ static mega_status save(const char *folder, const struct reference *f, int64_t t
         tensor[n++] = describe(ids[k], "I32", 2, f->rows, f->T, f->id[k]);
         tensor[n++] = describe(lens[k], "I32", 1, f->rows, 0, f->len[k]);
     }
-    tensor[n++] = describe("logits", "F32", 2, f->rows, f->classes, f->logits);
+    tensor[n++] = describe("logits", "F32", 2, f->rows, f->answers, f->logits);
     return mega_safetensors_write(path_of(folder, path), tensor, n, NULL, 0);
 }
 
@@ -128,38 +183,36 @@ static mega_status answer_and_save(
     mega_run *r, const mega_model *m, const char *folder, struct reference *f)
 {
     mega_status status = forward(r, m, f, f->logits);
-    if (!status) status = save(folder, f, m->config.task.towers);
+    if (!status) status = save(folder, f, towers_of(m));
     done(f);
     return status;
 }
 
 mega_status mega_reference_store(mega_run *r, const mega_model *m, const char *folder)
 {
-    int64_t longest = m->config.encoder.longest;
-    struct reference f = { .rows = ROWS,
-        .T = longest < LONGEST ? longest : LONGEST,
-        .classes = m->config.task.classes };
+    int64_t T = longest_of(m);
+    struct reference f = { .rows = ROWS, .T = T, .answers = answers_of(m, T) };
+    struct mega_inputs inputs = inputs_of(m);
     mega_status status = make_room(&f);
     if (status) {
         done(&f);
         return status;
     }
-    draw(&f, &m->config.task.inputs);
+    draw(&f, &inputs);
     return answer_and_save(r, m, folder, &f);
 }
 
 mega_status mega_reference_store_texts(
     mega_run *r, const mega_model *m, const char *folder, const struct mega_batch *texts)
 {
-    struct reference f = {
-        .rows = texts->n, .T = mega_dim(&texts->text[0], 1), .classes = m->config.task.classes
-    };
+    int64_t T = mega_dim(&texts->text[0], 1);
+    struct reference f = { .rows = texts->n, .T = T, .answers = answers_of(m, T) };
     mega_status status = make_room(&f);
     if (status) {
         done(&f);
         return status;
     }
-    for (int k = 0; k < m->config.task.towers; k++) {
+    for (int k = 0; k < towers_of(m); k++) {
         memcpy(f.id[k], texts->text[k].data, mega_size(&texts->text[k]));
         memcpy(f.len[k], texts->rows[k].len, (size_t)f.rows * sizeof **f.len);
     }
@@ -202,29 +255,31 @@ static mega_status load(const char *path, const mega_model *m, struct reference 
     struct mega_safetensors s;
     MEGA_TRY(mega_safetensors_open(&s, path));
     const struct mega_st_tensor *id = mega_safetensors_find(&s, "id");
+    struct mega_inputs inputs = inputs_of(m);
+    int64_t most = most_of(m);
     mega_status status = MEGA_OK;
-    if (!id || id->rank != 2 || id->dim[1] < 1 || id->dim[1] > m->config.encoder.longest)
+    if (!id || id->rank != 2 || id->dim[1] < 1 || id->dim[1] > most)
         status = mega_fail(MEGA_BAD_FILE, "%s: expected a tensor id [rows, 1 to %lld places]",
-            path, (long long)m->config.encoder.longest);
+            path, (long long)most);
     if (!status) {
         *f = (struct reference){
-            .rows = id->dim[0], .T = id->dim[1], .classes = m->config.task.classes
+            .rows = id->dim[0], .T = id->dim[1], .answers = answers_of(m, id->dim[1])
         };
         status = make_room(f);
     }
-    for (int k = 0; k < m->config.task.towers && !status; k++) {
+    for (int k = 0; k < towers_of(m) && !status; k++) {
         status = read(&s, path, ids[k], "I32", f->rows * f->T, f->id[k]);
         if (!status) status = read(&s, path, lens[k], "I32", f->rows, f->len[k]);
     }
-    if (!status) status = read(&s, path, "logits", "F32", f->rows * f->classes, f->logits);
+    if (!status) status = read(&s, path, "logits", "F32", f->rows * f->answers, f->logits);
     mega_safetensors_close(&s);
-    return status ? status : check_ids(f, path, &m->config.task.inputs, m->config.task.towers);
+    return status ? status : check_ids(f, path, &inputs, towers_of(m));
 }
 
 static mega_status compare(
     mega_run *r, const mega_model *m, const struct reference *f, struct mega_reference *out)
 {
-    int64_t n = f->rows * f->classes;
+    int64_t n = f->rows * f->answers;
     float *now = calloc((size_t)n + 1, sizeof *now);
     if (!now) return mega_fail(MEGA_NO_MEMORY, "no memory for reference outputs");
     mega_status status = forward(r, m, f, now);

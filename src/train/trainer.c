@@ -25,7 +25,7 @@ struct trainer {
     const struct mega_train_request *q;
     struct mega_recipe recipe;
     struct mega_run_folder folder;
-    struct mega_classify *task;
+    struct mega_job *task;
     mega_model *model;
     mega_run *run;
     struct mega_optimizer optimizer;
@@ -43,8 +43,8 @@ struct trainer {
 
 static struct mega_training_state state_of(struct trainer *t)
 {
-    return (
-        struct mega_training_state){ &t->progress, t->optimizer.span, t->optimizer.n_spans };
+    return (struct mega_training_state){ &t->progress, t->optimizer.span, t->optimizer.n_spans,
+        t->task };
 }
 
 static bool better(const struct trainer *t, double value, double best)
@@ -59,13 +59,13 @@ static struct mega_feed_batching batching_of(const struct trainer *t)
 {
     const struct mega_train_options *o = &t->recipe.train;
     return (struct mega_feed_batching){ (uint64_t)t->recipe.seed, o->batch, o->tokens,
-        o->accumulate, o->bucket };
+        o->accumulate, o->bucket, false };
 }
 
 static mega_status open_data(struct trainer *t)
 {
-    MEGA_TRY(mega_classify_open(&t->task, &t->recipe.task, &t->recipe.model));
-    MEGA_TRY(mega_classify_load(t->task, MEGA_SPLIT_VALID));
+    MEGA_TRY(mega_job_open(&t->task, &t->recipe.task, &t->recipe.model, &t->q->context->log));
+    MEGA_TRY(mega_job_load(t->task, MEGA_SPLIT_VALID));
     /* schedules need to know where the run ends */
     struct mega_feed_batching batching = batching_of(t);
     t->last_update = t->recipe.schedule.steps;
@@ -85,7 +85,7 @@ static mega_status open_model(struct trainer *t)
     MEGA_TRY(
         mega_optimizer_init(&t->optimizer, &t->q->context->work, t->model, &t->recipe.adam));
     t->optimizer.profile = t->q->profile;
-    return mega_classify_config(t->task, t->model, &t->config);
+    return mega_job_config(t->task, t->model, &t->config);
 }
 
 /* a fresh run writes down what it is before the first update */
@@ -223,6 +223,7 @@ static mega_status run_passes(struct trainer *t, struct update_result *result)
             result->plan = mega_feed_update(t->feed);
             units = units_of(t, &result->plan);
         }
+        b->smoothing = t->recipe.train.label_smoothing;
         MEGA_TRY(mega_pass_run(t->run, t->model, b, now, units, row, 0, &loss));
         if (!isfinite(loss))
             return mega_bad_step_record(
@@ -329,25 +330,45 @@ static mega_status timed_update(struct trainer *t)
 
 /* ---- validation ---- */
 
-static void print_confusion(const struct mega_tally *tally, struct mega_text *to)
+/* "accuracy" and the confusion of a classifier, perplexity and bits a byte of a language model;
+ * `line` gets the same for people, `extra` what is more than a number */
+static void describe_tally(const struct mega_tally *tally, struct mega_record *record,
+    struct mega_text *line, struct mega_text *extra)
 {
-    mega_text_add(to, "\"confusion\": [");
-    for (int64_t i = 0; i < tally->classes; i++) {
-        mega_text_add(to, "%s[", i ? ", " : "");
-        for (int64_t j = 0; j < tally->classes; j++)
-            mega_text_add(to, "%s%lld", j ? ", " : "",
-                (long long)tally->confusion[i * tally->classes + j]);
-        mega_text_add(to, "]");
+    mega_record_add(record, "loss", mega_tally_loss(tally));
+    mega_text_add(line, "loss %.4f", mega_tally_loss(tally));
+    if (tally->architecture == MEGA_LANGUAGE_MODEL) {
+        mega_record_add(record, "perplexity", mega_tally_perplexity(tally));
+        mega_text_add(line, "  perplexity %.3f", mega_tally_perplexity(tally));
+        if (tally->bytes) {
+            mega_record_add(record, "bits_per_byte", mega_tally_bits(tally));
+            mega_text_add(line, "  %.4f bits a byte", mega_tally_bits(tally));
+        }
+        mega_record_add(record, "tokens", (double)tally->tokens);
+        mega_text_add(line, "  (%lld tokens", (long long)tally->tokens);
+        return;
     }
-    mega_text_add(to, "]");
+    mega_record_add(record, "accuracy", mega_tally_accuracy(tally));
+    mega_record_add(record, "rows", (double)tally->rows);
+    mega_text_add(line, "  accuracy %.2f%%  (%lld rows", 100 * mega_tally_accuracy(tally),
+        (long long)tally->rows);
+    mega_text_add(extra, "\"confusion\": [");
+    for (int64_t i = 0; i < tally->classes; i++) {
+        mega_text_add(extra, "%s[", i ? ", " : "");
+        for (int64_t j = 0; j < tally->classes; j++)
+            mega_text_add(extra, "%s%lld", j ? ", " : "",
+                (long long)tally->confusion[i * tally->classes + j]);
+        mega_text_add(extra, "]");
+    }
+    mega_text_add(extra, "]");
 }
 
-static mega_status note_validation(
-    struct trainer *t, const struct mega_tally *tally, double seconds)
+/* whether this validation is the best so far, and what follows for schedule and patience */
+static bool judge(struct trainer *t, const struct mega_tally *tally)
 {
     struct mega_progress *p = &t->progress;
-    double accuracy = mega_tally_accuracy(tally), loss = mega_tally_loss(tally);
-    double value = t->recipe.train.metric == MEGA_METRIC_LOSS ? loss : accuracy;
+    bool by_loss = t->recipe.train.metric == MEGA_METRIC_LOSS;
+    double value = by_loss ? mega_tally_loss(tally) : mega_tally_accuracy(tally);
     bool best = better(t, value, p->best);
     if (best) {
         p->best = value;
@@ -355,26 +376,29 @@ static mega_status note_validation(
     }
     p->waited = best ? 0 : p->waited + 1;
     p->due = 0;
-    mega_plateau_see(&p->plateau, &t->recipe.schedule, p->step, value,
-        t->recipe.train.metric == MEGA_METRIC_ACCURACY);
-    struct mega_text confusion = { 0 };
-    print_confusion(tally, &confusion);
-    struct mega_record record = { .kind = MEGA_RECORD_VALID,
-        .step = p->step,
-        .epoch = p->epoch,
-        .split = "valid",
-        .extra = confusion.data };
-    mega_record_add(&record, "loss", loss);
-    mega_record_add(&record, "accuracy", accuracy);
-    mega_record_add(&record, "rows", (double)tally->rows);
-    mega_status status = confusion.failed
+    mega_plateau_see(&p->plateau, &t->recipe.schedule, p->step, value, !by_loss);
+    return best;
+}
+
+static mega_status note_validation(
+    struct trainer *t, const struct mega_tally *tally, double seconds)
+{
+    struct mega_progress *p = &t->progress;
+    bool best = judge(t, tally);
+    struct mega_text extra = { 0 }, line = { 0 };
+    struct mega_record record = {
+        .kind = MEGA_RECORD_VALID, .step = p->step, .epoch = p->epoch, .split = "valid"
+    };
+    describe_tally(tally, &record, &line, &extra);
+    record.extra = extra.data;
+    mega_status status = extra.failed || line.failed
                              ? mega_fail(MEGA_NO_MEMORY, "no memory for a validation record")
                              : mega_sinks_write(&t->sinks, &record);
-    mega_text_done(&confusion);
-    mega_sinks_line(&t->sinks,
-        "update %lld  valid: loss %.4f  accuracy %.2f%%  (%lld rows, %.1f s)%s",
-        (long long)p->step, loss, 100 * accuracy, (long long)tally->rows, seconds,
-        best ? "  best" : "");
+    if (!status)
+        mega_sinks_line(&t->sinks, "update %lld  valid: %s, %.1f s)%s", (long long)p->step,
+            line.data, seconds, best ? "  best" : "");
+    mega_text_done(&extra);
+    mega_text_done(&line);
     return status;
 }
 
@@ -386,7 +410,7 @@ static mega_status validate(struct trainer *t)
     mega_status status = mega_evaluate(t->run, t->model, t->task, MEGA_SPLIT_VALID,
         t->recipe.train.valid_batch, 0, true, &tally);
     if (!status) status = note_validation(t, &tally, mega_clock_s() - start);
-    free(tally.confusion);
+    mega_tally_done(&tally);
     return status;
 }
 
@@ -487,16 +511,17 @@ static void measure_peak(struct trainer *t)
 static void announce(struct trainer *t, const struct mega_memory *m)
 {
     mega_sinks_line(&t->sinks,
-        "%s: %lld rows to train on, %lld to validate; %lld parameters; %d threads, %s",
+        "%s: %lld %s to train on, %lld to validate; %lld parameters; %d threads, %s",
         mega_tasks[t->recipe.task.name]->name,
-        (long long)mega_classify_examples(t->task, MEGA_SPLIT_TRAIN)->n,
-        (long long)mega_classify_examples(t->task, MEGA_SPLIT_VALID)->n,
+        (long long)mega_job_facts(t->task, MEGA_SPLIT_TRAIN).units,
+        mega_job_facts(t->task, MEGA_SPLIT_TRAIN).unit,
+        (long long)mega_job_facts(t->task, MEGA_SPLIT_VALID).units,
         (long long)t->model->store.numbers, t->q->context->work.threads,
         mega_isa_name(t->q->context->limits.isa));
     const char *note = mega_precision_note(t->recipe.train.precision, t->q->context);
     if (note) mega_sinks_line(&t->sinks, "%s", note);
     char effort[80];
-    mega_memory_print_effort(m, t->recipe.model.encoder.layers, effort);
+    mega_memory_print_effort(m, mega_model_stack(t->model)->blocks, effort);
     if (m->total) mega_sinks_line(&t->sinks, "%s, for %zu MiB in all", effort, m->total >> 20);
 }
 
@@ -505,7 +530,7 @@ static mega_status train(struct trainer *t)
     struct mega_memory memory = { 0 };
     MEGA_TRY(open_data(t));
     MEGA_TRY(open_model(t));
-    if (t->recipe.model.encoder.recompute == MEGA_RECOMPUTE_AUTO)
+    if (mega_model_recompute(&t->recipe.model) == MEGA_RECOMPUTE_AUTO)
         MEGA_TRY(mega_memory_choose(&memory, t->q->context, t->model, t->task, &t->recipe));
     bool again = t->q->resume && mega_run_folder_begun(t->q->run);
     MEGA_TRY(again ? begin_again(t) : begin_fresh(t));
@@ -537,7 +562,7 @@ mega_status mega_train(const struct mega_train_request *q)
     mega_optimizer_done(&t.optimizer);
     mega_run_free(t.run);
     mega_model_free(t.model);
-    mega_classify_close(t.task);
+    mega_job_close(t.task);
     mega_text_done(&t.config);
     mega_recipe_done(&t.recipe);
     return status;

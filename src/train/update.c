@@ -57,14 +57,14 @@ mega_status mega_pass_run(mega_run *r, const mega_model *m, struct mega_batch *b
         &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD | mode, .now = now }));
     /* two towers number their rows 2n and 2n + 1, so that no two texts of an update draw alike
      */
-    int64_t towers = m->config.task.towers;
+    int64_t towers = m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
     for (int64_t k = 0; k < towers; k++) {
         int32_t *number = mega_run_memory(r, (size_t)b->n * sizeof *number);
         for (int64_t i = 0; number && i < b->n; i++)
             number[i] = (int32_t)((first_row + i) * towers + k);
         b->rows[k].number = number;
     }
-    mega_tensor *logits, *total = mega_classify_loss(r, m, b, &logits);
+    mega_tensor *total = mega_batch_loss(r, m, b);
     float sum = 0;
     if (total) mega_run_read(r, total, &sum);
     *loss = (double)sum;

@@ -11,8 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (mega_json_parse(&d, "fuzz", data, size)) return 0;
     struct mega_model_config config;
     struct mega_task_options task;
-    mega_model_config_read(&config, &d, d.root);
-    mega_node_read(&d, mega_node_find(d.root, "task"), "task", mega_task_options, NULL, &task);
+    mega_model_config_read(
+        &config, data[0] & 1 ? MEGA_LANGUAGE_MODEL : MEGA_CLASSIFIER, &d, d.root);
+    mega_task_options_read(&task, &d, mega_node_find(d.root, "task"));
     struct mega_text text = { 0 };
     mega_json_add_node(&text, d.root, 0);
     mega_text_done(&text);

@@ -88,7 +88,8 @@ bool golden_rates_read(
 {
     struct mega_schedule *s = &to->schedule;
     const char *kind = golden_cfg(c, kind_key);
-    bool megalodon = !strncmp(golden_meta(c, "module"), "megalodon", 9);
+    const char *module = golden_meta(c, "module");
+    bool megalodon = strstr(module, "megalodon") || strstr(module, "Megalodon");
     mega_option_defaults(mega_schedule_options, s);
     if (megalodon && !strcmp(kind, "linear")) kind = "linear_decay";
     set(c, s, "schedule", kind);

@@ -143,7 +143,8 @@ static void make_model(struct training *t, const struct size *size, const char *
     snprintf(text, sizeof text, "model: { %s, %s, %s%s }\n", size->recipe, dropouts,
         strstr(more, "layers") ? "" : "layers: 2, ", more);
     assert_int_equal(mega_yaml_parse(&d, "test", text, strlen(text)), MEGA_OK);
-    mega_status status = mega_model_config_read(&config, &d, mega_node_find(d.root, "model"));
+    mega_status status =
+        mega_model_config_read(&config, MEGA_CLASSIFIER, &d, mega_node_find(d.root, "model"));
     if (status) print_error("%s\n", mega_message());
     assert_int_equal(status, MEGA_OK);
     config.task = (struct mega_classifier_task){ { .vocabulary = 17 }, 10, 1 };
@@ -167,11 +168,11 @@ static void make_batch(struct training *t, const struct size *size)
             t->id[b * size->places + i] = i < t->len[b] ? id : 0;
         }
     }
-    mega_batch_view(&t->batch, &(struct mega_host_batch){ .B = size->rows,
-                                   .T = size->places,
-                                   .id = t->id,
-                                   .len = t->len,
-                                   .label = t->label });
+    mega_batch_view_rows(&t->batch, &(struct mega_host_batch){ .B = size->rows,
+                                        .T = size->places,
+                                        .id = t->id,
+                                        .len = t->len,
+                                        .label = t->label });
 }
 
 static void start(struct training *t, const struct size *size, const char *more, int threads,
@@ -262,8 +263,8 @@ static struct outcome train_again(
     static struct training t;
     struct outcome out = { 0 };
     start(&t, size, more, 2, rooms);
-    mega_encoder_set_effort(&t.model->classifier.encoder, effort);
-    assert_int_equal(mega_encoder_effort(&t.model->classifier.encoder), effort);
+    mega_stack_set_effort(&t.model->classifier.encoder.stack, effort);
+    assert_int_equal(mega_stack_effort(&t.model->classifier.encoder.stack), effort);
     for (int64_t i = 0; i < steps; i++) step(&t, i, &out.loss[i]);
     out.hash = mega_store_hash(&t.model->store);
     done(&t);
@@ -372,10 +373,9 @@ static void a_warm_step_allocates_nothing(void **state)
 static size_t peak_of(const struct size *size, const char *more, unsigned mode)
 {
     static struct training t;
-    mega_tensor *logits;
     start(&t, size, more, 2, NULL);
     mega_run_begin(t.run, &(struct mega_run_args){ .mode = mode });
-    mega_tensor *loss = mega_classify_loss(t.run, t.model, &t.batch, &logits);
+    mega_tensor *loss = mega_batch_loss(t.run, t.model, &t.batch);
     if (mode & MEGA_RUN_GRAD) {
         mega_run_seed(t.run, loss, 1);
         mega_run_backward(t.run);

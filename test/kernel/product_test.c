@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "kernel/cpu/product.h"
+#include "kernel/cpu/rows.h"
 
 #include "cmocka_all.h"
 
@@ -16,7 +17,7 @@ struct sizes {
 
 static const struct sizes sizes[] = { { 1, 1, 1 }, { 6, 64, 8 }, { 8, 16, 5 }, { 7, 17, 3 },
     { 128, 80, 33 }, { 5, 130, 64 }, { 13, 31, 127 }, { 2, 3, 150 }, { 65, 49, 1 },
-    { 3, 150, 17 }, { 0, 4, 4 }, { 4, 0, 4 }, { 4, 4, 0 } };
+    { 3, 150, 17 }, { 9, 29, 37 }, { 0, 4, 4 }, { 4, 0, 4 }, { 4, 4, 0 } };
 
 /* rows of `columns` floats, GAP apart and nothing behind the last, so that a sanitizer sees a
  * read beyond */
@@ -66,6 +67,14 @@ static void run(const struct mega_products *f, struct problem *p, struct mega_ri
     check(p, add);
 }
 
+static void run_few(const struct mega_products *f, struct problem *p)
+{
+    int64_t n = p->s.m ? (p->s.m - 1) * p->c.stride + p->s.n : 0;
+    memcpy(p->c.at, p->before.at, (size_t)n * sizeof(float));
+    f->few(p->s.m, p->s.n, p->s.k, p->a, p->b, p->c);
+    check(p, false);
+}
+
 static void check_all_forms(const struct mega_products *f, struct sizes s, struct mega_rng *g)
 {
     float *room = malloc((size_t)mega_packed_size(f, s.k, s.n) * sizeof *room + 1);
@@ -75,6 +84,7 @@ static void check_all_forms(const struct mega_products *f, struct sizes s, struc
         p.b = p.b_turned ? random_matrix(g, s.n, s.k) : random_matrix(g, s.k, s.n);
         p.c = random_matrix(g, s.m, s.n);
         p.before = random_matrix(g, s.m, s.n);
+        if (p.b_turned && !p.a_turned) run_few(f, &p);
         for (int add = 0; add < 2; add++) {
             if (p.b_turned) {
                 run(f, &p, mega_right_turned(f, room, p.b, s.k, s.n), add);
@@ -122,11 +132,35 @@ static void a_row_does_not_depend_on_those_beside_it(void **state)
     free(alone.at);
 }
 
+/* the same bits for 1 to 9 rows, and those of a dot product of rows.h */
+static void nor_do_a_few(void **state)
+{
+    (void)state;
+    struct mega_rng g;
+    mega_rng_start(&g, 7, 8);
+    enum { M = 9, N = 37, K = 83 };
+    struct mega_matrix a = random_matrix(&g, M, K), b = random_matrix(&g, N, K),
+                       c = random_matrix(&g, M, N);
+    for (enum mega_isa isa = MEGA_ISA_BASE; isa <= mega_isa_here(); isa++)
+        for (int64_t m = 1; m <= M; m++) {
+            mega_products(isa)->few(m, N, K, a, b, c);
+            for (int64_t i = 0; i < m; i++)
+                for (int64_t j = 0; j < N; j++)
+                    assert_true(mega_matrix_row(c, i)[j] ==
+                                mega_cpu_rows(isa)->dot(
+                                    mega_matrix_row(a, i), mega_matrix_row(b, j), K));
+        }
+    free(a.at);
+    free(b.at);
+    free(c.at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_those_of_the_definition),
         cmocka_unit_test(a_row_does_not_depend_on_those_beside_it),
+        cmocka_unit_test(nor_do_a_few),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,10 @@ static const struct mega_attr_embedding embed = { .scale = 1 };
 static const struct mega_attr_pool mean = { MEGA_POOL_MEAN }, first = { MEGA_POOL_FIRST };
 static const struct mega_attr_activation act = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_output gated_output = { .act = MEGA_ACT_SILU };
+static const struct mega_attr_cema complex_ema = { false };
+static const struct mega_attr_query_key_norm query_key_norm = { .heads = 2, .eps = 1e-5 };
+static const struct mega_attr_scale tenfold = { 10 };
+static const struct mega_attr_timestep_norm timestep_norm = { .groups = 2, .eps = 1e-5 };
 static const struct mega_attr_feed_forward feed_forward = { .act = MEGA_ACT_SILU };
 
 /* numbers are counted here, four bytes each; `back` is of the backward pass when every input
@@ -76,6 +80,15 @@ static const struct line {
         { { B, T, D }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { D } },
         4 * R * 2 * D *N, 2 * R *D + 8 * D *N + D, 8 * R * 2 * D *N,
         3 * R *D + 16 * D *N + 2 * D },
+    /* a step of a complex state: six multiply-adds */
+    { &mega_op_cema, &complex_ema,
+        { { B, T, D }, { D, N }, { D, N }, { D, 1 }, { D, N, 2 }, { D, 1 } }, 12 * R *D *N,
+        2 * R *D + 4 * D *N + 2 * D, 24 * R *D *N, 3 * R *D + 8 * D *N + 4 * D },
+    { &mega_op_query_key_norm, &query_key_norm, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0,
+        3 * R *Z + 4 * Z, 0, 4 * R *Z + 6 * Z },
+    { &mega_op_scale, &tenfold, { { B, T, D }, { D } }, 0, 2 * R *D + D, 0, 3 * R *D + 2 * D },
+    { &mega_op_timestep_norm, &timestep_norm, { { B, T, D }, { D }, { D } }, 0,
+        2 * R *D + 2 * D, 0, 3 * R *D + 3 * D },
     /* 2 T - 1 = 9 entries of Z numbers each */
     { &mega_op_rotary_bias, &rotary, { { 1, Z }, { 1, Z } }, 2 * 9 * Z, 9 + 2 * Z, 4 * 9 * Z,
         9 + 4 * Z },

@@ -43,6 +43,11 @@ struct mega_products {
     void (*multiply)(int64_t m, int64_t n, int64_t k, struct mega_left a, struct mega_right b,
         struct mega_matrix c, bool add);
 
+    /* c [m, n] = a b^T with a [m, k] and b [n, k], read where it lies: for a few rows of a.
+     * Elements are dot products; a row's do not depend on the others. */
+    void (*few)(int64_t m, int64_t n, int64_t k, struct mega_matrix a, struct mega_matrix b,
+        struct mega_matrix c);
+
     /* b in panels of so many columns, zeros behind its last: b as it lies, [k, n], or turned,
      * stored [n, k] */
     void (*pack)(float *to, int64_t columns, struct mega_matrix b, int64_t k, int64_t n);

@@ -231,8 +231,12 @@ static inline int64_t seen_by(const struct attention_plan *p, const struct atten
 static inline void scores(const struct attention_plan *p, const struct attention_queries *q,
     const struct attention_keys *k, struct mega_matrix s, struct mega_arena *scratch)
 {
-    block_product(
-        p->pairs, q->m, k->n, p->Z, as_it_lies(q->q), turned(k->k), s, false, scratch);
+    enum { FEW = 4 }; /* queries for which packing the keys costs more than it saves */
+    if (!p->pairs && q->m <= FEW)
+        products->few(q->m, k->n, p->Z, q->q, k->k, s);
+    else
+        block_product(
+            p->pairs, q->m, k->n, p->Z, as_it_lies(q->q), turned(k->k), s, false, scratch);
     for (int64_t r = 0; q->by && r < q->m; r++)
         row_functions->scale(mega_matrix_row(s, r), mega_matrix_row(s, r), q->by[r], k->n);
     for (int64_t x = 0; q->span->holes && x < k->n; x++)

@@ -95,11 +95,8 @@ static void few_rows_forward(void *arg, int64_t lane, struct mega_arena *scratch
     const struct mega_call *c = ((const struct forward *)arg)->c;
     int64_t rows = mega_height(c->in[X]), column = lane * FEW_COLUMNS;
     int64_t n = least(c->in[W]->dim[0] - column, FEW_COLUMNS);
-    struct mega_matrix inner = mega_matrix_of(inner_of(c), 0, column);
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t r = 0; r < rows; r++)
-            mega_matrix_row(inner, r)[i] = row_functions->dot(
-                mega_row(c->in[X], r), mega_row(c->in[W], column + i), mega_width(c->in[X]));
+    products->few(rows, n, mega_width(c->in[X]), mega_matrix_of(c->in[X], 0, 0),
+        mega_matrix_of(c->in[W], column, 0), mega_matrix_of(inner_of(c), 0, column));
     finish(c, 0, rows, column, n);
 }
 

@@ -33,18 +33,33 @@ static struct moments moments_of(const struct row_job *job, const float *x)
     return (struct moments){ mean, 1 / sqrtf(total / (float)n + (float)attr_of(job)->eps) };
 }
 
-/* the gain of channels j ... as a vector */
-VEC_INLINE vec gain(const float *w, bool one, int64_t j, int64_t n)
+/* the gains of a call */
+struct gains {
+    const float *w; /* NULL: 1 */
+    bool one;       /* a single one */
+    float offset;   /* of all */
+};
+
+static struct gains gains_of(const struct row_job *job)
 {
-    return !w ? vec_all(1) : one ? vec_all(*w) : vec_get(w + j, n - j);
+    const struct mega_attr_norm *a = attr_of(job);
+    return (struct gains){ row_of(job->c->in[W], 0), a->kind == MEGA_NORM_SCALE,
+        a->unit_offset ? 1 : 0 };
+}
+
+/* the gain of channels j ... as a vector */
+VEC_INLINE vec gain(const struct gains *g, int64_t j, int64_t n)
+{
+    if (!g->w) return vec_all(1);
+    return (g->one ? vec_all(*g->w) : vec_get(g->w + j, n - j)) + g->offset;
 }
 
 static void some(const struct row_job *job, int64_t from, int64_t to, float *sums,
     struct mega_arena *scratch)
 {
     (void)sums, (void)scratch;
-    const float *w = row_of(job->c->in[W], 0), *b = row_of(job->c->in[B], 0);
-    bool one = attr_of(job)->kind == MEGA_NORM_SCALE;
+    const float *b = row_of(job->c->in[B], 0);
+    struct gains w = gains_of(job);
     for (int64_t r = from, n = job->width; r < to; r++) {
         const float *x = row_of(job->c->in[X], r);
         float *y = row_of(job->c->out[0], r);
@@ -55,7 +70,7 @@ static void some(const struct row_job *job, int64_t from, int64_t to, float *sum
             kept[1] = m.factor;
         }
         for (int64_t j = 0; j < n; j += VEC) {
-            vec v = (vec_get(x + j, n - j) - m.mean) * m.factor * gain(w, one, j, n);
+            vec v = (vec_get(x + j, n - j) - m.mean) * m.factor * gain(&w, j, n);
             vec_put(y + j, b ? v + vec_get(b + j, n - j) : v, n - j);
         }
     }
@@ -67,8 +82,8 @@ static void some_back(const struct row_job *job, int64_t from, int64_t to, float
     struct mega_arena *scratch)
 {
     (void)scratch;
-    const float *w = row_of(job->c->in[W], 0);
-    bool one = attr_of(job)->kind == MEGA_NORM_SCALE, add = row_adds(job, X);
+    struct gains w = gains_of(job);
+    bool add = row_adds(job, X);
     for (int64_t r = from, n = job->width; r < to; r++) {
         const float *x = row_of(job->c->in[X], r), *dy = row_of(job->g->out[0], r),
                     *kept = row_of(job->c->saved[0], r);
@@ -76,7 +91,7 @@ static void some_back(const struct row_job *job, int64_t from, int64_t to, float
         vec sum_e = { 0 }, sum_ez = { 0 };
         for (int64_t j = 0; j < n; j += VEC) {
             vec d = vec_get(dy + j, n - j), z = (vec_get(x + j, n - j) - mean) * factor,
-                e = d * gain(w, one, j, n);
+                e = d * gain(&w, j, n);
             sum_e += e;
             sum_ez += e * z; /* beyond the row's end d is 0, so e is */
             vec_add_to(sums + j, d * z, n - j);
@@ -87,7 +102,7 @@ static void some_back(const struct row_job *job, int64_t from, int64_t to, float
               mean_ez = vec_sum(sum_ez) / (float)n;
         for (int64_t j = 0; j < n; j += VEC) {
             vec z = (vec_get(x + j, n - j) - mean) * factor,
-                e = vec_get(dy + j, n - j) * gain(w, one, j, n);
+                e = vec_get(dy + j, n - j) * gain(&w, j, n);
             vec_give(dx + j, factor * (e - z * mean_ez - mean_e), add, n - j);
         }
     }

@@ -68,7 +68,8 @@ static void rotary_some(const struct row_job *job, int64_t from, int64_t to, flo
     float sign = job->g ? -1.0f : 1.0f;
     for (int64_t r = from; r < to; r++) {
         if (r == from || r % T == 0) lead = mega_position_lead(rows, r / T);
-        turns_to(&turns, mega_position(rows, r / T, r % T, lead));
+        int64_t position = mega_position(rows, r / T, r % T, lead);
+        turns_to(&turns, a->restart > 0 ? position % a->restart : position);
         for (int64_t t = 0; t < n.half; t++) {
             n.cos[t] = (float)turns.cos[t];
             n.sin[t] = sign * (float)turns.sin[t];

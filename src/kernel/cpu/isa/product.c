@@ -163,11 +163,15 @@ static void pack_turned(float *to, int64_t columns, struct mega_matrix b, int64_
             }
 }
 
+void MEGA_ISA_NAME(mega_product_few)(int64_t m, int64_t n, int64_t k, struct mega_matrix a,
+    struct mega_matrix b, struct mega_matrix c); /* product_few.c */
+
 extern const struct mega_products MEGA_ISA_NAME(mega_products);
 const struct mega_products MEGA_ISA_NAME(mega_products) = {
     .lanes = VEC,
     .most = MOST,
     .multiply = multiply,
+    .few = MEGA_ISA_NAME(mega_product_few),
     .pack = pack,
     .pack_turned = pack_turned,
 };

@@ -1,0 +1,265 @@
+#include "model/decoder_mega.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "graph/ops.h"
+
+#define FIELD(member) offsetof(struct mega_mega_options, member)
+
+static const struct mega_option table[] = {
+    { "layers", MEGA_OPTION_INT, FIELD(layers), "6", 1, 1000, NULL, "N",
+        "number of blocks (--decoder-layers)", 0 },
+    { "width", MEGA_OPTION_INT, FIELD(width), "512", 1, 1 << 20, NULL, "D",
+        "model width D (--decoder-embed-dim)", 0 },
+    { "values", MEGA_OPTION_INT, FIELD(values), "1024", 1, 1 << 20, NULL, "E",
+        "value width E (--decoder-hidden-dim)", 0 },
+    { "keys", MEGA_OPTION_INT, FIELD(keys), "128", 1, 1 << 20, NULL, "Z",
+        "width of the shared queries and keys (--decoder-z-dim)", 0 },
+    { "ema", MEGA_OPTION_INT, FIELD(states), "16", 1, 4096, NULL, "N",
+        "EMA states for each channel (--decoder-n-dim)", 0 },
+    { "ffn", MEGA_OPTION_INT, FIELD(ffn), "1024", 0, 1 << 20, NULL, "F",
+        "feed-forward width F; 0: no feed-forward (--decoder-ffn-embed-dim)", 0 },
+    { "chunk", MEGA_OPTION_INT, FIELD(chunk), "512", -1, 1 << 30, NULL, "C",
+        "attention window; -1: full attention (--decoder-chunk-size)", 0 },
+    { "truncation", MEGA_OPTION_INT, FIELD(truncation), "0", 0, 1 << 30, NULL, "M",
+        "longest EMA kernel in training; 0: as long as the text (--truncation-length)", 0 },
+    { "longest", MEGA_OPTION_INT, FIELD(longest), "2048", 1, 1 << 30, NULL, "T",
+        "longest text where attention is full (--max-target-positions)", 0 },
+    { "input_width", MEGA_OPTION_INT, FIELD(input_width), "0", 0, 1 << 20, NULL, "D",
+        "width of the embedding table; 0: D (--decoder-input-dim)", 0 },
+    { "activation", MEGA_OPTION_CHOICE, FIELD(act), "silu", 0, 0, MEGA_ACT_CHOICES, NULL,
+        "pointwise function (--activation-fn)", 0 },
+    { "attention", MEGA_OPTION_CHOICE, FIELD(attention), "softmax", 0, 0,
+        MEGA_ATTENTION_CHOICES, NULL, "attention function (--attention-activation-fn)", 0 },
+    { "bias", MEGA_OPTION_CHOICE, FIELD(bias), "rotary", 0, 0, "simple|rotary", NULL,
+        "relative position bias (--rel-pos-bias)", 0 },
+    { "norm", MEGA_OPTION_CHOICE, FIELD(norm), "layernorm", 0, 0, MEGA_NORM_CHOICES, NULL,
+        "kind of norm (--normalization-type)", 0 },
+    { "prenorm", MEGA_OPTION_BOOL, FIELD(prenorm), "true", 0, 0, NULL, NULL,
+        "norm before each block and once at the end, instead of after each "
+        "(--decoder-normalize-before)",
+        0 },
+    { "embed_norm", MEGA_OPTION_BOOL, FIELD(embed_norm), "false", 0, 0, NULL, NULL,
+        "norm after the embedding; not with prenorm (--normalize-embedding)", 0 },
+    { "affine_final_norm", MEGA_OPTION_BOOL, FIELD(affine_final_norm), "false", 0, 0, NULL,
+        NULL, "gain and bias of the final norm (false: --no-affine-final-norm)", 0 },
+    { "scale_embedding", MEGA_OPTION_BOOL, FIELD(scale_embedding), "true", 0, 0, NULL, NULL,
+        "multiply what is embedded by sqrt(D) (false: --no-scale-embedding)", 0 },
+    { "tied", MEGA_OPTION_BOOL, FIELD(tied), "true", 0, 0, NULL, NULL,
+        "the table is the output matrix too (--share-decoder-input-output-embed)", 0 },
+    { "dropout", MEGA_OPTION_REAL, FIELD(dropout), "0", 0, 0.999, NULL, "P",
+        "dropout of embeddings, EMA and block outputs", 0 },
+    { "attention_dropout", MEGA_OPTION_REAL, FIELD(attention_dropout), "0", 0, 0.999, NULL, "P",
+        "dropout of the attention weights", 0 },
+    { "hidden_dropout", MEGA_OPTION_REAL, FIELD(hidden_dropout), "0", 0, 0.999, NULL, "P",
+        "dropout of values", 0 },
+    { "activation_dropout", MEGA_OPTION_REAL, FIELD(activation_dropout), "0", 0, 0.999, NULL,
+        "P", "dropout of the feed-forward's inside", 0 },
+    { "feature_dropout", MEGA_OPTION_BOOL, FIELD(feature_dropout), "false", 0, 0, NULL, NULL,
+        "drop whole channels of a row instead of single elements (--feature-dropout)", 0 },
+    MEGA_RECOMPUTE_OPTION(FIELD(recompute)),
+    { 0 },
+};
+
+static struct mega_decoder_shape shape(const void *options)
+{
+    const struct mega_mega_options *o = options;
+    return (struct mega_decoder_shape){ .layers = o->layers,
+        .width = o->width,
+        .chunk = o->chunk > 0 ? o->chunk : 0,
+        .longest = o->chunk > 0 ? 0 : o->longest,
+        .recompute = mega_recompute_resolve(o->recompute) };
+}
+
+/* ---- declaration ---- */
+
+static mega_status check(const struct mega_mega_options *o)
+{
+    if (o->embed_norm && o->prenorm)
+        return mega_fail(MEGA_BAD_ARGUMENT, "embed_norm and prenorm are both true: a norm "
+                                            "after the embedding needs prenorm: false");
+    if (o->tied && o->input_width && o->input_width != o->width)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "tied is true, but input_width is %lld and width %lld: expected the same",
+            (long long)o->input_width, (long long)o->width);
+    if (o->norm == MEGA_BATCHNORM || o->norm == MEGA_SYNCBATCHNORM)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "norm is over the batch, which a causal model cannot know: expected one of "
+            "layernorm, scalenorm, rmsnorm");
+    return MEGA_OK;
+}
+
+static void build_ends(mega_build *b, struct mega_mega_decoder *m)
+{
+    const struct mega_mega_options *o = &m->options;
+    int64_t V = m->vocabulary.size, D = o->width, in = o->input_width ? o->input_width : D;
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 1 / sqrt((double)in) };
+    m->table = mega_param_add(b, "embed_tokens.weight", small, 2, (int64_t[]){ V, in });
+    if (in != D)
+        m->project_in = mega_param_add(b, "project_in_dim.weight",
+            (struct mega_init){ MEGA_INIT_XAVIER, 0, 0 }, 2, (int64_t[]){ D, in });
+    small.b = 1 / sqrt((double)D);
+    m->head =
+        o->tied ? m->table
+                : mega_param_add(b, "output_projection.weight", small, 2, (int64_t[]){ V, D });
+    m->drop_embed = (struct mega_dropout){ "embed_tokens", o->dropout, MEGA_DROPOUT_ELEMENTS };
+}
+
+static void build_norm(mega_build *b, struct mega_norm *n, const char *name,
+    const struct mega_mega_options *o, bool affine)
+{
+    size_t entered = mega_build_enter(b, "%s", name);
+    mega_norm_build(b, n, (enum mega_norm_type)o->norm, o->width, affine);
+    mega_build_leave(b, entered);
+}
+
+static void build_attention(
+    mega_build *b, struct mega_gated_attention *m, const struct mega_mega_options *o)
+{
+    size_t entered = mega_build_enter(b, "mega_layer");
+    mega_gated_attention_build(b, m,
+        &(struct mega_gated_attention_options){ .width = o->width,
+            .values = o->values,
+            .keys = o->keys,
+            .states = o->states,
+            .chunk = o->chunk,
+            .truncation = o->truncation,
+            .longest = o->longest,
+            .act = o->act,
+            .attention = o->attention,
+            .bias = o->bias,
+            .norm = o->norm,
+            .prenorm = o->prenorm,
+            .affine = true,
+            .causal = true,
+            .feature_dropout = o->feature_dropout,
+            .dropout = o->dropout,
+            .attention_dropout = o->attention_dropout,
+            .hidden_dropout = o->hidden_dropout });
+    mega_build_leave(b, entered);
+}
+
+static void build_feed_forward(
+    mega_build *b, struct mega_feed_forward *f, const struct mega_mega_options *o)
+{
+    size_t entered = mega_build_enter(b, "nffn");
+    mega_feed_forward_build(b, f,
+        &(struct mega_feed_forward_options){ .width = o->width,
+            .hidden = o->ffn,
+            .act = o->act,
+            .norm = o->norm,
+            .prenorm = o->prenorm,
+            .affine = true,
+            .feature_dropout = o->feature_dropout,
+            .dropout = o->dropout,
+            .hidden_dropout = o->activation_dropout });
+    mega_build_leave(b, entered);
+}
+
+static void build_layers(mega_build *b, struct mega_mega_decoder *m)
+{
+    const struct mega_mega_options *o = &m->options;
+    mega_stack_build(b, &m->stack, o->layers, mega_recompute_resolve(o->recompute));
+    m->layer = mega_arena_zeroed(&b->store->names, (size_t)o->layers * sizeof *m->layer);
+    if (!m->layer && !b->status)
+        b->status =
+            mega_fail(MEGA_NO_MEMORY, "no memory to declare %lld layers", (long long)o->layers);
+    for (int64_t i = 0; i < o->layers && !b->status; i++) {
+        struct mega_mega_layer *layer = &m->layer[i];
+        snprintf(layer->path, sizeof layer->path, "layers.%lld", (long long)i);
+        layer->has_feed_forward = o->ffn > 0;
+        size_t entered = mega_build_enter(b, "%s", layer->path);
+        build_attention(b, &layer->attention, o);
+        if (layer->has_feed_forward) build_feed_forward(b, &layer->feed_forward, o);
+        mega_build_leave(b, entered);
+    }
+}
+
+static void *build(mega_build *b, const void *options, const struct mega_vocabulary *v)
+{
+    const struct mega_mega_options *o = options;
+    if (!b->status) b->status = check(o);
+    struct mega_mega_decoder *m =
+        b->status ? NULL : mega_arena_zeroed(&b->store->names, sizeof *m);
+    if (!m) {
+        if (!b->status) b->status = mega_fail(MEGA_NO_MEMORY, "no memory to declare a decoder");
+        return NULL;
+    }
+    *m = (struct mega_mega_decoder){ .options = *o, .vocabulary = *v };
+    size_t entered = mega_build_enter(b, "decoder");
+    build_ends(b, m);
+    if (o->embed_norm) build_norm(b, &m->embed_norm, "embed_norm", o, true);
+    build_layers(b, m);
+    if (o->prenorm) build_norm(b, &m->final_norm, "final_norm", o, o->affine_final_norm);
+    mega_build_leave(b, entered);
+    return b->status ? NULL : m;
+}
+
+/* ---- running ---- */
+
+/* zeroes what is not real; without a mask everything is */
+static mega_tensor *clean(mega_run *r, mega_tensor *x, const struct mega_rows *rows)
+{
+    return rows->len || rows->real ? mask(r, x, rows) : x;
+}
+
+static mega_tensor *embed(mega_run *r, const struct mega_mega_decoder *m, mega_tensor *ids,
+    const struct mega_rows *rows)
+{
+    const struct mega_mega_options *o = &m->options;
+    double scale = o->scale_embedding ? sqrt((double)o->width) : 1;
+    mega_tensor *x = embedding(r, m->table, ids, m->vocabulary.pad, scale);
+    if (m->project_in) x = linear(r, x, m->project_in, NULL, MEGA_ACT_LINEAR);
+    if (o->embed_norm) x = mega_norm_run(r, &m->embed_norm, x);
+    return clean(r, mega_dropout_run(r, &m->drop_embed, x, rows), rows);
+}
+
+static void layer_block(
+    mega_run *r, const void *self, struct mega_carry *c, const struct mega_rows *rows)
+{
+    const struct mega_mega_layer *layer = self;
+    c->x = mega_gated_attention_run(r, &layer->attention, c->x, rows);
+    if (layer->has_feed_forward)
+        c->x = mega_feed_forward_run(r, &layer->feed_forward, c->x, rows);
+}
+
+static mega_tensor *features(
+    mega_run *r, const void *self, mega_tensor *ids, const struct mega_rows *rows)
+{
+    const struct mega_mega_decoder *m = self;
+    struct mega_carry carry = { .x = embed(r, m, ids, rows) };
+    mega_run_tap(r, "embedded", carry.x);
+    for (int64_t i = 0; i < m->options.layers; i++) {
+        struct mega_block block = { m->layer[i].path, 0, m->stack.again[i], layer_block,
+            &m->layer[i] };
+        mega_run_block(r, &block, &carry, rows);
+        mega_run_tap(r, m->layer[i].path, carry.x);
+    }
+    if (m->options.prenorm) carry.x = mega_norm_run(r, &m->final_norm, carry.x);
+    return clean(r, carry.x, rows);
+}
+
+static struct mega_output output(const void *self)
+{
+    const struct mega_mega_decoder *m = self;
+    return (struct mega_output){ .weight = m->head };
+}
+
+static struct mega_stack *stack(void *self)
+{
+    struct mega_mega_decoder *m = self;
+    return &m->stack;
+}
+
+const struct mega_decoder_type mega_decoder_mega = {
+    .name = "mega",
+    .title = "Mega",
+    .options = table,
+    .options_size = sizeof(struct mega_mega_options),
+    .shape = shape,
+    .build = build,
+    .features = features,
+    .output = output,
+    .stack = stack,
+};

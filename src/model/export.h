@@ -1,0 +1,17 @@
+/* Our language models in the form of other programs: the import's tables read backwards. */
+#ifndef MEGA_MODEL_EXPORT_H
+#define MEGA_MODEL_EXPORT_H
+
+#include "model/foreign_config.h"
+
+/* Writes `folder` with config.json and model.safetensors as Hugging Face has them, by the names
+ * and the kind of `c`, which is Llama or GPT-2. What the other program could not compute is
+ * refused by name before anything is written. */
+mega_status mega_export_hf(
+    const char *folder, const struct mega_store *s, const struct mega_foreign_config *c);
+
+/* Writes a file of llama2.c; refuses what its header cannot say. */
+mega_status mega_export_llama2c(
+    const char *path, const struct mega_store *s, const struct mega_transformer_options *o);
+
+#endif

@@ -1,0 +1,44 @@
+#include "model/transformer_decoder.h"
+
+struct mega_decoder_shape mega_transformer_shape(const struct mega_transformer_options *o)
+{
+    return (struct mega_decoder_shape){ .layers = o->layers,
+        .width = o->width,
+        .chunk = o->chunk > 0 ? o->chunk : 0,
+        .longest = o->chunk > 0 && o->positions != MEGA_POSITIONS_LEARNED ? 0 : o->longest,
+        .recompute = mega_recompute_resolve(o->recompute) };
+}
+
+void *mega_transformer_new(
+    mega_build *b, struct mega_transformer_options o, const struct mega_vocabulary *v)
+{
+    struct mega_transformer *m =
+        b->status ? NULL : mega_arena_zeroed(&b->store->names, sizeof *m);
+    if (!m) {
+        if (!b->status) b->status = mega_fail(MEGA_NO_MEMORY, "no memory to declare a decoder");
+        return NULL;
+    }
+    o.vocabulary = v->size;
+    o.causal = true;
+    o.recompute = (int)mega_recompute_resolve(o.recompute);
+    mega_transformer_build(b, m, &o);
+    return b->status ? NULL : m;
+}
+
+mega_tensor *mega_transformer_decode(
+    mega_run *r, const void *self, mega_tensor *ids, const struct mega_rows *rows)
+{
+    return mega_transformer_features(r, self, ids, rows);
+}
+
+struct mega_output mega_transformer_output(const void *self)
+{
+    const struct mega_transformer *m = self;
+    return (struct mega_output){ .weight = m->head, .bias = m->head_bias };
+}
+
+struct mega_stack *mega_transformer_stack(void *self)
+{
+    struct mega_transformer *m = self;
+    return &m->stack;
+}
