@@ -173,6 +173,8 @@ def main():
         from torch_llama_cases import LlamaCase
 
         return check_files(check, LlamaCase)
+    if 0 < o.chunk < o.length:
+        p.error(f"--chunk {o.chunk}: expected 0, attention is full")
     return measure(lambda: Llama(config_of(o, Config)), o, LanguageModelling)
 
 
