@@ -3,6 +3,7 @@
 #define MEGAC_MEGAC_H
 
 #include "megac/context.h"
+#include "megac/generate.h"
 #include "megac/log.h"
 #include "megac/model.h"
 #include "megac/predictor.h"

@@ -12,7 +12,8 @@ extern "C" {
 
 typedef struct mega_model mega_model;
 
-/* Loads a model folder for evaluation. The model is yours to free; runs on different threads
+/* Loads a model folder for evaluation; also one of another program, or its file
+ * (docs/checkpoints.md). The model is yours to free; runs on different threads
  * may share it. */
 mega_status mega_model_load(mega_model **out, const char *folder);
 void mega_model_free(mega_model *m);

@@ -87,6 +87,24 @@ typedef mega_status mega_ids_fn(void *arg, const int32_t *id, size_t n);
 mega_status mega_tokenizer_encode_each(const mega_tokenizer *t, const void *text, size_t size,
     const struct mega_encode_options *options, mega_ids_fn *take, void *arg);
 
+/* ---- training ---- */
+
+struct mega_tokenizer_training {
+    const char *kind; /* "bpe": byte-level BPE, as GPT-2's; "codes": merges inside words, as
+                         subword-nmt's; "words"; "characters" */
+    int32_t size;     /* bpe: ids; codes: merges; words, characters: ids at most, 0: all */
+    int64_t least;    /* how often a pair, word, character must come */
+    int32_t
+        multiple; /* dictionaries (words, codes) are filled up to a multiple of it; 0: not */
+    const char *const *specials; /* bpe, characters: special tokens, which come last */
+    int n_specials;
+};
+
+/* Trains on files (packed by gzip or not). Equal files give an equal tokenizer. The tokenizer
+ * is yours to close; mega_tokenizer_save writes its files. */
+mega_status mega_tokenizer_train(mega_tokenizer **out,
+    const struct mega_tokenizer_training *how, const char *const *files, int n);
+
 /* ---- decoding ---- */
 
 struct mega_decode_options {

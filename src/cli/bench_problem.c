@@ -5,7 +5,18 @@
 #include "base/rng.h"
 #include "graph/ops.h"
 
-enum { D = 128, E = 256, Z = 64, F = 256, N = 16, C = 128, V = 257, LONGEST = 4096 };
+enum {
+    D = 128,
+    E = 256,
+    Z = 64,
+    F = 256,
+    N = 16,
+    C = 128,
+    V = 257,
+    WORDS = 8192,
+    LONGEST = 4096
+};
+enum { M = 384, Y = 192, G = 32 }; /* a Megalodon: width, keys, groups */
 enum { B = MEGA_PROBLEM_B, T = MEGA_PROBLEM_T };
 
 static const struct mega_attr_linear plain = { MEGA_ACT_LINEAR }, silu = { MEGA_ACT_SILU };
@@ -28,6 +39,12 @@ static const struct mega_attr_attention
     head = { .fn = MEGA_ATTENTION_SOFTMAX, .chunk = -1 },
     full_laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = -1 },
     laplace = { .fn = MEGA_ATTENTION_LAPLACE, .chunk = C };
+static const struct mega_attr_cema complex_ema = { false };
+static const struct mega_attr_timestep_norm timestep_norm = {
+    .unit_offset = true, .groups = G, .eps = 1e-5
+};
+static const struct mega_attr_query_key_norm query_key_norm = { .heads = 1, .eps = 1e-5 };
+static const struct mega_attr_scale rescale = { 1 };
 static const struct mega_attr_rotary turn = { .heads = 4, .base = 10000, .factor = 1 };
 static const struct mega_attr_position_embedding learned = { .scale = 1 },
                                                  sines = { .kind = MEGA_POSITION_SINUSOIDAL,
@@ -38,6 +55,8 @@ static const struct mega_attr_gated_residual residual = { .act = MEGA_ACT_SILU }
 static const struct mega_attr_gated_output gated_output = { .act = MEGA_ACT_SILU };
 static const struct mega_attr_dropout tenth = { .p = 0.1 };
 static const struct mega_attr_embedding embed = { .pad = 0, .scale = 1 };
+static const struct mega_attr_cross_entropy loss = { 0 };
+static const struct mega_attr_output_loss output = { .rows = false };
 static const struct mega_attr_pool mean = { MEGA_POOL_MEAN };
 
 #define STATISTICS (1u << MEGA_BATCH_NORM_MEAN | 1u << MEGA_BATCH_NORM_VAR)
@@ -60,6 +79,13 @@ const struct mega_problem mega_problems[] = {
         { { B, T, D }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { 2 * D, N }, { D } }, 0, 0 },
     { "ema, one way", &mega_op_ema, &one_way,
         { { B, T, D }, { D, N }, { D, N }, { D, N }, { D, N }, { D } }, 0, 0 },
+    { "cema, 384", &mega_op_cema, &complex_ema,
+        { { B, T, M }, { M, N }, { M, N }, { M, 1 }, { M, N, 2 }, { M, 1 } }, 0, 0 },
+    { "timestep_norm, 384", &mega_op_timestep_norm, &timestep_norm,
+        { { B, T, M }, { M }, { M } }, 0, 0 },
+    { "query_key_norm, 192", &mega_op_query_key_norm, &query_key_norm,
+        { { B, T, Y }, { 2, Y }, { 2, Y } }, 0, 0 },
+    { "scale, 384", &mega_op_scale, &rescale, { { B, T, M }, { M } }, 0, 0 },
     { "query_key", &mega_op_query_key, NULL, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0, 0 },
     { "rotary_bias", &mega_op_rotary_bias, &rotary, { { 1, Z }, { 1, Z } }, 0, 0 },
     { "attention, chunk 128, softmax", &mega_op_attention, &chunked,
@@ -99,7 +125,11 @@ const struct mega_problem mega_problems[] = {
     { "embedding", &mega_op_embedding, &embed, { { V, D }, { B, T } }, V, 0 },
     { "number_embedding", &mega_op_number_embedding, NULL, { { B, T }, { D }, { D } }, 0, 0 },
     { "pool", &mega_op_pool, &mean, { { B, T, D } }, 0, 0 },
-    { "cross_entropy, 64 of 10", &mega_op_cross_entropy, NULL, { { 64, 10 }, { 64 } }, 10, 0 },
+    { "cross_entropy, 64 of 10", &mega_op_cross_entropy, &loss, { { 64, 10 }, { 64 } }, 10, 0 },
+    { "output_loss, of 257", &mega_op_output_loss, &output,
+        { { B, T, D }, { V, D }, { V }, { B, T } }, V, 0 },
+    { "output_loss, of 8192", &mega_op_output_loss, &output,
+        { { B, T, D }, { WORDS, D }, { WORDS }, { B, T } }, WORDS, 0 },
     { 0 },
 };
 
@@ -126,6 +156,12 @@ static void fill_ids(mega_tensor *t, int64_t below)
         ((int32_t *)t->data)[i] = 1 + (int32_t)mega_rng_below(&g, (uint32_t)below - 1);
 }
 
+/* the input that holds whole numbers, where a problem has such */
+static int ids_input(const struct mega_problem *p)
+{
+    return p->op == &mega_op_output_loss ? MEGA_OUTPUT_LOSS_TARGET : 1;
+}
+
 /* input i described, its numbers not yet there; false if the problem has none such */
 static bool describe(mega_tensor *t, const struct mega_problem *p, int i, int64_t rows,
     int64_t places, mega_dtype activations)
@@ -137,7 +173,7 @@ static bool describe(mega_tensor *t, const struct mega_problem *p, int i, int64_
         dim[rank] = size == B ? rows : size == T ? places : size;
     }
     mega_dtype dtype = rank == 3 && p->in[i][0] == B ? activations : MEGA_F32;
-    *t = mega_tensor_over(NULL, p->ids && i == 1 ? MEGA_I32 : dtype, rank, dim);
+    *t = mega_tensor_over(NULL, p->ids && i == ids_input(p) ? MEGA_I32 : dtype, rank, dim);
     return rank > 0;
 }
 
@@ -154,7 +190,7 @@ static bool open_inputs(
         }
         /* weights of a layer are small, activations are not */
         bool product = p->op == &mega_op_linear || p->op == &mega_op_feed_forward ||
-                       p->op == &mega_op_gated_output;
+                       p->op == &mega_op_gated_output || p->op == &mega_op_output_loss;
         fill(&t->in[i], (uint64_t)i, t->in[i].rank == 3 ? 1 : product ? 0.05 : 0.5);
         if (p->fixed >> i & 1) continue;
         t->in_grad[i] = mega_like(&t->in[i], t->in[i].dtype);

@@ -5,7 +5,8 @@
 
 #include "base/file.h"
 #include "cli/command.h"
-#include "model/model.h"
+#include "model/foreign.h"
+#include "task/lm.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
 
@@ -123,6 +124,18 @@ static mega_status add_model(
     return status;
 }
 
+/* the first model's; a folder without one makes a folder without one */
+static mega_status save_tokenizer(const char *out, const mega_model *m, const char *folder)
+{
+    mega_tokenizer *t;
+    if (m->config.architecture != MEGA_LANGUAGE_MODEL || mega_language_tokenizer(&t, m, folder))
+        return MEGA_OK;
+    bool bytes = !strcmp(mega_tokenizer_kind(t), "bytes");
+    mega_status status = bytes ? MEGA_OK : mega_tokenizer_save(t, out);
+    mega_tokenizer_close(t);
+    return status;
+}
+
 /* the first model's own config.json beside the mean; a write that fails leaves nothing */
 static mega_status save(const char *out, const mega_model *m, const char *folder)
 {
@@ -132,6 +145,7 @@ static mega_status save(const char *out, const mega_model *m, const char *folder
     mega_status status = mega_file_read(path, &config);
     if (!status) {
         status = mega_model_folder_save(out, m, config.data);
+        if (!status) status = save_tokenizer(out, m, folder);
         if (status) mega_folder_remove(out);
     }
     mega_text_done(&config);
@@ -142,6 +156,10 @@ static mega_status save(const char *out, const mega_model *m, const char *folder
 static mega_status average(const char *out, char (*folder)[1280], int n)
 {
     mega_model *first;
+    if (mega_foreign_is(folder[0]))
+        return mega_fail(MEGA_UNSUPPORTED,
+            "%s is a model of another program: mega convert makes one of this program of it",
+            folder[0]);
     MEGA_TRY(mega_model_load(&first, folder[0]));
     double *sum = calloc((size_t)numbers(first) + 1, sizeof *sum);
     mega_status status = sum ? MEGA_OK : mega_fail(MEGA_NO_MEMORY, "no memory to average");

@@ -204,7 +204,8 @@ const struct mega_command mega_command_bench_ops = {
     .most = -1,
     .options = options,
     .options_size = sizeof(struct options),
-    .manual = "Sizes are those of a Mega layer of the LRA text recipe. A kernel is first held "
+    .manual = "Sizes are those of a Mega layer of the LRA text recipe, of some ops those of a "
+              "Megalodon of width 384. A kernel is first held "
               "to its op's reference (as mega doctor --check does); one that differs is named, "
               "not timed, and the status is 1. The limit of a pass is the larger of its FLOPs "
               "over the measured peak of multiply-adds and its least bytes over the measured "

@@ -1,11 +1,12 @@
 /* mega inspect: a model's configuration, parameters and shapes, from headers alone. */
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "cli/command.h"
-#include "format/safetensors.h"
-#include "model/model.h"
+#include "format/tensors.h"
+#include "model/foreign.h"
 #include "train/run_folder.h"
 
 struct options {
@@ -26,24 +27,46 @@ struct shown {
     struct mega_model_config config;
     struct mega_document document; /* of config.json */
     mega_model *model;             /* declared, without memory; NULL: a bare file */
+    struct mega_tensors theirs;    /* another program's files, shown by `file` */
 };
+
+static mega_status open_ours(struct shown *s, const char *given)
+{
+    MEGA_TRY(mega_run_folder_model(given, s->folder));
+    snprintf(s->weights, sizeof s->weights, "%s/model.safetensors", s->folder);
+    MEGA_TRY(mega_model_config_load(&s->config, &s->document, s->folder));
+    MEGA_TRY(mega_model_new(&s->model, &s->config, false, false));
+    return mega_safetensors_open(&s->file, s->weights);
+}
+
+/* the tensors by the names that they have there */
+static mega_status open_theirs(struct shown *s, const char *given)
+{
+    MEGA_TRY(mega_tensors_open(&s->theirs, given));
+    snprintf(s->weights, sizeof s->weights, "%.1390s", s->theirs.path);
+    s->file.tensor = calloc((size_t)s->theirs.n + 1, sizeof *s->file.tensor);
+    if (!s->file.tensor) return mega_fail(MEGA_NO_MEMORY, "no memory to show %s", given);
+    for (; s->file.n < s->theirs.n; s->file.n++)
+        s->file.tensor[s->file.n] = s->theirs.tensor[s->file.n].is;
+    if (s->theirs.files == 1 && s->theirs.file->kind == MEGA_TENSORS_SAFETENSORS) {
+        s->file.meta = s->theirs.file->safetensors.meta;
+        s->file.n_meta = s->theirs.file->safetensors.n_meta;
+    }
+    return MEGA_OK;
+}
 
 static mega_status open_shown(struct shown *s, const char *given)
 {
     *s = (struct shown){ 0 };
-    snprintf(s->weights, sizeof s->weights, "%s", given);
-    if (mega_path_is_folder(given)) {
-        MEGA_TRY(mega_run_folder_model(given, s->folder));
-        snprintf(s->weights, sizeof s->weights, "%s/model.safetensors", s->folder);
-        MEGA_TRY(mega_model_config_load(&s->config, &s->document, s->folder));
-        MEGA_TRY(mega_model_new(&s->model, &s->config, false, false));
-    }
-    return mega_safetensors_open(&s->file, s->weights);
+    return mega_path_is_folder(given) && !mega_foreign_is(given) ? open_ours(s, given)
+                                                                 : open_theirs(s, given);
 }
 
 static void close_shown(struct shown *s)
 {
-    mega_safetensors_close(&s->file);
+    if (s->model) mega_safetensors_close(&s->file);
+    if (!s->model) free(s->file.tensor);
+    mega_tensors_close(&s->theirs);
     mega_model_free(s->model);
     mega_document_done(&s->document);
 }
@@ -199,8 +222,11 @@ const struct mega_command mega_command_inspect = {
     .most = 1,
     .options = options,
     .options_size = sizeof(struct options),
-    .manual = "Reads headers alone. Of a model folder config.json and model.safetensors are "
-              "held against each other: a tensor that is missing, "
-              "unknown or of another shape ends the command with status 1.",
+    .manual =
+        "Reads headers alone. Files of PyTorch and llama2.c and folders of other programs "
+        "are shown with their own names. Of a model folder config.json and model.safetensors "
+        "are "
+        "held against each other: a tensor that is missing, "
+        "unknown or of another shape ends the command with status 1.",
     .run = run,
 };

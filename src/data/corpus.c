@@ -43,10 +43,11 @@ static bool ends_in(const char *path, const char *ending)
 static int format_of(const char *path, int asked)
 {
     if (asked != MEGA_CORPUS_AUTO) return asked;
-    if (ends_in(path, ".idx") || ends_in(path, ".bin")) {
+    bool packed = ends_in(path, ".bin.gz");
+    if (ends_in(path, ".idx") || ends_in(path, ".bin") || packed) {
         /* a .bin without an index is a file like any other */
         char index[4096];
-        snprintf(index, sizeof index, "%.*s.idx", (int)strlen(path) - 4, path);
+        snprintf(index, sizeof index, "%.*s.idx", (int)strlen(path) - (packed ? 7 : 4), path);
         return mega_path_exists(index) ? MEGA_CORPUS_INDEXED : MEGA_CORPUS_FILE;
     }
     static const char *const json[] = { ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz" };
@@ -86,16 +87,19 @@ static void drop_empty(const char *what, struct mega_names *files, const struct 
     files->n = kept;
 }
 
-/* X.bin and X.idx are one: their index, once */
+/* X.bin, X.bin.gz and X.idx are one: their index, once */
 static mega_status name_indexes(const char *what, struct mega_names *files)
 {
     int kept = 0;
     for (int i = 0; i < files->n; i++) {
         char *path = files->item[i];
+        size_t n = strlen(path);
+        if (ends_in(path, ".bin.gz")) n -= 3;
+        path[n] = 0;
         if (!ends_in(path, ".idx") && !ends_in(path, ".bin"))
             return mega_fail(MEGA_BAD_ARGUMENT,
                 "%s: %s is neither an .idx nor a .bin, as format indexed asks", what, path);
-        memcpy(path + strlen(path) - 4, ".idx", 4);
+        memcpy(path + n - 4, ".idx", 4);
         bool twice = false;
         for (int k = 0; k < kept && !twice; k++) twice = !strcmp(files->item[k], path);
         files->item[i] = NULL;

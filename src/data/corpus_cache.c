@@ -82,12 +82,27 @@ static struct mega_token_key key_of(const struct mega_text *id)
 
 /* ---- making ---- */
 
+/* what takes a while says so */
+static void announce(const struct mega_text_source *s)
+{
+    enum { LARGE = 64 << 20 };
+    int64_t bytes = 0;
+    for (int i = 0; i < s->files->n; i++) {
+        struct stat t;
+        if (!stat(s->files->item[i], &t)) bytes += t.st_size;
+    }
+    if (s->log && bytes >= LARGE)
+        mega_log_line(s->log, MEGA_LOG_NOTE, "%s: encoding %lld MiB in %d file%s", s->what,
+            (long long)(bytes >> 20), s->files->n, s->files->n == 1 ? "" : "s");
+}
+
 static mega_status write_tokens(const struct mega_text_source *s, const char *path,
     const char *folder, const struct mega_token_key *key, int32_t end)
 {
     struct mega_token_writer w;
     /* a line's end token stands for its newline */
     int64_t end_bytes = end < 0 ? -1 : s->format == MEGA_CORPUS_LINES;
+    announce(s);
     MEGA_TRY(mega_token_writer_open(&w, path, folder, s->encoder->vocabulary, end_bytes));
     mega_status status = mega_corpus_encode(&w, s, end);
     if (!status) return mega_token_writer_commit(&w, key);

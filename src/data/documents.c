@@ -179,6 +179,7 @@ static mega_status read_json_lines(struct mega_document_reader *r, const char *a
 
 mega_status mega_document_piece(struct mega_document_reader *r, const char *bytes, size_t n)
 {
+    if (!n) bytes = "";
     switch (r->layout->format) {
     case MEGA_CORPUS_LINES: return read_lines(r, bytes, n);
     case MEGA_CORPUS_PARAGRAPHS: return read_paragraphs(r, bytes, n);

@@ -8,9 +8,12 @@
  *             dims; stored ids are one more than the ids */
 #include "data/indexed.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+#include <zlib.h>
 
 struct reader {
     struct mega_token_part *part;
@@ -224,14 +227,47 @@ static uint64_t hash_of(const struct mega_token_part *p)
     return mega_block_hash_end(&h);
 }
 
+/* unpacks into a file that vanishes when it is unmapped */
+static mega_status unpack(struct mega_map *m, const char *path)
+{
+    enum { PIECE = 1 << 16 };
+    const char *folder = getenv("TMPDIR");
+    struct mega_text name = { 0 };
+    char piece[PIECE];
+    int error = Z_OK, n = 0;
+    mega_text_add(&name, "%s/idsXXXXXX", folder && *folder ? folder : "/var/tmp");
+    int fd = name.failed ? -1 : mkostemp(name.data, O_CLOEXEC);
+    gzFile file = gzopen(path, "rb");
+    mega_status status = fd < 0  ? mega_fail_errno("write in", folder ? folder : "/var/tmp")
+                         : !file ? mega_fail_errno("open", path)
+                                 : MEGA_OK;
+    while (!status && (n = gzread(file, piece, PIECE)) > 0)
+        if (write(fd, piece, (size_t)n) != n) status = mega_fail_errno("write", name.data);
+    if (!status) gzerror(file, &error);
+    if (!status && (n < 0 || error == Z_BUF_ERROR))
+        status = mega_fail(MEGA_BAD_FILE, "%s: the gzip data are damaged or cut off", path);
+    if (file) gzclose_r(file);
+    if (fd >= 0) close(fd);
+    if (!status) status = mega_map_open(m, name.data);
+    if (fd >= 0) unlink(name.data);
+    mega_text_done(&name);
+    return status;
+}
+
+/* the .bin, or .bin.gz, beside an .idx */
 static mega_status open_beside(struct mega_map *m, const char *path)
 {
-    size_t n = strlen(path);
-    char *ids = strdup(path);
-    if (!ids) return mega_fail(MEGA_NO_MEMORY, "no memory to open %s", path);
-    if (n >= 4) memcpy(ids + n - 4, ".bin", 4);
-    mega_status status = mega_map_open(m, ids);
-    free(ids);
+    struct mega_text ids = { 0 };
+    mega_text_add(&ids, "%.*s.bin", (int)strlen(path) - 4, path);
+    size_t plain = ids.size;
+    mega_text_add(&ids, ".gz");
+    if (ids.failed) return mega_fail(MEGA_NO_MEMORY, "no memory to open %s", path);
+    bool packed = mega_path_exists(ids.data);
+    ids.data[plain] = 0;
+    if (mega_path_exists(ids.data)) packed = false;
+    if (packed) ids.data[plain] = '.';
+    mega_status status = packed ? unpack(m, ids.data) : mega_map_open(m, ids.data);
+    mega_text_done(&ids);
     return status;
 }
 

@@ -4,8 +4,9 @@
 
 #include "data/token_part.h"
 
-/* Maps `path` (the .idx) and the .bin beside it, and checks all of both: sizes against each
- * other, every id against the vocabulary. Documents are the items, as they were written. */
+/* Maps `path` (the .idx) and the .bin beside it (a .bin.gz is unpacked into TMPDIR, else
+ * /var/tmp), and checks all of both: sizes against each other, every id against the vocabulary.
+ * Documents are the items, as they were written. */
 mega_status mega_indexed_open(struct mega_token_part *p, const char *path, int64_t vocabulary);
 
 /* The same from memory that stays the caller's, for tests. */

@@ -49,7 +49,7 @@ static int32_t first_input(const struct mega_text_batches *t, int64_t from)
 }
 
 /* a span's part into a row of the batch, from place `at` on */
-static void put(const struct mega_text_batches *t, const struct mega_span *p, bool begins,
+static void put(const struct mega_text_batches *t, const struct mega_stretch *p, bool begins,
     int32_t *id, int32_t *target)
 {
     const struct mega_corpus *c = t->rows.slice.corpus;
@@ -69,9 +69,9 @@ static void fill_row(const struct mega_text_batches *t, struct mega_text_batch *
     int64_t at = 0, to = 0, document = 0;
     for (int64_t k = mega_text_rows_first(&t->rows, row);
          k < mega_text_rows_first(&t->rows, row + 1); k++) {
-        const struct mega_span *s = &t->rows.span[k];
+        const struct mega_stretch *s = &t->rows.span[k];
         int64_t begin = (at + t->align - 1) / t->align * t->align;
-        struct mega_span p = mega_text_where_part(w, s, begin);
+        struct mega_stretch p = mega_text_where_part(w, s, begin);
         at = begin + s->n;
         if (!p.n) continue;
         int64_t place = begin + (p.from - s->from) - w->begin;

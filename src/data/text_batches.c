@@ -41,7 +41,7 @@ static mega_status check_rows(const struct mega_text_batches *t, const char *wha
     for (int64_t i = 0; longest > 0 && !t->b.segment && i < t->rows.rows; i++) {
         int64_t n = t->lengths.start[i + 1] - t->lengths.start[i];
         if (n <= longest) continue;
-        const struct mega_span *at = &t->rows.span[mega_text_rows_first(&t->rows, i)];
+        const struct mega_stretch *at = &t->rows.span[mega_text_rows_first(&t->rows, i)];
         return mega_fail(MEGA_BAD_ARGUMENT,
             "%s: a row of %lld tokens (document %lld), the model takes %lld: choose task.rows "
             "(document and packed cut long documents) and task.length for it",
@@ -193,13 +193,13 @@ void mega_text_batches_largest(
     }
 }
 
-struct mega_span mega_text_where_part(
-    const struct mega_text_where *w, const struct mega_span *s, int64_t at)
+struct mega_stretch mega_text_where_part(
+    const struct mega_text_where *w, const struct mega_stretch *s, int64_t at)
 {
     int64_t from = w->begin > at ? w->begin - at : 0, to = w->begin + w->places - at;
     if (to > s->n) to = s->n;
-    return to > from ? (struct mega_span){ s->from + from, to - from }
-                     : (struct mega_span){ s->from, 0 };
+    return to > from ? (struct mega_stretch){ s->from + from, to - from }
+                     : (struct mega_stretch){ s->from, 0 };
 }
 
 void mega_text_where_units(const struct mega_text_batches *t, const struct mega_text_where *w,
@@ -212,9 +212,9 @@ void mega_text_where_units(const struct mega_text_batches *t, const struct mega_
         int64_t row = t->plan.order[i], k = mega_text_rows_first(&t->rows, row),
                 end = mega_text_rows_first(&t->rows, row + 1), at = 0;
         for (; k < end; k++) {
-            const struct mega_span *s = &t->rows.span[k];
+            const struct mega_stretch *s = &t->rows.span[k];
             at = (at + t->align - 1) / t->align * t->align;
-            struct mega_span p = mega_text_where_part(w, s, at);
+            struct mega_stretch p = mega_text_where_part(w, s, at);
             int64_t context = mega_text_rows_context(&t->rows, row);
             at += s->n;
             u->tokens += p.n;

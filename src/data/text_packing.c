@@ -21,7 +21,7 @@ struct packing {
     int n;
     int64_t *next; /* [spans] */
     /* what is finished */
-    struct mega_span *span;
+    struct mega_stretch *span;
     int64_t *first;
     int64_t spans, done;
 };
@@ -123,14 +123,14 @@ mega_status mega_text_rows_pack(
 
 /* calls for each window of n targets; how many there are */
 static int64_t windows_of(
-    const struct mega_span *s, int64_t window, int64_t stride, struct mega_text_rows *to)
+    const struct mega_stretch *s, int64_t window, int64_t stride, struct mega_text_rows *to)
 {
     int64_t count = 0, scored = 0;
     for (int64_t begin = 0;; begin += stride, count++) {
         int64_t end = begin + window < s->n ? begin + window : s->n;
         if (to) {
             to->context[to->spans] = scored - begin;
-            to->span[to->spans++] = (struct mega_span){ s->from + begin, end - begin };
+            to->span[to->spans++] = (struct mega_stretch){ s->from + begin, end - begin };
         }
         scored = end;
         if (end == s->n) return count + 1;

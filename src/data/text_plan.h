@@ -27,8 +27,8 @@ int64_t mega_text_where_places(
     const struct mega_text_batches *t, const struct mega_text_where *w);
 
 /* The part of a span that a step holds: `at` places of the row came before the span. */
-struct mega_span mega_text_where_part(
-    const struct mega_text_where *w, const struct mega_span *s, int64_t at);
+struct mega_stretch mega_text_where_part(
+    const struct mega_text_where *w, const struct mega_stretch *s, int64_t at);
 
 /* Adds what the batch holds. */
 void mega_text_where_units(const struct mega_text_batches *t, const struct mega_text_where *w,

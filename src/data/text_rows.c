@@ -9,12 +9,12 @@ mega_status mega_text_rows_add(struct mega_text_rows *r, int64_t from, int64_t n
     if (n <= 0) return MEGA_OK;
     if (r->spans == r->room) {
         int64_t room = r->room ? r->room + r->room / 2 : 256;
-        struct mega_span *span = realloc(r->span, (size_t)room * sizeof *span);
+        struct mega_stretch *span = realloc(r->span, (size_t)room * sizeof *span);
         if (!span) return mega_fail(MEGA_NO_MEMORY, "no memory for %lld rows", (long long)room);
         r->span = span;
         r->room = room;
     }
-    r->span[r->spans++] = (struct mega_span){ from, n };
+    r->span[r->spans++] = (struct mega_stretch){ from, n };
     return MEGA_OK;
 }
 
@@ -83,14 +83,14 @@ static mega_status cut_none(struct cutter *c)
 }
 
 /* document i of the corpus as far as it lies in the slice */
-static struct mega_span document_of(const struct cutter *c, int64_t i)
+static struct mega_stretch document_of(const struct cutter *c, int64_t i)
 {
     const struct mega_slice *s = &c->rows->slice;
     int64_t from = mega_corpus_document(s->corpus, i),
             to = mega_corpus_document(s->corpus, i + 1);
     if (from < s->from) from = s->from;
     if (to > s->to) to = s->to;
-    return (struct mega_span){ from, to - from };
+    return (struct mega_stretch){ from, to - from };
 }
 
 /* documents of their own, in pieces of at most `length`; 0: whole */
@@ -98,7 +98,7 @@ static mega_status cut_documents(struct cutter *c, int64_t length)
 {
     const struct mega_slice *s = &c->rows->slice;
     for (int64_t i = mega_corpus_document_at(s->corpus, s->from);; i++) {
-        struct mega_span d = document_of(c, i);
+        struct mega_stretch d = document_of(c, i);
         if (d.from >= s->to || i >= mega_corpus_documents(s->corpus)) return MEGA_OK;
         if (d.n <= 0) continue;
         int64_t to = d.from + d.n, from = after_start(c, d.from);
@@ -134,7 +134,7 @@ static mega_status cut_complete(struct cutter *c)
          kept = c->b->rows == MEGA_TEXT_COMPLETE_DOC_WITH_BOUNDARY;
     int64_t from = s->from, at = s->from, longest = next_length(c);
     for (int64_t i = mega_corpus_document_at(s->corpus, s->from);; i++) {
-        struct mega_span d = document_of(c, i);
+        struct mega_stretch d = document_of(c, i);
         if (d.from >= s->to || i >= mega_corpus_documents(s->corpus)) break;
         bool boundary = documents && is_empty(c, d.from, d.from + d.n);
         /* an empty document ends the run before it, or at its end */

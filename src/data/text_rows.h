@@ -5,13 +5,13 @@
 #include "data/text_batches.h"
 
 /* n targets from token `from` on; their inputs are the tokens before them. */
-struct mega_span {
+struct mega_stretch {
     int64_t from, n;
 };
 
 struct mega_text_rows {
     struct mega_slice slice;
-    struct mega_span *span;
+    struct mega_stretch *span;
     int64_t spans, room;
     int64_t *first; /* packed: [rows + 1] row i is span first[i] ... first[i + 1] - 1; NULL: row
                        i is span i */

@@ -46,14 +46,11 @@ static mega_status refuse_other_files(const char *name, const unsigned char *p, 
             name);
     if (n >= 4 && !memcmp(p, "PK\3\4", 4))
         return mega_fail(MEGA_BAD_FILE,
-            "%s is a ZIP (a PyTorch .pt?), expected safetensors: save it with "
-            "safetensors.torch.save_file",
+            "%s is a ZIP (a PyTorch .pt?), expected safetensors: mega convert makes one of it",
             name);
     if (n >= 2 && p[0] == 0x80 && p[1] >= 2 && p[1] <= 5)
         return mega_fail(MEGA_BAD_FILE,
-            "%s is a Python pickle, expected safetensors: save it with "
-            "safetensors.torch.save_file",
-            name);
+            "%s is a Python pickle, expected safetensors: mega convert makes one of it", name);
     return MEGA_OK;
 }
 

@@ -215,6 +215,20 @@ static void remark_on_single(struct mega_tensors *t, const char *folder, int i)
     free(single);
 }
 
+/* a part for each of several devices, which the first does not tell */
+static mega_status refuse_parts(const char *folder, const char *name)
+{
+    char *second =
+        strcmp(name, "consolidated.00.pth") != 0 ? NULL : join(folder, "consolidated.01.pth");
+    bool parts = second && mega_path_exists(second);
+    free(second);
+    return parts ? mega_fail(MEGA_UNSUPPORTED,
+                       "%s holds parts for several devices (consolidated.01.pth): expected the "
+                       "whole in one file",
+                       folder)
+                 : MEGA_OK;
+}
+
 static mega_status open_folder(struct mega_tensors *t, const char *folder)
 {
     for (int i = 0; i < IN_FOLDERS; i++) {
@@ -225,6 +239,7 @@ static mega_status open_folder(struct mega_tensors *t, const char *folder)
             continue;
         }
         t->path = path;
+        MEGA_TRY(refuse_parts(folder, in_folders[i].name));
         remark_on_single(t, folder, i);
         return in_folders[i].index ? open_index(t, folder) : open_single(t, path);
     }

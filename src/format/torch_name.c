@@ -13,23 +13,27 @@ static const struct mega_torch_tensor *tensor_of(const struct mega_value *v)
     return v->kind == MEGA_VALUE_FOREIGN && v->tag == MEGA_TORCH_TENSOR ? v->thing : NULL;
 }
 
-static bool has_tensors(const struct mega_value *map)
+/* a map with tensors, or with such maps */
+static bool has_tensors(const struct mega_value *map, int depth, int64_t *steps)
 {
-    for (size_t i = 0; i + 1 < map->n; i += 2)
-        if (tensor_of(map->item[i + 1])) return true;
+    if (map->kind != MEGA_VALUE_MAP || depth > DEPTH_MOST) return false;
+    for (size_t i = 0; i + 1 < map->n && ++*steps < STEPS_MOST; i += 2)
+        if (tensor_of(map->item[i + 1]) || has_tensors(map->item[i + 1], depth + 1, steps))
+            return true;
     return false;
 }
 
-/* goes into wrappers until there are tensors */
+/* goes into wrappers as long as there are tensors in them; beside them may stand others */
 static const struct mega_value *find_state(const struct mega_value *root)
 {
     static const char *const wrappers[] = { "model", "state_dict", "model_state_dict",
         "module" };
-    for (int depth = 0; depth < DEPTH_MOST && !has_tensors(root); depth++) {
+    for (int depth = 0; depth < DEPTH_MOST; depth++) {
         const struct mega_value *inner = NULL;
+        int64_t steps = 0;
         for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers && !inner; i++) {
             inner = mega_value_find(root, wrappers[i]);
-            if (inner && inner->kind != MEGA_VALUE_MAP) inner = NULL;
+            if (inner && !has_tensors(inner, 0, &steps)) inner = NULL;
         }
         if (!inner) break;
         root = inner;

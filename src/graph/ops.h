@@ -11,9 +11,9 @@ extern const struct mega_op mega_op_activation, mega_op_add, mega_op_attention,
     mega_op_batch_norm, mega_op_cema, mega_op_concat, mega_op_cross_entropy, mega_op_dropout,
     mega_op_ema, mega_op_embedding, mega_op_feed_forward, mega_op_gate, mega_op_gated_output,
     mega_op_gated_residual, mega_op_linear, mega_op_mask, mega_op_norm,
-    mega_op_number_embedding, mega_op_pool, mega_op_position_embedding, mega_op_query_key,
-    mega_op_query_key_norm, mega_op_rotary, mega_op_rotary_bias, mega_op_scale,
-    mega_op_timestep_norm;
+    mega_op_number_embedding, mega_op_output_loss, mega_op_pool, mega_op_position_embedding,
+    mega_op_query_key, mega_op_query_key_norm, mega_op_rotary, mega_op_rotary_bias,
+    mega_op_scale, mega_op_timestep_norm;
 
 static inline mega_tensor *columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
 {
@@ -37,10 +37,19 @@ static inline mega_tensor *concat(mega_run *r, mega_tensor *a, mega_tensor *b)
     return mega_run_call(r, &(struct mega_call){ .op = &mega_op_concat, .in = { a, b } }, NULL);
 }
 
+static inline mega_tensor *smoothed_cross_entropy(
+    mega_run *r, mega_tensor *logits, mega_tensor *target, double smoothing)
+{
+    struct mega_attr_cross_entropy a = { smoothing, 0 };
+    return mega_run_call(r,
+        &(struct mega_call){
+            .op = &mega_op_cross_entropy, .in = { logits, target }, .attr = &a },
+        NULL);
+}
+
 static inline mega_tensor *cross_entropy(mega_run *r, mega_tensor *logits, mega_tensor *target)
 {
-    return mega_run_call(
-        r, &(struct mega_call){ .op = &mega_op_cross_entropy, .in = { logits, target } }, NULL);
+    return smoothed_cross_entropy(r, logits, target, 0);
 }
 
 static inline mega_tensor *embedding(
@@ -82,6 +91,22 @@ static inline mega_tensor *number_embedding(
     return mega_run_call(r,
         &(struct mega_call){ .op = &mega_op_number_embedding, .in = { x, weight, bias } },
         NULL);
+}
+
+/* The loss of a linear layer's output; `nll`, if not NULL, receives that of each row. */
+static inline mega_tensor *output_loss(mega_run *r, mega_tensor *x, mega_tensor *w,
+    mega_tensor *bias, mega_tensor *target, double smoothing, mega_tensor **nll)
+{
+    struct mega_attr_output_loss a;
+    memset(&a, 0, sizeof a);
+    a.loss.smoothing = smoothing;
+    a.rows = nll != NULL;
+    struct mega_call c = {
+        .op = &mega_op_output_loss, .in = { x, w, bias, target }, .attr = &a
+    };
+    mega_tensor *loss = mega_run_call(r, &c, NULL);
+    if (nll) *nll = loss ? c.out[1] : NULL;
+    return loss;
 }
 
 static inline mega_tensor *pool(

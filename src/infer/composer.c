@@ -5,11 +5,33 @@
 
 #include "base/fail.h"
 
+/* with a repetition penalty a text remembers which ids it holds */
+static mega_status watch(const struct mega_composer *c, struct mega_draft *d)
+{
+    if (d->seen || c->options.sampling.repetition_penalty == 1) return MEGA_OK;
+    d->seen = calloc(mega_seen_words(c->model->vocabulary), sizeof *d->seen);
+    if (!d->seen) return mega_fail(MEGA_NO_MEMORY, "no memory for a text");
+    for (int64_t i = 0; i < d->n; i++) mega_seen_add(d->seen, d->id[i]);
+    return MEGA_OK;
+}
+
 mega_status mega_composer_init(struct mega_composer *c, const struct mega_step_model *model,
     mega_run *run, enum mega_isa isa, const struct mega_compose_options *options)
 {
-    *c = (struct mega_composer){ .options = *options, .model = model, .run = run };
+    *c = (struct mega_composer){ .options = *options, .model = model, .run = run, .isa = isa };
     return mega_sampler_init(&c->sampler, &options->sampling, model->vocabulary, isa);
+}
+
+mega_status mega_composer_set_options(
+    struct mega_composer *c, const struct mega_compose_options *options)
+{
+    int64_t rows = c->options.rows, piece = c->options.piece;
+    c->options = *options;
+    c->options.rows = rows;
+    c->options.piece = piece;
+    for (int64_t k = 0; k < c->n; k++) MEGA_TRY(watch(c, &c->draft[k]));
+    mega_sampler_done(&c->sampler);
+    return mega_sampler_init(&c->sampler, &options->sampling, c->model->vocabulary, c->isa);
 }
 
 void mega_composer_done(struct mega_composer *c)
@@ -77,10 +99,7 @@ static struct mega_draft *new_draft(struct mega_composer *c)
     }
     struct mega_draft *d = &c->draft[c->n];
     *d = (struct mega_draft){ .slot = -1 };
-    if (c->options.sampling.repetition_penalty != 1) {
-        d->seen = calloc(mega_seen_words(c->model->vocabulary), sizeof *d->seen);
-        if (!d->seen) return NULL;
-    }
+    if (watch(c, d)) return NULL;
     c->n++;
     return d;
 }

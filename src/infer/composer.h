@@ -43,6 +43,7 @@ struct mega_composer {
     struct mega_compose_options options;
     const struct mega_step_model *model;
     mega_run *run;
+    enum mega_isa isa;
     struct mega_sampler sampler;
     struct mega_slots slots; /* made when work begins */
     bool has_slots;
@@ -56,6 +57,10 @@ struct mega_composer {
 mega_status mega_composer_init(struct mega_composer *c, const struct mega_step_model *model,
     mega_run *run, enum mega_isa isa, const struct mega_compose_options *options);
 void mega_composer_done(struct mega_composer *c);
+
+/* Other options for what follows; rows and piece stay. */
+mega_status mega_composer_set_options(
+    struct mega_composer *c, const struct mega_compose_options *options);
 
 /* A new text of n >= 1 ids, composed by the next run. Refuses one that the context does not
  * hold (unless it slides: then its last ids are read), and ids that are none. */

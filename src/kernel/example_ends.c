@@ -1,4 +1,6 @@
 /* Examples of what stands at either end of a model: embeddings and the loss. */
+#include <math.h>
+
 #include "kernel/example_parts.h"
 
 void mega_example_embedding(struct mega_maker *m)
@@ -44,9 +46,44 @@ void mega_example_position_embedding(struct mega_maker *m)
     m->e->tolerance = 2e-5; /* the gain's gradient sums over all places */
 }
 
+static struct mega_attr_cross_entropy make_loss(struct mega_maker *m)
+{
+    struct mega_attr_cross_entropy a = { 0 };
+    if (mega_make_choice(m, 2)) a.smoothing = 0.1;
+    if (mega_make_choice(m, 2)) a.z = 0.01;
+    return a;
+}
+
+void mega_example_output_loss(struct mega_maker *m)
+{
+    struct mega_attr_output_loss *a = mega_make_attr(m);
+    struct mega_call *c = &m->e->call;
+    a->loss = make_loss(m);
+    a->rows = mega_make_choice(m, 2);
+    bool bias = mega_make_choice(m, 2), more = mega_make_choice(m, 2);
+    int64_t D = mega_make_size(m), V = mega_make_size(m), M = more ? mega_make_few(m) : 0,
+            dim[MEGA_RANK], classes = V + M, rows;
+    if (classes < 2) classes = ++V; /* one alone: terms of size 1 that cancel to nothing */
+    int rank = mega_make_shape(m, D, dim);
+    double deviation = 2 / sqrt((double)D);
+    c->in[MEGA_OUTPUT_LOSS_X] = mega_make_values(m, rank, dim, 0, 1);
+    rows = mega_height(c->in[MEGA_OUTPUT_LOSS_X]);
+    c->in[MEGA_OUTPUT_LOSS_W] = mega_make_param(m, 2, (int64_t[]){ V, D }, 0, deviation);
+    if (bias) c->in[MEGA_OUTPUT_LOSS_BIAS] = mega_make_param(m, 1, &classes, 0, 1);
+    c->in[MEGA_OUTPUT_LOSS_TARGET] =
+        mega_make_numbers(m, 1, &rows, mega_make_choice(m, 2) ? -1 : 0, (int32_t)classes - 1);
+    if (more)
+        c->in[MEGA_OUTPUT_LOSS_MORE] = mega_make_param(m, 2, (int64_t[]){ M, D }, 0, deviation);
+    m->e->wants = 1u << MEGA_OUTPUT_LOSS_X | 1u << MEGA_OUTPUT_LOSS_W |
+                  1u << MEGA_OUTPUT_LOSS_BIAS | 1u << MEGA_OUTPUT_LOSS_MORE;
+    m->e->tolerance = 2e-5; /* sums over rows may cancel */
+}
+
 void mega_example_cross_entropy(struct mega_maker *m)
 {
+    struct mega_attr_cross_entropy *a = mega_make_attr(m);
     struct mega_call *c = &m->e->call;
+    *a = make_loss(m);
     int64_t dim[] = { mega_make_size(m) - (m->small ? 0 : 1), mega_make_size(m) };
     c->in[MEGA_CROSS_ENTROPY_LOGITS] =
         mega_make_values(m, 2, dim, mega_make_choice(m, 2) ? 50 : 0, 3);

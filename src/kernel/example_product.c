@@ -37,7 +37,8 @@ void mega_example_query_key_norm(struct mega_maker *m)
     struct mega_call *c = &m->e->call;
     a->heads = 1 + mega_make_choice(m, 4);
     a->eps = 1e-5;
-    int64_t Z = a->heads * mega_make_size(m), dim[MEGA_RANK], pair[] = { 2, Z };
+    /* of a head of one channel only the sign is left */
+    int64_t Z = a->heads * (1 + mega_make_size(m)), dim[MEGA_RANK], pair[] = { 2, Z };
     int rank = mega_make_shape(m, Z, dim);
     c->in[MEGA_QUERY_KEY_Z] = mega_make_values(m, rank, dim, 0, 2);
     c->in[MEGA_QUERY_KEY_GAMMA] = mega_make_param(m, 2, pair, 0, 1);

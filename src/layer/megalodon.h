@@ -100,9 +100,4 @@ void mega_megalodon_block_build(mega_build *b, struct mega_megalodon_block *m,
 mega_tensor *mega_megalodon_block_run(mega_run *r, const struct mega_megalodon_block *m,
     mega_tensor *x, const struct mega_rows *rows);
 
-/* Rows for all layers of a pass: where rows have left padding and no documents, each begins
- * with its first real place, so that chunks are cut as they would be without the padding. Else
- * rows itself. A stream has no left padding: rows of unequal length say so by len. */
-const struct mega_rows *mega_megalodon_rows(mega_run *r, const struct mega_rows *rows);
-
 #endif

@@ -5,7 +5,20 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "model/transformer_decoder.h"
 #include "op/contracts.h"
+
+mega_status mega_export_options(const mega_model *m, struct mega_transformer_options *out)
+{
+    const struct mega_language_model *l = &m->language;
+    if (m->config.architecture != MEGA_LANGUAGE_MODEL ||
+        l->decoder->features != mega_transformer_decode)
+        return mega_fail(MEGA_UNSUPPORTED,
+            "this model is a %s: other programs have files for Llama and GPT-2 alone",
+            m->config.architecture == MEGA_LANGUAGE_MODEL ? l->decoder->title : "classifier");
+    *out = ((const struct mega_transformer *)l->self)->options;
+    return MEGA_OK;
+}
 
 /* ---- what others can compute ---- */
 

@@ -3,6 +3,10 @@
 #define MEGA_MODEL_EXPORT_H
 
 #include "model/foreign_config.h"
+#include "model/model.h"
+
+/* The options of a language model that is a Transformer; refused where it is none. */
+mega_status mega_export_options(const mega_model *m, struct mega_transformer_options *out);
 
 /* Writes `folder` with config.json and model.safetensors as Hugging Face has them, by the names
  * and the kind of `c`, which is Llama or GPT-2. What the other program could not compute is

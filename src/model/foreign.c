@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "model/import.h"
+#include "model/megalodon_config.h"
 #include "model/official.h"
 
 /* What is known before the model is made. */
@@ -22,36 +23,98 @@ static mega_status no_memory(const char *path)
 
 /* ---- what is it? ---- */
 
-/* config.json beside the tensors: of a folder, or of the folder that a file lies in */
-static mega_status find_config(const char *path, struct mega_text *out)
+/* a file beside the tensors: of a folder, or of the folder that a file lies in */
+static mega_status find_beside(const char *path, const char *name, struct mega_text *out)
 {
     if (mega_path_is_folder(path)) {
-        mega_text_add(out, "%s/config.json", path);
+        mega_text_add(out, "%s/%s", path, name);
     } else {
         const char *slash = strrchr(path, '/');
-        mega_text_add(out, "%.*sconfig.json", slash ? (int)(slash - path) + 1 : 0, path);
+        mega_text_add(out, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, name);
     }
     return out->failed ? no_memory(path) : MEGA_OK;
+}
+
+static mega_status open_config(struct found *w, const char *path, const char *name)
+{
+    struct mega_text file = { 0 };
+    mega_status status = find_beside(path, name, &file);
+    if (!status && !mega_path_exists(file.data))
+        status = mega_fail(MEGA_BAD_FILE,
+            "%s: what model are these tensors? expected %s beside them, a file of "
+            "llama2.c, or a checkpoint of Mega's authors with its args",
+            path, name);
+    if (!status) status = mega_json_load(&w->theirs, file.data);
+    mega_text_done(&file);
+    return status;
 }
 
 static mega_status read_hf(
     struct mega_foreign *f, struct found *w, const char *path, const char *ignore)
 {
-    struct mega_text file = { 0 };
-    mega_status status = find_config(path, &file);
-    if (!status && !mega_path_exists(file.data))
-        status = mega_fail(MEGA_BAD_FILE,
-            "%s: what model are these tensors? expected config.json beside them, a file of "
-            "llama2.c, or a checkpoint of Mega's authors with its args",
-            path);
-    if (!status) status = mega_json_load(&w->theirs, file.data);
-    mega_text_done(&file);
-    MEGA_TRY(status);
+    MEGA_TRY(open_config(w, path, "config.json"));
     MEGA_TRY(mega_foreign_config_read(&w->config, &w->theirs, ignore));
     mega_text_add_bytes(&f->remark, w->config.remark.data, w->config.remark.size);
     w->names = *w->config.names;
     mega_foreign_json(&w->config, &f->config);
     return MEGA_OK;
+}
+
+static bool is_meta(const struct mega_tensors *t)
+{
+    static const char end[] = "layers.0.attention.wq.weight";
+    for (int i = 0; i < t->n; i++) {
+        size_t n = strlen(t->tensor[i].is.name);
+        if (n >= sizeof end - 1 && !strcmp(t->tensor[i].is.name + n - (sizeof end - 1), end))
+            return true;
+    }
+    return false;
+}
+
+/* what a checkpoint of llama2.c's training says of the model, as a document */
+static mega_status read_model_args(
+    struct found *w, const char *path, const struct mega_value *args)
+{
+    struct mega_text json = { 0 };
+    mega_text_add(&json, "{");
+    for (size_t i = 0; i + 1 < args->n; i += 2) {
+        const struct mega_value *key = args->item[i], *value = args->item[i + 1];
+        bool whole = value->kind == MEGA_VALUE_INT, real = value->kind == MEGA_VALUE_REAL;
+        if (key->kind != MEGA_VALUE_TEXT || (!whole && !real)) continue;
+        mega_text_add(&json, json.size > 1 ? ", " : "");
+        mega_json_add_text(&json, key->text, key->size);
+        mega_text_add(&json, ": ");
+        if (real)
+            mega_json_add_real(&json, value->real);
+        else
+            mega_text_add(&json, "%lld", (long long)value->integer);
+    }
+    mega_text_add(&json, "}");
+    mega_status status =
+        json.failed ? no_memory(path) : mega_json_parse(&w->theirs, path, json.data, json.size);
+    mega_text_done(&json);
+    return status;
+}
+
+static mega_status read_meta(
+    struct mega_foreign *f, struct found *w, const char *path, const char *ignore)
+{
+    const struct mega_value *args = mega_value_find(mega_tensors_root(&w->from), "model_args");
+    MEGA_TRY(args && args->kind == MEGA_VALUE_MAP ? read_model_args(w, path, args)
+                                                  : open_config(w, path, "params.json"));
+    MEGA_TRY(mega_foreign_config_meta(&w->config, &w->theirs, &w->from, ignore));
+    mega_text_add_bytes(&f->remark, w->config.remark.data, w->config.remark.size);
+    w->names = *w->config.names;
+    mega_foreign_json(&w->config, &f->config);
+    return MEGA_OK;
+}
+
+static mega_status read_megalodon(
+    struct mega_foreign *f, struct found *w, const char *path, const char *ignore)
+{
+    MEGA_TRY(open_config(w, path, "config.json"));
+    return mega_megalodon_config(
+        &w->theirs, &w->names, &w->from, ignore, &f->config, &f->remark);
 }
 
 /* names as in the model that the configuration declares */
@@ -69,7 +132,8 @@ static mega_status read_given(struct mega_foreign *f, struct found *w, const cha
 static mega_status find_out(struct mega_foreign *f, struct found *w, const char *path,
     const char *ignore, const char *config)
 {
-    const struct mega_name_table *official = mega_official_names(&w->from);
+    const struct mega_name_table *official = mega_official_names(&w->from),
+                                 *megalodon = mega_megalodon_names(&w->from);
     w->config.bos = w->config.eos = w->config.pad = -1;
     if (config && *config) return read_given(f, w, config);
     if (official) {
@@ -77,13 +141,17 @@ static mega_status find_out(struct mega_foreign *f, struct found *w, const char 
         w->config.pad = 1;
         return mega_official_config(&w->from, official, &f->config);
     }
+    if (megalodon) {
+        w->names = *megalodon;
+        return read_megalodon(f, w, path, ignore);
+    }
     if (w->from.files == 1 && w->from.file->kind == MEGA_TENSORS_LLAMA2C) {
         mega_foreign_config_llama2c(&w->config, &w->from.file->llama2c.header);
         w->names = *w->config.names;
         mega_foreign_json(&w->config, &f->config);
         return MEGA_OK;
     }
-    return read_hf(f, w, path, ignore);
+    return is_meta(&w->from) ? read_meta(f, w, path, ignore) : read_hf(f, w, path, ignore);
 }
 
 /* ---- the model ---- */
@@ -131,6 +199,20 @@ mega_status mega_foreign_load(
     mega_tensors_close(&w.from);
     if (status) mega_foreign_done(f);
     return status;
+}
+
+bool mega_foreign_is(const char *path)
+{
+    struct mega_text file = { 0 };
+    struct mega_document d;
+    if (!mega_path_is_folder(path)) return mega_path_exists(path);
+    bool read = !find_beside(path, "config.json", &file) && mega_path_exists(file.data) &&
+                !mega_json_load(&d, file.data);
+    mega_text_done(&file);
+    if (!read) return false;
+    bool theirs = !mega_node_find(d.root, "megac");
+    mega_document_done(&d);
+    return theirs;
 }
 
 void mega_foreign_done(struct mega_foreign *f)

@@ -73,6 +73,17 @@ static const struct key gpt2_keys[] = { { "n_embd", SIZE, AT(width), NULL },
     { "is_encoder_decoder", ONLY, 0, "false" }, { "predict_special_tokens", FREE, 0, NULL },
     { NULL, FREE, 0, NULL } };
 
+/* params.json of Llama's authors, model_args of llama2.c's training: sizes come from tensors,
+ * too */
+static const struct key meta_keys[] = { { "dim", SIZE, AT(width), NULL },
+    { "n_layers", SIZE, AT(layers), NULL }, { "n_heads", SIZE, AT(heads), NULL },
+    { "n_kv_heads", SIZE, AT(kv_heads), NULL }, { "norm_eps", REAL, AT(eps), NULL },
+    { "rope_theta", REAL, AT(theta), NULL }, { "max_seq_len", SIZE, AT(longest), NULL },
+    { "use_scaled_rope", ONLY, 0, "false" }, { "vocab_size", FREE, 0, NULL },
+    { "multiple_of", FREE, 0, NULL }, { "ffn_dim_multiplier", FREE, 0, NULL },
+    { "hidden_dim", FREE, 0, NULL }, { "dropout", FREE, 0, NULL },
+    { "max_batch_size", FREE, 0, NULL }, { NULL, FREE, 0, NULL } };
+
 /* of every model, and of the program around it */
 static const struct key common_keys[] = { { "architectures", TAKEN, 0, NULL },
     { "model_type", TAKEN, 0, NULL }, { "torch_dtype", FREE, 0, NULL },
@@ -281,6 +292,41 @@ static mega_status read_rope(
     return MEGA_OK;
 }
 
+/* all that Llama's files say, whoever wrote them */
+static void set_llama(struct mega_foreign_config *c, const struct told *t, double factor)
+{
+    int64_t head = t->head_width ? t->head_width : t->width / t->heads;
+    c->options = (struct mega_transformer_options){ .vocabulary = t->vocabulary,
+        .width = t->width,
+        .layers = t->layers,
+        .ffn = t->ffn,
+        .longest = t->longest,
+        .heads = t->heads,
+        .kv_heads = t->kv_heads ? t->kv_heads : t->heads,
+        .keys = head,
+        .values = head,
+        .chunk = -1,
+        .rotary = { head, t->theta, factor, false },
+        .positions = MEGA_POSITIONS_NONE,
+        .position_scale = 1,
+        .act = t->act,
+        .gated = true,
+        .norm = MEGA_RMSNORM,
+        .norm_eps = t->eps,
+        .norm_affine = true,
+        .placement = MEGA_PLACEMENT_PRE,
+        .causal = true,
+        .tied = t->tied,
+        .attention_bias = t->attention_bias,
+        .up_bias = t->mlp_bias,
+        .down_bias = t->mlp_bias,
+        .attention_dropout = t->attention_dropout };
+    c->names = &mega_names_hf_llama;
+    c->bos = t->bos;
+    c->eos = t->eos;
+    c->pad = t->pad;
+}
+
 static mega_status read_llama(
     struct mega_foreign_config *c, const struct mega_document *d, const char *ignore)
 {
@@ -297,37 +343,62 @@ static mega_status read_llama(
     MEGA_TRY(need(d, llama_keys, AT(ffn), t.ffn));
     MEGA_TRY(read_rope(d, mega_node_find(d->root, "rope_scaling"), &t.theta, &factor));
     MEGA_TRY(read_rope(d, mega_node_find(d->root, "rope_parameters"), &t.theta, &factor));
-    int64_t head = t.head_width ? t.head_width : t.width / t.heads;
-    c->options = (struct mega_transformer_options){ .vocabulary = t.vocabulary,
-        .width = t.width,
-        .layers = t.layers,
-        .ffn = t.ffn,
-        .longest = t.longest,
-        .heads = t.heads,
-        .kv_heads = t.kv_heads ? t.kv_heads : t.heads,
-        .keys = head,
-        .values = head,
-        .chunk = -1,
-        .rotary = { head, t.theta, factor, false },
-        .positions = MEGA_POSITIONS_NONE,
-        .position_scale = 1,
-        .act = t.act,
-        .gated = true,
-        .norm = MEGA_RMSNORM,
-        .norm_eps = t.eps,
-        .norm_affine = true,
-        .placement = MEGA_PLACEMENT_PRE,
-        .causal = true,
-        .tied = t.tied,
-        .attention_bias = t.attention_bias,
-        .up_bias = t.mlp_bias,
-        .down_bias = t.mlp_bias,
-        .attention_dropout = t.attention_dropout };
-    c->names = &mega_names_hf_llama;
-    c->bos = t.bos;
-    c->eos = t.eos;
-    c->pad = t.pad;
+    set_llama(c, &t, factor);
     return MEGA_OK;
+}
+
+/* a size of the first tensor whose name ends so; 0: it is not there */
+static int64_t size_of(const struct mega_tensors *t, const char *end)
+{
+    for (int i = 0; i < t->n; i++) {
+        const struct mega_st_tensor *is = &t->tensor[i].is;
+        size_t n = strlen(is->name), m = strlen(end);
+        if (n >= m && !strcmp(is->name + n - m, end) && is->rank == 2) return is->dim[0];
+    }
+    return 0;
+}
+
+/* is the head the token table, or not there? */
+static bool is_tied(const struct mega_tensors *t)
+{
+    const struct mega_named *part[2] = { 0 };
+    static const char *const ends[] = { "tok_embeddings.weight", "output.weight" };
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < t->n && !part[k]; i++) {
+            size_t n = strlen(t->tensor[i].is.name), m = strlen(ends[k]);
+            if (n >= m && !strcmp(t->tensor[i].is.name + n - m, ends[k]))
+                part[k] = &t->tensor[i];
+        }
+    if (!part[0] || !part[1]) return !part[1];
+    return part[0]->is.size == part[1]->is.size && mega_named_is_dense(part[0]) &&
+           mega_named_is_dense(part[1]) &&
+           !memcmp(part[0]->is.data, part[1]->is.data, part[0]->is.size);
+}
+
+mega_status mega_foreign_config_meta(struct mega_foreign_config *c,
+    const struct mega_document *d, const struct mega_tensors *from, const char *ignore)
+{
+    struct told t = { .longest = 2048,
+        .eps = 1e-5,
+        .theta = 10000,
+        .act = MEGA_ACT_SILU,
+        .bos = -1,
+        .eos = -1,
+        .pad = -1 };
+    *c = (struct mega_foreign_config){ 0 };
+    mega_status status = read_keys(c, d, meta_keys, ignore, &t);
+    t.vocabulary = size_of(from, "tok_embeddings.weight");
+    t.ffn = size_of(from, "feed_forward.w1.weight");
+    t.tied = is_tied(from);
+    if (!status && !t.ffn)
+        status = mega_fail(
+            MEGA_BAD_FILE, "%s: tensor feed_forward.w1.weight is missing", from->path);
+    if (!status) status = check_sizes(d, meta_keys, &t);
+    if (!status) set_llama(c, &t, 1);
+    if (status) mega_foreign_config_done(c);
+    c->names = &mega_names_meta_llama;
+    c->options.rotary.interleaved = true;
+    return status;
 }
 
 /* ---- GPT-2 ---- */

@@ -20,6 +20,11 @@ struct mega_foreign_config {
  * for; or NULL. */
 mega_status mega_foreign_config_read(
     struct mega_foreign_config *c, const struct mega_document *d, const char *ignore);
+
+/* The same of Llama's authors (params.json) and of llama2.c's training (model_args); the
+ * tensors tell the sizes that these leave out, and whether the head is the token table. */
+mega_status mega_foreign_config_meta(struct mega_foreign_config *c,
+    const struct mega_document *d, const struct mega_tensors *from, const char *ignore);
 void mega_foreign_config_done(struct mega_foreign_config *c);
 
 /* The header of a file of llama2.c. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "graph/ops.h"
+#include "layer/left_padding.h"
 
 static mega_status check(const struct mega_megalodon_model_options *o)
 {
@@ -81,7 +82,7 @@ mega_tensor *mega_megalodon_features(
 {
     const struct mega_megalodon_model_options *o = &m->options;
     double factor = o->scale_embedding ? sqrt((double)o->layer.width) : 1;
-    if (!o->layer.port) rows = mega_megalodon_rows(r, rows);
+    if (!o->layer.port) rows = mega_rows_past_padding(r, rows);
     mega_tensor *x = embedding(r, m->table, ids, o->pad, factor);
     struct mega_carry carry = { .x = mega_dropout_run(r, &m->drop_embed, x, rows) };
     for (int64_t i = 0; i < o->layers; i++) {

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "format/safetensors.h"
+#include "model/foreign.h"
 
 static mega_status declare(mega_model *m)
 {
@@ -55,9 +56,20 @@ int64_t mega_model_parameters(const mega_model *m)
     return m->store.numbers;
 }
 
+static mega_status load_foreign(mega_model **out, const char *path)
+{
+    struct mega_foreign f;
+    MEGA_TRY(mega_foreign_load(&f, path, NULL, NULL));
+    *out = f.model;
+    f.model = NULL;
+    mega_foreign_done(&f);
+    return MEGA_OK;
+}
+
 mega_status mega_model_load(mega_model **out, const char *folder)
 {
     *out = NULL;
+    if (mega_foreign_is(folder)) return load_foreign(out, folder);
     struct mega_model_config config;
     struct mega_document document = { 0 };
     MEGA_TRY(mega_model_config_load(&config, &document, folder));

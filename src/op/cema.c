@@ -102,7 +102,7 @@ struct walk {
 static bool begins(const struct walk *w, int64_t t)
 {
     const struct mega_rows *rows = w->c->rows;
-    return rows->doc && t < w->T && rows->doc[w->b * w->T + t] == t;
+    return rows->doc && t < mega_rows_len(rows, w->b) && rows->doc[w->b * w->T + t] == t;
 }
 
 static bool real(const struct walk *w, int64_t t)

@@ -97,8 +97,12 @@ enum {
 
 /* concat: a [.., n], b [.., m] -> [.., n+m] */
 
-/* cross_entropy: logits [B,V], target [B] I32 (negative: ignored) -> sum of -log
- * softmax(logits)[target] over rows, [] F32 */
+/* cross_entropy: logits [..,V], target I32, one a row (negative: ignored) -> sum of the rows'
+ * losses (row_loss.h), [] F32. A target beyond V-1 is an error that the caller has excluded. */
+struct mega_attr_cross_entropy {
+    double smoothing; /* share of the target that all V classes have alike; 0: none */
+    double z;         /* weight of the squared log of the softmax's divisor; 0: none */
+};
 enum { MEGA_CROSS_ENTROPY_LOGITS, MEGA_CROSS_ENTROPY_TARGET };
 
 /* dropout: x [B,T,D] or [B,D] -> y; identity outside TRAIN or for p = 0 */
@@ -207,6 +211,23 @@ enum { MEGA_NORM_X, MEGA_NORM_WEIGHT, MEGA_NORM_BIAS };
 
 /* number_embedding: x [B,T] F32, weight [D], bias [D] -> x weight + bias [B,T,D] */
 enum { MEGA_NUMBER_X, MEGA_NUMBER_WEIGHT, MEGA_NUMBER_BIAS };
+
+/* output_loss: cross_entropy over logits x w^T + b that never exist at once. in: x [..,D], w
+ * [V,D], bias [V+M] (optional), target I32, one a row (negative: ignored), more [M,D]
+ * (optional: classes behind those of w) out: sum of the rows' losses, [] F32; -log
+ * softmax(logits)[target] of each row, the target's shape, F32, 0 where ignored and without a
+ * gradient, only if attr.rows. */
+struct mega_attr_output_loss {
+    struct mega_attr_cross_entropy loss;
+    bool rows;
+};
+enum {
+    MEGA_OUTPUT_LOSS_X,
+    MEGA_OUTPUT_LOSS_W,
+    MEGA_OUTPUT_LOSS_BIAS,
+    MEGA_OUTPUT_LOSS_TARGET,
+    MEGA_OUTPUT_LOSS_MORE
+};
 
 /* pool: x [B,T,D] -> [B,D] F32: mean over the places in use (padding inside counts as zero:
  * mask first), or the first place */

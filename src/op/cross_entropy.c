@@ -1,8 +1,6 @@
-/* cross_entropy: sum over rows of log(sum_j exp(s_j)) - s_target; rows with a negative target
- * count nothing. */
-#include <math.h>
-
-#include "op/contracts.h"
+/* cross_entropy: the sum of the rows' losses (row_loss.h); rows with a negative target count
+ * nothing, in no term. */
+#include "op/row_loss.h"
 
 enum { LOGITS = MEGA_CROSS_ENTROPY_LOGITS, TARGET = MEGA_CROSS_ENTROPY_TARGET };
 
@@ -16,41 +14,43 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     return MEGA_OK;
 }
 
-static double log_sum(const mega_tensor *s, int64_t r)
-{
-    double most = -INFINITY, sum = 0;
-    for (int64_t j = 0; j < mega_width(s); j++) most = fmax(most, mega_get(s, r, j));
-    for (int64_t j = 0; j < mega_width(s); j++) sum += exp(mega_get(s, r, j) - most);
-    return most + log(sum);
-}
-
 static int64_t target_of(const struct mega_call *c, int64_t r)
 {
     return ((const int32_t *)c->in[TARGET]->data)[r];
 }
 
+/* row r of the logits into s */
+static struct mega_row_loss row_loss(const struct mega_call *c, int64_t r, double *s)
+{
+    int64_t V = mega_width(c->in[LOGITS]);
+    for (int64_t j = 0; j < V; j++) s[j] = mega_get(c->in[LOGITS], r, j);
+    return mega_row_loss(c->attr, s, V, target_of(c, r));
+}
+
+static double *row_room(const struct mega_call *c)
+{
+    return mega_scratch(c->work, (size_t)mega_width(c->in[LOGITS]) * sizeof(double));
+}
+
 static void forward(const struct mega_call *c)
 {
-    const mega_tensor *s = c->in[LOGITS];
-    double sum = 0;
-    for (int64_t r = 0; r < mega_height(s); r++) {
-        int64_t y = target_of(c, r);
-        if (y >= 0) sum += log_sum(s, r) - mega_get(s, r, y);
-    }
+    double sum = 0, *s = row_room(c);
+    for (int64_t r = 0; r < mega_height(c->in[LOGITS]); r++)
+        if (target_of(c, r) >= 0) sum += row_loss(c, r, s).loss;
     mega_put(c->out[0], 0, 0, sum);
 }
 
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
-    const mega_tensor *s = c->in[LOGITS];
-    double d = mega_grad_out(g, 0, 0, 0);
+    double d = mega_grad_out(g, 0, 0, 0), *s = row_room(c);
+    int64_t V = mega_width(c->in[LOGITS]);
     mega_grads_begin(g);
-    for (int64_t r = 0; r < mega_height(s); r++) {
+    for (int64_t r = 0; r < mega_height(c->in[LOGITS]); r++) {
         int64_t y = target_of(c, r);
         if (y < 0) continue;
-        double total = log_sum(s, r);
-        for (int64_t j = 0; j < mega_width(s); j++)
-            mega_grad_add(g, LOGITS, r, j, d * (exp(mega_get(s, r, j) - total) - (j == y)));
+        struct mega_row_loss l = row_loss(c, r, s);
+        for (int64_t j = 0; j < V; j++)
+            mega_grad_add(g, LOGITS, r, j, d * mega_row_loss_slope(c->attr, &l, s, V, y, j));
     }
 }
 
@@ -58,6 +58,7 @@ const struct mega_op mega_op_cross_entropy = {
     .name = "cross_entropy",
     .n_in = 2,
     .n_out = 1,
+    .attr_size = sizeof(struct mega_attr_cross_entropy),
     .shape = shape,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

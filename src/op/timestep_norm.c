@@ -115,7 +115,7 @@ struct moment {
 static bool begins(const struct walk *w, int64_t t)
 {
     const struct mega_rows *rows = w->c->rows;
-    return rows->doc && t < w->T && rows->doc[w->b * w->T + t] == t;
+    return rows->doc && t < mega_rows_len(rows, w->b) && rows->doc[w->b * w->T + t] == t;
 }
 
 static bool takes_state(const struct walk *w)

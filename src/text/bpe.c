@@ -72,8 +72,19 @@ int32_t *mega_merging_room(struct mega_merging *w, size_t n)
     return symbol;
 }
 
+uint32_t *mega_merging_offsets(struct mega_merging *w, size_t n)
+{
+    if (n <= w->offsets) return w->offset;
+    uint32_t *offset = realloc(w->offset, n * sizeof *offset);
+    if (!offset) return NULL;
+    w->offset = offset;
+    w->offsets = n;
+    return offset;
+}
+
 void mega_merging_done(struct mega_merging *w)
 {
+    free(w->offset);
     free(w->symbol);
     free(w->next);
     free(w->before);
@@ -208,7 +219,12 @@ static mega_status merge_long(
         if (!offer(m, w, w->before[at]) || !offer(m, w, at)) return no_memory();
     }
     size_t kept = 0;
-    for (int32_t i = 0; i >= 0; i = w->next[i]) w->symbol[kept++] = w->symbol[i];
+    for (int32_t i = n ? 0 : -1; i >= 0; i = w->next[i]) {
+        w->symbol[kept] = w->symbol[i];
+        /* neighbours on the left are not needed any more */
+        w->before[kept++] = i;
+    }
+    w->place = w->before;
     *left = kept;
     return MEGA_OK;
 }
@@ -219,4 +235,10 @@ mega_status mega_merges_apply(
     if (n > SHORT && m->n) return merge_long(m, w, n, left);
     *left = m->n ? merge_short(m, w->symbol, n) : n;
     return MEGA_OK;
+}
+
+mega_status mega_merges_apply_places(
+    const struct mega_merges *m, struct mega_merging *w, size_t n, size_t *left)
+{
+    return merge_long(m, w, n, left);
 }

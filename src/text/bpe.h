@@ -34,6 +34,9 @@ struct mega_merging {
     int32_t *symbol; /* [room]: callers put a word's symbols here */
     size_t room;
     int32_t *next, *before; /* long words: their neighbours */
+    int32_t *place;         /* mega_merges_apply_places: which symbols remain */
+    uint32_t *offset;       /* for callers, as symbol */
+    size_t offsets;
     size_t links;
     struct mega_candidate *heap;
     size_t waiting, heap_room;
@@ -41,10 +44,15 @@ struct mega_merging {
 
 /* Room for n symbols; NULL: no memory. */
 int32_t *mega_merging_room(struct mega_merging *w, size_t n);
+uint32_t *mega_merging_offsets(struct mega_merging *w, size_t n);
 void mega_merging_done(struct mega_merging *w);
 
 /* Merges symbol[0 ... n) in place; *left: how many remain. */
 mega_status mega_merges_apply(
+    const struct mega_merges *m, struct mega_merging *w, size_t n, size_t *left);
+
+/* The same; symbol[i] is then what begins with the symbol that stood at w->place[i]. */
+mega_status mega_merges_apply_places(
     const struct mega_merges *m, struct mega_merging *w, size_t n, size_t *left);
 
 #endif

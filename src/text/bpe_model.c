@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "text/bpe_long.h"
 #include "text/byte_chars.h"
 #include "text/unicode.h"
 
@@ -70,27 +71,6 @@ static bool may_cut(const struct mega_bpe_model *m)
     return true;
 }
 
-/* the rank of the first merge that makes each piece must be less than the ranks that use it */
-static mega_status check_order(const mega_tokenizer *t, struct mega_bpe_model *m)
-{
-    int32_t *made = malloc(((size_t)t->vocab.n + 1) * sizeof *made);
-    if (!made) return no_memory();
-    for (int32_t i = 0; i < t->vocab.n; i++) made[i] = -1;
-    for (uint32_t i = 0; m->merges.slot && i <= m->merges.mask; i++) {
-        const struct mega_merge *s = &m->merges.slot[i];
-        /* the last of several: then all of them come before */
-        if (s->left >= 0 && s->rank > made[s->joined]) made[s->joined] = s->rank;
-    }
-    m->in_order = !m->prefix.size && !m->suffix.size && !m->whole_first;
-    for (uint32_t i = 0; m->merges.slot && i <= m->merges.mask; i++) {
-        const struct mega_merge *s = &m->merges.slot[i];
-        if (s->left >= 0 && (made[s->left] >= s->rank || made[s->right] >= s->rank))
-            m->in_order = false;
-    }
-    free(made);
-    return MEGA_OK;
-}
-
 mega_status mega_bpe_model_finish(mega_tokenizer *t, struct mega_bpe_model *m)
 {
     find_bytes(t, m);
@@ -101,7 +81,7 @@ mega_status mega_bpe_model_finish(mega_tokenizer *t, struct mega_bpe_model *m)
             !mega_seams_learn(&m->seams, p->text.data, p->text.size))
             return no_memory();
     }
-    return check_order(t, m);
+    return MEGA_OK;
 }
 
 void mega_bpe_model_free(void *model)
@@ -170,7 +150,7 @@ static int32_t find_character(
 /* the symbols that a word of characters starts from; an unknown one waits, so that its
  * neighbours may be fused with it */
 static size_t symbols_of_characters(
-    const struct job *j, const char *text, size_t n, int32_t *symbol)
+    const struct job *j, const char *text, size_t n, int32_t *symbol, uint32_t *offset)
 {
     const struct mega_bpe_model *m = j->m;
     const char *end = text + n;
@@ -180,27 +160,48 @@ static size_t symbols_of_characters(
     int length;
     for (const char *p = text; (length = mega_char_read(p, end, &code)); p += length) {
         int32_t id = find_character(j, p, length, p == text, p + length == end);
+        size_t was = count;
         if (id < 0 && m->byte_fallback && bytes_known(m, p, length)) {
             for (int i = 0; i < length; i++) symbol[count++] = m->byte[(unsigned char)p[i]];
-            continue;
+        } else {
+            if (unknown && (id >= 0 || !m->fuse_unk)) symbol[count++] = m->unk;
+            unknown = id < 0 && m->unk >= 0;
+            if (id >= 0) symbol[count++] = id;
         }
-        if (unknown && (id >= 0 || !m->fuse_unk)) symbol[count++] = m->unk;
-        unknown = id < 0 && m->unk >= 0;
-        if (id >= 0) symbol[count++] = id;
+        for (size_t i = was; offset && i < count; i++)
+            offset[i] = id >= 0 && i + 1 == count ? (uint32_t)(p - text) : UINT32_MAX;
     }
+    if (unknown && offset) offset[count] = UINT32_MAX;
     if (unknown) symbol[count++] = m->unk;
     return count;
 }
 
-static size_t symbols_of_bytes(const struct job *j, const char *text, size_t n, int32_t *symbol)
+static size_t symbols_of_bytes(
+    const struct job *j, const char *text, size_t n, int32_t *symbol, uint32_t *offset)
 {
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
         int32_t id = j->m->byte[(unsigned char)text[i]];
         if (id < 0) id = j->m->unk;
-        if (id >= 0) symbol[count++] = id;
+        if (id < 0) continue;
+        if (offset) offset[count] = (uint32_t)i;
+        symbol[count++] = id;
     }
     return count;
+}
+
+static size_t symbols_of(
+    void *arg, const char *text, size_t n, int32_t *symbol, uint32_t *offset)
+{
+    const struct job *j = arg;
+    return j->m->splitter.byte_level ? symbols_of_bytes(j, text, n, symbol, offset)
+                                     : symbols_of_characters(j, text, n, symbol, offset);
+}
+
+static void emit_ids(void *arg, const int32_t *id, size_t n)
+{
+    const struct job *j = arg;
+    for (size_t i = 0; i < n; i++) mega_emit(j->w, id[i]);
 }
 
 /* merges a word; its ids are in own->merging.symbol[0 ... *count) */
@@ -209,9 +210,23 @@ static mega_status merge_word(const struct job *j, const char *text, size_t n, s
     struct mega_merging *merging = &j->own->merging;
     int32_t *symbol = mega_merging_room(merging, n);
     if (!symbol) return mega_fail(MEGA_NO_MEMORY, "no memory to encode a long word");
-    size_t symbols = j->m->splitter.byte_level ? symbols_of_bytes(j, text, n, symbol)
-                                               : symbols_of_characters(j, text, n, symbol);
+    size_t symbols = symbols_of((void *)(uintptr_t)j, text, n, symbol, NULL);
     return mega_merges_apply(&j->m->merges, merging, symbols, count);
+}
+
+/* windows know nothing of a word's start and end */
+static bool by_windows(const struct job *j, size_t n)
+{
+    return n >= MEGA_WORD_LONG && !j->m->prefix.size && !j->m->suffix.size;
+}
+
+static mega_status merge_windows(const struct job *j, const char *text, size_t n)
+{
+    struct mega_long_word word = { .symbols = symbols_of,
+        .emit = emit_ids,
+        .arg = (void *)(uintptr_t)j,
+        .characters = !j->m->splitter.byte_level };
+    return mega_merges_apply_long(&j->m->merges, &j->own->merging, &word, text, n);
 }
 
 /* the piece that a word is as a whole, or -1 */
@@ -235,9 +250,10 @@ static mega_status encode_part(const struct job *j, const char *text, size_t n)
     }
     size_t count = 1;
     int32_t whole = j->m->whole_first ? find_whole(j, text, n) : -1;
+    if (whole < 0 && by_windows(j, n)) return merge_windows(j, text, n);
     if (whole < 0) MEGA_TRY(merge_word(j, text, n, &count));
     id = whole < 0 ? j->own->merging.symbol : &whole;
-    for (size_t i = 0; i < count; i++) mega_emit(j->w, id[i]);
+    emit_ids((void *)(uintptr_t)j, id, count);
     if (n <= MEGA_WORD_CACHED)
         mega_word_cache_add(&j->own->cache, text, n, hash, id, (int32_t)count);
     return MEGA_OK;

@@ -17,7 +17,6 @@ struct mega_bpe_model {
     struct mega_merges merges; /* over ids */
     struct mega_seams seams;
     bool cuts;         /* long words may be cut at seams */
-    bool in_order;     /* no merge comes before those that make its parts */
     int32_t byte[256]; /* byte level: the piece of each byte; fallback: of "<0x41>"; -1: none */
     bool byte_fallback; /* unknown characters become the pieces of their bytes */
     int32_t unk;        /* -1: unknown characters vanish */
@@ -26,7 +25,7 @@ struct mega_bpe_model {
     struct mega_span prefix, suffix; /* of pieces inside a word; at a word's end */
 };
 
-/* To be called when vocabulary, merges and flags are there: bytes, seams, order. */
+/* To be called when vocabulary, merges and flags are there: bytes and seams. */
 mega_status mega_bpe_model_finish(mega_tokenizer *t, struct mega_bpe_model *m);
 
 /* Adds the merge of two pieces by their texts; `where` and `line` begin the message. */

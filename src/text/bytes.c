@@ -1,8 +1,8 @@
 /* Ids are bytes. Saved as a tokenizer.json of 256 pieces without merges, which others can read.
  */
-#include "format/node.h"
 #include "text/byte_chars.h"
-#include "text/tokenizer.h"
+#include "text/train.h"
+#include "text/unicode.h"
 
 static bool is(const char *path, const char *bytes, size_t n)
 {
@@ -11,35 +11,34 @@ static bool is(const char *path, const char *bytes, size_t n)
 }
 
 /* byte-level BPE without merges, and without cutting at words, which would change nothing */
-static void print(struct mega_text *to)
+static mega_status print(mega_tokenizer *t, struct mega_text *to)
 {
-    mega_text_add(to,
-        "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n"
-        "  \"added_tokens\": [],\n  \"normalizer\": null,\n"
-        "  \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
-        "\"trim_offsets\": true, \"use_regex\": false},\n  \"post_processor\": null,\n"
-        "  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
-        "\"trim_offsets\": true, \"use_regex\": false},\n"
-        "  \"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, "
-        "\"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": "
-        "false, \"byte_fallback\": false, \"ignore_merges\": false,\n    \"vocab\": {");
-    for (int id = 0; id < 256; id++) {
-        struct mega_text piece = { 0 };
-        char byte = (char)id;
-        mega_chars_of_bytes(&byte, 1, &piece);
-        mega_text_add(to, id ? ", " : "");
-        if (piece.data) mega_json_add_text(to, piece.data, piece.size);
-        mega_text_add(to, ": %d", id);
-        mega_text_done(&piece);
+    struct mega_vocab pieces = { .arena = &t->arena };
+    mega_status status = MEGA_OK;
+    for (int32_t id = 0; id < 256 && !status; id++) {
+        char text[4];
+        int size = mega_char_write(mega_byte_char((unsigned char)id), text);
+        status = mega_vocab_set(&pieces, id, text, (size_t)size, 0);
     }
-    mega_text_add(to, "},\n    \"merges\": []}\n}\n");
+    if (!status)
+        mega_json_model_print(
+            &(struct mega_json_model){ .pieces = &pieces,
+                .parts =
+                    "  \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
+                    "false, \"trim_offsets\": true, \"use_regex\": false},\n"
+                    "  \"post_processor\": null,\n"
+                    "  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
+                    "\"trim_offsets\": true, \"use_regex\": false},\n" },
+            to);
+    mega_vocab_done(&pieces);
+    return status;
 }
 
 static mega_status read(mega_tokenizer *t, const char *path)
 {
     (void)path;
     struct mega_text file = { 0 };
-    print(&file);
+    MEGA_TRY(print(t, &file));
     MEGA_TRY(mega_tokenizer_keep(t, "tokenizer.json", &file));
     for (int32_t id = 0; id < 256; id++) {
         char byte = (char)id;

@@ -32,7 +32,10 @@ static mega_status add(
     const char *from = p->surface.data, *end = from + p->surface.size;
     if (s->word && j->blank) mega_text_add(out, "%s", j->blank);
     s->word = !(p->flags & MEGA_PIECE_OPEN);
-    if (j->of == MEGA_STRIP_EACH && !s->begun) s->strip = j->strip;
+    if (p->flags & MEGA_PIECE_WHOLE)
+        s->strip = 0;
+    else if (j->of == MEGA_STRIP_EACH && !s->begun)
+        s->strip = j->strip;
     for (; s->strip && from < end && *from == ' '; from++) s->strip--;
     if (s->strip && j->of == MEGA_STRIP_FIRST) {
         /* those inside go, too: the original takes every blank out of its first piece */

@@ -16,7 +16,7 @@ bool mega_word_separates(uint32_t code);
 
 /* Calls take() for each word; with w->frame, emits the end of the text at each line's end. */
 mega_status mega_each_word(const mega_tokenizer *t, struct mega_workspace *w, const char *text,
-    size_t n,
+    size_t n, bool (*separates)(uint32_t code),
     mega_status (*take)(
         const mega_tokenizer *t, struct mega_workspace *w, const char *word, size_t size));
 

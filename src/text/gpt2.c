@@ -25,24 +25,6 @@ static bool is(const char *path, const char *bytes, size_t n)
     return i < n && bytes[i] == '{';
 }
 
-/* the other file: the first of `names` in the folder of `path` */
-static mega_status read_sibling(const char *path, const char *names, struct mega_text *out)
-{
-    char name[64];
-    struct mega_text other = { 0 };
-    mega_status status = MEGA_IO;
-    for (int i = 0; status && mega_choice_name(names, i, name, sizeof name) > 0; i++) {
-        mega_text_clear(&other);
-        mega_text_add(&other, "%.*s%s", (int)(name_in(path) - path), path, name);
-        if (!other.failed && mega_path_exists(other.data))
-            status = mega_file_read_gz(other.data, out);
-    }
-    if (status && !out->size)
-        status = mega_fail(MEGA_BAD_FILE, "%s: expected %s in the same folder", path, names);
-    mega_text_done(&other);
-    return status;
-}
-
 static mega_status read_vocabulary(mega_tokenizer *t, const struct mega_document *d)
 {
     if (d->root->kind != MEGA_NODE_MAP || !d->root->first)
@@ -107,23 +89,19 @@ static mega_status mark_pieces(mega_tokenizer *t, struct mega_bpe_model *m)
 
 static mega_status read_both(mega_tokenizer *t, struct mega_bpe_model *m, const char *path)
 {
-    struct mega_text other = { 0 };
     bool merges_first = mega_choice_find(MERGES, name_in(path)) >= 0;
-    mega_status status = read_sibling(path, merges_first ? VOCABULARIES : MERGES, &other);
-    if (!status) status = mega_tokenizer_keep(t, "merges.txt", &other);
-    mega_text_done(&other);
-    if (status) return status;
-    struct mega_source *vocabulary = &t->source[0], *merges = &t->source[1];
-    if (merges_first) {
-        struct mega_text bytes = vocabulary->bytes;
-        vocabulary->bytes = merges->bytes;
-        merges->bytes = bytes;
-    }
-    MEGA_TRY(mega_json_parse(&m->document, merges_first ? "vocab.json" : path,
-        vocabulary->bytes.data, vocabulary->bytes.size));
+    const char *wanted = merges_first ? VOCABULARIES : MERGES;
+    const struct mega_text *other, *first = &t->source[0].bytes;
+    if (merges_first) t->source[0].name = "merges.txt";
+    MEGA_TRY(mega_tokenizer_sibling(t, path, wanted, &other));
+    if (!other)
+        return mega_fail(MEGA_BAD_FILE, "%s: expected %s in the same folder", path, wanted);
+    const struct mega_text *vocabulary = merges_first ? other : first;
+    const struct mega_text *merges = merges_first ? first : other;
+    MEGA_TRY(mega_json_parse(
+        &m->document, merges_first ? "vocab.json" : path, vocabulary->data, vocabulary->size));
     MEGA_TRY(read_vocabulary(t, &m->document));
-    MEGA_TRY(read_merges(
-        t, m, merges_first ? path : "merges.txt", merges->bytes.data, merges->bytes.size));
+    MEGA_TRY(read_merges(t, m, merges_first ? path : "merges.txt", merges->data, merges->size));
     MEGA_TRY(mega_splitter_gpt2(&m->splitter));
     MEGA_TRY(mega_bpe_model_finish(t, m));
     return mark_pieces(t, m);

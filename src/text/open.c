@@ -102,23 +102,28 @@ static mega_status read_as(
     return kind->read(t, path);
 }
 
+/* under the name by which a folder has it */
+static mega_status keep_first(mega_tokenizer *t, const struct mega_tokenizer_kind *kind,
+    const char *path, struct mega_text *bytes)
+{
+    char name[64];
+    mega_choice_name(kind->files, 0, name, sizeof name);
+    char *kept = mega_arena_text(&t->arena, name);
+    return kept ? mega_tokenizer_keep(t, kept, bytes)
+                : mega_fail(MEGA_NO_MEMORY, "no memory for %s", path);
+}
+
 static mega_status read_file(mega_tokenizer *t, const char *path)
 {
     struct mega_text bytes = { 0 };
     mega_status status = mega_file_read_gz(path, &bytes);
     const struct mega_tokenizer_kind *kind = status ? NULL : kind_of(path, &bytes);
-    char name[64] = "";
     if (!status && !kind)
         status = mega_fail(MEGA_BAD_FILE,
             "%s is no tokenizer that is known here: a tokenizer.json, a vocab.json beside its "
             "merges.txt, a SentencePiece model, BPE codes, a dictionary, a llama2.c tokenizer",
             path);
-    if (!status) {
-        mega_choice_name(kind->files, 0, name, sizeof name);
-        char *kept = mega_arena_text(&t->arena, name);
-        status = kept ? mega_tokenizer_keep(t, kept, &bytes)
-                      : mega_fail(MEGA_NO_MEMORY, "no memory for %s", path);
-    }
+    if (!status) status = keep_first(t, kind, path, &bytes);
     mega_text_done(&bytes);
     return status ? status : read_as(t, kind, path);
 }
@@ -148,20 +153,61 @@ mega_status mega_tokenizer_open(mega_tokenizer **out, const char *path)
     return status;
 }
 
-mega_status mega_tokenizer_read(mega_tokenizer **out, const struct mega_tokenizer_kind *kind,
-    const char *path, const void *bytes, size_t n)
+mega_status mega_tokenizer_read_pair(mega_tokenizer **out,
+    const struct mega_tokenizer_kind *kind, const char *path, struct mega_text *bytes,
+    const char *other, struct mega_text *other_bytes)
 {
     mega_tokenizer *t;
-    struct mega_text copy = { 0 };
     MEGA_TRY(new_tokenizer(&t));
-    mega_text_add_bytes(&copy, bytes, n);
-    mega_status status = mega_tokenizer_keep(t, "", &copy);
-    mega_text_done(&copy);
+    t->alone = true;
+    mega_status status = keep_first(t, kind, path, bytes);
+    if (!status && other) status = mega_tokenizer_keep(t, other, other_bytes);
     if (!status) status = read_as(t, kind, path);
     if (status)
         mega_tokenizer_close(t);
     else
         *out = t;
+    return status;
+}
+
+mega_status mega_tokenizer_read(mega_tokenizer **out, const struct mega_tokenizer_kind *kind,
+    const char *path, const void *bytes, size_t n)
+{
+    struct mega_text copy = { 0 };
+    mega_text_add_bytes(&copy, bytes, n);
+    mega_status status = mega_tokenizer_read_pair(out, kind, path, &copy, NULL, NULL);
+    mega_text_done(&copy);
+    return status;
+}
+
+mega_status mega_tokenizer_sibling(
+    mega_tokenizer *t, const char *path, const char *names, const struct mega_text **bytes)
+{
+    char name[64];
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash + 1 - path) : 0;
+    struct mega_text other = { 0 }, file = { 0 };
+    mega_status status = MEGA_OK;
+    *bytes = NULL;
+    for (int i = 1; i < t->sources; i++)
+        if (mega_choice_find(names, t->source[i].name) >= 0) *bytes = &t->source[i].bytes;
+    for (int i = 0;
+         !*bytes && !status && !t->alone && mega_choice_name(names, i, name, sizeof name) > 0;
+         i++) {
+        mega_text_clear(&other);
+        mega_text_add(&other, "%.*s%s", folder, path, name);
+        if (other.failed || !mega_path_exists(other.data)) continue;
+        /* it is saved under the first of its names */
+        mega_choice_name(names, 0, name, sizeof name);
+        char *kept = mega_arena_text(&t->arena, name);
+        status = mega_file_read_gz(other.data, &file);
+        if (!status)
+            status = kept ? mega_tokenizer_keep(t, kept, &file)
+                          : mega_fail(MEGA_NO_MEMORY, "no memory for %s", other.data);
+        if (!status) *bytes = &t->source[t->sources - 1].bytes;
+    }
+    mega_text_done(&other);
+    mega_text_done(&file);
     return status;
 }
 

@@ -5,62 +5,6 @@
 
 #include "text/unicode.h"
 
-/* ---- the trie ---- */
-
-static int32_t child_of(const struct mega_trie *t, int32_t at, unsigned char byte)
-{
-    int32_t c = t->node[at].child;
-    while (c >= 0 && t->node[c].byte != byte) c = t->node[c].sibling;
-    return c;
-}
-
-static int32_t new_node(struct mega_trie *t, unsigned char byte)
-{
-    if (t->n == t->room) {
-        int32_t room = t->room ? 2 * t->room : 64;
-        void *node = realloc(t->node, (size_t)room * sizeof *t->node);
-        if (!node) return -1;
-        t->node = node;
-        t->room = room;
-    }
-    t->node[t->n] = (struct mega_trie_node){ -1, -1, -1, byte };
-    return t->n++;
-}
-
-static bool insert(struct mega_trie *t, const struct mega_span *text, int32_t value)
-{
-    if (!t->n && new_node(t, 0) < 0) return false;
-    int32_t at = 0;
-    for (size_t i = 0; i < text->size; i++) {
-        unsigned char byte = (unsigned char)text->data[i];
-        int32_t c = child_of(t, at, byte);
-        if (c < 0) {
-            c = new_node(t, byte);
-            if (c < 0) return false;
-            t->node[c].sibling = t->node[at].child;
-            t->node[at].child = c;
-        }
-        at = c;
-    }
-    if (t->node[at].value < 0) t->node[at].value = value;
-    t->first[(unsigned char)text->data[0]] = true;
-    return true;
-}
-
-/* the longest text of the trie that stands at p */
-static int32_t longest(const struct mega_trie *t, const char *p, const char *end)
-{
-    int32_t value = -1;
-    for (int32_t at = 0; p < end; p++) {
-        at = child_of(t, at, (unsigned char)*p);
-        if (at < 0) break;
-        if (t->node[at].value >= 0) value = t->node[at].value;
-    }
-    return value;
-}
-
-/* ---- tokens ---- */
-
 mega_status mega_specials_add(struct mega_specials *s, const struct mega_added *added)
 {
     if (!added->text.size) return MEGA_OK;
@@ -72,7 +16,7 @@ mega_status mega_specials_add(struct mega_specials *s, const struct mega_added *
         s->room = room;
     }
     s->added[s->n] = *added;
-    if (!insert(&s->trie[added->normalized], &added->text, s->n))
+    if (!mega_trie_add(&s->trie[added->normalized], added->text.data, added->text.size, s->n))
         return mega_fail(MEGA_NO_MEMORY, "no memory for special tokens");
     s->n++;
     return MEGA_OK;
@@ -81,8 +25,8 @@ mega_status mega_specials_add(struct mega_specials *s, const struct mega_added *
 void mega_specials_done(struct mega_specials *s)
 {
     free(s->added);
-    free(s->trie[0].node);
-    free(s->trie[1].node);
+    mega_trie_done(&s->trie[0]);
+    mega_trie_done(&s->trie[1]);
     *s = (struct mega_specials){ 0 };
 }
 
@@ -129,10 +73,11 @@ const struct mega_added *mega_specials_find(const struct mega_specials *s, bool 
     const char *end = text + n, *least = text + from;
     for (const char *p = least; t->n && p < end; p++) {
         if (!t->first[(unsigned char)*p]) continue;
-        int32_t which = longest(t, p, end);
+        size_t size;
+        int32_t which = mega_trie_longest(t, p, end, &size);
         if (which < 0) continue;
         const struct mega_added *a = &s->added[which];
-        const char *close = p + a->text.size;
+        const char *close = p + size;
         /* what is not taken as a token is passed over whole, as the original does */
         if ((a->special && !specials) ||
             (a->single_word && !stands_alone(text, p, close, end))) {

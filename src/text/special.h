@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/fail.h"
+#include "text/trie.h"
 #include "text/vocab.h"
 
 struct mega_added {
@@ -15,16 +16,6 @@ struct mega_added {
     bool single_word;    /* not inside a word */
     bool lstrip, rstrip; /* takes the white space before, after it */
     bool normalized;     /* looked for in the normalised text */
-};
-
-/* A trie over bytes: children of a node are a list. */
-struct mega_trie {
-    struct mega_trie_node {
-        int32_t child, sibling, value; /* -1: none */
-        unsigned char byte;
-    } * node;
-    int32_t n, room;
-    bool first[256]; /* bytes that begin a text */
 };
 
 struct mega_specials {

@@ -71,6 +71,7 @@ struct mega_tokenizer {
     struct mega_ids before, after; /* what options.frame puts around */
     struct mega_source source[MEGA_SOURCES_MOST];
     int sources;
+    bool alone;  /* read from memory: no file stands beside it */
     void *model; /* the kind's */
     pthread_mutex_t lock;
     struct mega_workspace *idle; /* under the lock */
@@ -81,8 +82,16 @@ extern const struct mega_tokenizer_kind *const mega_tokenizer_kinds[]; /* ended 
 /* Adds a file to those that are saved; the text is taken over. */
 mega_status mega_tokenizer_keep(mega_tokenizer *t, const char *name, struct mega_text *bytes);
 
+/* A file that belongs to the one at `path`: the first of "a|b" in its folder, kept from then
+ * on. NULL in *bytes: there is none. */
+mega_status mega_tokenizer_sibling(
+    mega_tokenizer *t, const char *path, const char *names, const struct mega_text **bytes);
+
 /* Reads a tokenizer from bytes instead of a file, by kind; for tests and trainers. `bytes` are
- * copied. */
+ * copied. With a second file, those of read_pair are taken over. */
+mega_status mega_tokenizer_read_pair(mega_tokenizer **out,
+    const struct mega_tokenizer_kind *kind, const char *path, struct mega_text *bytes,
+    const char *other, struct mega_text *other_bytes);
 mega_status mega_tokenizer_read(mega_tokenizer **out, const struct mega_tokenizer_kind *kind,
     const char *path, const void *bytes, size_t n);
 

@@ -286,23 +286,16 @@ static void find_special_ids(mega_tokenizer *t, const struct mega_node *config)
 /* tokenizer_config.json beside a tokenizer.json says which tokens begin and end a text */
 static mega_status read_config(mega_tokenizer *t, const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    struct mega_text other = { 0 }, bytes = { 0 };
+    static const char name[] = "tokenizer_config.json";
+    const char *slash = strrchr(path, '/');
+    const struct mega_text *config = NULL;
     struct mega_document d = { 0 };
-    mega_status status = MEGA_OK;
-    mega_text_add(&other, "%.*stokenizer_config.json", (int)(name - path), path);
-    bool there =
-        !strncmp(name, "tokenizer.json", 14) && other.data && mega_path_exists(other.data);
-    if (there) {
-        status = mega_file_read(other.data, &bytes);
-        if (!status) status = mega_json_parse(&d, other.data, bytes.data, bytes.size);
-        if (!status) status = mega_tokenizer_keep(t, "tokenizer_config.json", &bytes);
-    }
-    if (!status) find_special_ids(t, there ? d.root : NULL);
+    if (!strncmp(slash ? slash + 1 : path, "tokenizer.json", 14))
+        MEGA_TRY(mega_tokenizer_sibling(t, path, name, &config));
+    if (config) MEGA_TRY(mega_json_parse(&d, name, config->data, config->size));
+    find_special_ids(t, config ? d.root : NULL);
     mega_document_done(&d);
-    mega_text_done(&bytes);
-    mega_text_done(&other);
-    return status;
+    return MEGA_OK;
 }
 
 /* ---- the kind ---- */

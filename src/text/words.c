@@ -99,7 +99,7 @@ static mega_status read(mega_tokenizer *t, const char *path)
 }
 
 mega_status mega_each_word(const mega_tokenizer *t, struct mega_workspace *w, const char *text,
-    size_t n,
+    size_t n, bool (*separates)(uint32_t code),
     mega_status (*take)(
         const mega_tokenizer *t, struct mega_workspace *w, const char *word, size_t size))
 {
@@ -109,7 +109,7 @@ mega_status mega_each_word(const mega_tokenizer *t, struct mega_workspace *w, co
     for (const char *p = text; p < end; p += length) {
         length = mega_char_read(p, end, &code);
         if (!length) return mega_fail_utf8(w, p);
-        if (!mega_word_separates(code)) continue;
+        if (!separates(code)) continue;
         if (p > from) MEGA_TRY(take(t, w, from, (size_t)(p - from)));
         from = p + length;
         if (code == '\n' && w->frame) mega_emit(w, t->special[MEGA_EOS]);
@@ -132,7 +132,7 @@ static mega_status encode(
     const mega_tokenizer *t, struct mega_workspace *w, const char *text, size_t n, bool first)
 {
     (void)first;
-    return mega_each_word(t, w, text, n, emit_word);
+    return mega_each_word(t, w, text, n, mega_word_separates, emit_word);
 }
 
 /* its first line is a word and its count */

@@ -58,3 +58,14 @@ refused 1 "measured by its loss" "$mega" train --dry-run mega.yaml --set train.m
 : >empty.txt
 refused 1 "empty" "$mega" train mega.yaml --run never --set task.train=empty.txt
 [[ ! -e never ]]
+
+# over a tokenizer: it travels with checkpoints and with their mean
+"$mega" tokenizer train bpe text.txt --size 300 --out bpe
+"$mega" train mega.yaml --run words -q --set task.tokenizer=bpe
+for model in words/latest mean; do
+    [[ $model != mean ]] || "$mega" average mean words/step-000006 words/step-000012
+    [[ -f $model/tokenizer.json ]]
+    "$mega" eval $model text.txt >score && grep -q 'bits a byte' score
+    "$mega" generate $model --prompt "1 bottle" --tokens 3 -q >/dev/null
+done
+cmp words/latest/tokenizer.json mean/tokenizer.json

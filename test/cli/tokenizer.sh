@@ -44,3 +44,18 @@ refused 1 "holds no tokenizer: expected one of tokenizer.json" "$mega" tokenizer
 refused 1 "is no tokenizer that is known here" "$mega" tokenizer info "$cases/a08_numbers.yaml"
 refused 2 "tokenizer encode needs TOKENIZER" "$mega" tokenizer encode
 for file in "$cases"/b03_tokenizers/refuse_*; do refused 1 "$file:" "$mega" tokenizer info "$file"; done
+
+# training, and what was trained
+printf 'the cat sat on the mat the end\n' >corpus
+for kind in bpe codes words characters; do
+    "$mega" tokenizer train $kind corpus --out $kind --size 300 --min-count 1 >said
+    grep -q "^$kind: .*, vocabulary [0-9]" said || fail "training $kind said: $(cat said)"
+    "$mega" tokenizer encode $kind corpus --lines | "$mega" tokenizer decode $kind --lines | cmp - corpus
+done
+[[ $(ls bpe) == $'merges.txt\ntokenizer.json\nvocab.json' ]]
+[[ $(ls codes) == $'bpe.codes\ndict.txt' ]]
+[[ $(printf 'the<|endoftext|>' | encode bpe --special --eos | awk '{ print $(NF - 1) == $NF }') == 1 ]]
+refused 2 "tokenizer train needs --out FOLDER" "$mega" tokenizer train bpe corpus
+refused 1 "no tokenizer is trained as 'bep'" "$mega" tokenizer train bep corpus --out x
+refused 1 "cannot open nothing" "$mega" tokenizer train bpe nothing --out x
+[[ ! -e x ]] || fail "a failed training left x"

@@ -460,14 +460,15 @@ static bool opens_in_little_memory(
 static void memory_does_not_grow_with_the_text(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    skip(); /* their shadow memory is data, too */
-#endif
     const char *large = getenv("MEGA_LARGE");
     int megabytes = large ? atoi(large) : 50;
     static const int formats[] = { MEGA_CORPUS_FILE, MEGA_CORPUS_LINES, MEGA_CORPUS_PARAGRAPHS,
         MEGA_CORPUS_SEPARATOR };
     assert_int_equal(mega_folder_make(HERE), MEGA_OK);
+    /* a sanitizer's own memory is data, too: then nothing can be said */
+    struct mega_corpus_options small = options(MEGA_CORPUS_FILE);
+    make_file("small.txt", "x");
+    if (!opens_in_little_memory(HERE "/small.txt", &small, 1, 8)) skip();
     write_long_line(HERE "/long.txt", megabytes);
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         struct mega_corpus_options o = options(formats[i]);

@@ -7,11 +7,10 @@
 
 #include "cmocka_all.h"
 
+#include "base/file.h"
 #include "format/safetensors.h"
 #include "graph/run.h"
 #include "model/foreign.h"
-#include "model/import.h"
-#include "model/megalodon.h"
 
 static const char *path_of(const char *format, const char *name)
 {
@@ -96,6 +95,21 @@ static void official_classifiers_compute_their_logits(void **state)
     gives_the_logits("lra_retrieval_chunk");
 }
 
+static void a_model_of_others_loads_like_ours(void **state)
+{
+    (void)state;
+    mega_model *m;
+    assert_int_equal(mega_model_load(&m, path_of("cases/%s", "b10_hf_untied")), MEGA_OK);
+    assert_int_equal(mega_model_parameters(m), 4048);
+    mega_model_free(m);
+    assert_int_equal(
+        mega_model_load(&m, path_of("model/official/%s.pt", "lra_text_pre_cls")), MEGA_OK);
+    assert_int_equal(mega_model_parameters(m), 1571);
+    mega_model_free(m);
+    assert_int_not_equal(mega_model_load(&m, path_of("cases/%s", "b13_path_escape")), MEGA_OK);
+    assert_non_null(strstr(mega_message(), "expected a file of the same folder"));
+}
+
 static void arguments_decide_what_tensors_do_not_tell(void **state)
 {
     (void)state;
@@ -129,74 +143,24 @@ static void tensors_without_arguments_need_a_configuration(void **state)
     assert_non_null(strstr(mega_message(), config));
 }
 
-/* ---- Megalodon ---- */
+/* ---- language models ---- */
 
-static int64_t number(const struct mega_safetensors *s, const char *key)
+/* logits of all places against out.y of a reference case */
+static void language_model_gives(
+    struct mega_foreign *f, const struct mega_safetensors *s, const char *ids_name)
 {
-    char name[64];
-    snprintf(name, sizeof name, "cfg.%s", key);
-    const char *text = mega_safetensors_meta(s, name);
-    return text && strcmp(text, "True") == 0 ? 1 : text ? strtoll(text, NULL, 10) : 0;
-}
-
-static struct mega_megalodon_model_options options_of(
-    const struct mega_safetensors *s, bool port)
-{
-    int64_t output = number(s, "output_size") > 0 ? number(s, "output_size") : 0;
-    bool tied = (port && !output) || number(s, "share_emb");
-    return (struct mega_megalodon_model_options){
-        .layer = { .width = number(s, "model_dim"),
-            .keys = number(s, "z_dim"),
-            .values = number(s, "value_dim"),
-            .heads = number(s, "num_heads"),
-            .hidden = number(s, "ffn_hidden_dim"),
-            .states = number(s, "cema_ndim"),
-            .chunk = number(s, "chunk_size"),
-            .groups = number(s, "norm_num_groups"),
-            .affine = true,
-            .swiglu = number(s, "swiglu"),
-            .rescale = number(s, "rescale_nffn"),
-            .port = port,
-            .norm_eps = 1e-5,
-            .rotary_base = 10000 },
-        .vocabulary = number(s, "vocab_size"),
-        .output = output,
-        .layers = number(s, "num_layers"),
-        .pad = -1,
-        .scale_embedding = number(s, "scale_emb"),
-        .share_embedding = tied,
-    };
-}
-
-static void gives_megalodons_logits(
-    const char *name, const struct mega_name_table *names, bool port)
-{
-    struct mega_safetensors s;
-    struct mega_tensors t;
-    struct mega_store store;
-    struct mega_megalodon model;
     mega_context *c;
     mega_run *r;
-    assert_int_equal(
-        mega_safetensors_open(&s, path_of("golden/megalodon/%s.safetensors", name)), MEGA_OK);
-    assert_int_equal(mega_tensors_open(&t, path_of("model/official/%s.pt", name)), MEGA_OK);
-    struct mega_megalodon_model_options o = options_of(&s, port);
-    assert_int_equal(mega_store_init(&store), MEGA_OK);
-    mega_build b = { .store = &store };
-    mega_megalodon_build(&b, &model, &o);
-    assert_int_equal(b.status, MEGA_OK);
-    assert_int_equal(mega_store_lay_out(&store, false), MEGA_OK);
-    mega_store_fill(&store, 0);
-    mega_status status = mega_import(&store, &t, names, &(struct mega_rename_heads){ 0 });
-    if (status) print_error("%s\n", mega_message());
-    assert_int_equal(status, MEGA_OK);
+    const struct mega_language_model *l = &f->model->language;
+    assert_int_equal(f->model->config.architecture, MEGA_LANGUAGE_MODEL);
     assert_int_equal(mega_context_new(&c, NULL), MEGA_OK);
     assert_int_equal(mega_run_new(&r, c), MEGA_OK);
     mega_run_begin(r, &(struct mega_run_args){ 0 });
-    mega_tensor *ids = input(r, &s, "in.tokens", MEGA_I32);
+    mega_tensor *ids = input(r, s, ids_name, MEGA_I32);
     struct mega_rows rows = { .B = ids->dim[0], .T = ids->dim[1] };
-    mega_tensor *y = mega_megalodon_run(r, &model, ids, &rows);
-    const struct mega_st_tensor *want = mega_safetensors_find(&s, "out.y");
+    mega_tensor *y = mega_language_model_logits(
+        r, l, mega_language_model_features(r, l, ids, mega_run_rows(r, &rows)));
+    const struct mega_st_tensor *want = mega_safetensors_find(s, "out.y");
     assert_non_null(y);
     assert_int_equal(mega_count(y), want->count);
     for (int64_t i = 0; i < want->count; i++)
@@ -205,23 +169,111 @@ static void gives_megalodons_logits(
     assert_int_equal(mega_run_end(r), MEGA_OK);
     mega_run_free(r);
     mega_context_free(c);
-    mega_store_done(&store);
-    mega_tensors_close(&t);
+}
+
+static void official_language_models_compute_their_logits(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "lm_post_embnorm", "lm_full_relu2_shared" };
+    for (int i = 0; i < 2; i++) {
+        struct mega_foreign f;
+        struct mega_safetensors s;
+        loads(&f, names[i]);
+        assert_int_equal(
+            mega_safetensors_open(&s, path_of("golden/mega/%s.safetensors", names[i])), 0);
+        language_model_gives(&f, &s, "in.src_tokens");
+        mega_safetensors_close(&s);
+        mega_foreign_done(&f);
+    }
+}
+
+/* ---- Megalodon ---- */
+
+/* a folder as the authors' program, or the port, leaves it; what is not told is as there */
+static void make_folder(const char *name, const char *weights, const char *config)
+{
+    struct mega_text bytes = { 0 };
+    char path[600];
+    mega_folder_remove("foreign_test.folder");
+    assert_int_equal(mega_folder_make("foreign_test.folder"), MEGA_OK);
+    assert_int_equal(mega_file_read(path_of("model/official/%s.pt", name), &bytes), MEGA_OK);
+    snprintf(path, sizeof path, "foreign_test.folder/%s", weights);
+    assert_int_equal(mega_file_write(path, bytes.data, bytes.size), MEGA_OK);
+    assert_int_equal(
+        mega_file_write("foreign_test.folder/config.json", config, strlen(config)), MEGA_OK);
+    mega_text_done(&bytes);
+}
+
+#define MEGALODON                                                                              \
+    "\"num_layers\": 2, \"model_dim\": 12, \"z_dim\": 8, \"value_dim\": 10, "                  \
+    "\"num_heads\": 2, \"ffn_hidden_dim\": 9, \"cema_ndim\": 3, \"chunk_size\": 5, "           \
+    "\"norm_num_groups\": 3, \"rope_base\": null, \"scale_emb\": true, \"vocab_size\": 17"
+
+static const char official_megalodon[] =
+    "{\"model\": {" MEGALODON ", \"rescale_nffn\": true, \"share_emb\": true, "
+    "\"efficient_attn\": \"fused\"}, \"tokenizer\": {\"path\": \"t.model\"}}";
+static const char port_megalodon[] =
+    "{\"model_type\": \"megalodon\", " MEGALODON ", \"swiglu\": true, \"output_size\": 7}";
+
+static void megalodon_gives_its_logits(
+    const char *name, const char *weights, const char *config, const char *kind)
+{
+    struct mega_foreign f;
+    struct mega_safetensors s;
+    make_folder(name, weights, config);
+    mega_status status = mega_foreign_load(&f, "foreign_test.folder", NULL, NULL);
+    if (status) print_error("%s\n", mega_message());
+    assert_int_equal(status, MEGA_OK);
+    assert_string_equal(f.kind, kind);
+    assert_int_equal(
+        mega_safetensors_open(&s, path_of("golden/megalodon/%s.safetensors", name)), MEGA_OK);
+    language_model_gives(&f, &s, "in.tokens");
     mega_safetensors_close(&s);
+    mega_foreign_done(&f);
+    mega_folder_remove("foreign_test.folder");
 }
 
 static void megalodons_of_both_kinds_compute_their_logits(void **state)
 {
     (void)state;
-    gives_megalodons_logits("off_lm_share_scale", &mega_names_megalodon, false);
-    gives_megalodons_logits("hf_lm_swiglu_scale", &mega_names_hf_megalodon, true);
+    megalodon_gives_its_logits("off_lm_share_scale", "consolidated.pth", official_megalodon,
+        "Megalodon of its authors");
+    megalodon_gives_its_logits(
+        "hf_lm_swiglu_scale", "pytorch_model.bin", port_megalodon, "Megalodon of Hugging Face");
+}
+
+static void refuses_folder(const char *config, const char *message)
+{
+    struct mega_foreign f;
+    make_folder("off_lm_share_scale", "consolidated.00.pth", config);
+    assert_int_not_equal(mega_foreign_load(&f, "foreign_test.folder", NULL, NULL), MEGA_OK);
+    if (!strstr(mega_message(), message)) fail_msg("%s", mega_message());
+    mega_folder_remove("foreign_test.folder");
+}
+
+static void keys_of_megalodon_are_read_strictly(void **state)
+{
+    (void)state;
+    refuses_folder(
+        "{\"model\": {" MEGALODON ", \"new_key\": 1}}", "the key new_key is not known here");
+    refuses_folder("{\"model\": {" MEGALODON ", \"swiglu\": 1}}", "swiglu is 1, expected true");
+    refuses_folder("{" MEGALODON "}", "the key model is missing");
+    /* the feed-forward's factor is there, and the configuration knows none */
+    refuses_folder("{\"model\": {" MEGALODON ", \"share_emb\": true}}",
+        "tensor layers.0.nffn.alpha does not belong to this model");
+    refuses_folder("{\"model\": {" MEGALODON ", \"rescale_nffn\": true, \"share_emb\": true, "
+                   "\"num_layers\": 3}}",
+        "num_layers");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(official_classifiers_compute_their_logits),
+        cmocka_unit_test(a_model_of_others_loads_like_ours),
         cmocka_unit_test(arguments_decide_what_tensors_do_not_tell),
+        cmocka_unit_test(official_language_models_compute_their_logits),
+        cmocka_unit_test(keys_of_megalodon_are_read_strictly),
         cmocka_unit_test(megalodons_of_both_kinds_compute_their_logits),
         cmocka_unit_test(tensors_without_arguments_need_a_configuration),
     };

@@ -26,6 +26,8 @@ static const struct mega_attr_embedding embed = { .scale = 1 };
 static const struct mega_attr_pool mean = { MEGA_POOL_MEAN }, first = { MEGA_POOL_FIRST };
 static const struct mega_attr_activation act = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_output gated_output = { .act = MEGA_ACT_SILU };
+static const struct mega_attr_cross_entropy loss = { .smoothing = 0.1 };
+static const struct mega_attr_output_loss output = { .rows = true };
 static const struct mega_attr_cema complex_ema = { false };
 static const struct mega_attr_query_key_norm query_key_norm = { .heads = 2, .eps = 1e-5 };
 static const struct mega_attr_scale tenfold = { 10 };
@@ -61,7 +63,12 @@ static const struct line {
     { &mega_op_embedding, &embed, { { V, D }, { B, T } }, 0, 2 * R *D + R, 0, R *D + R + V *D },
     { &mega_op_number_embedding, NULL, { { B, T }, { D }, { D } }, 0, R *D + R + 2 * D, 0,
         R *D + 2 * R + 4 * D },
-    { &mega_op_cross_entropy, NULL, { { R, D }, { R } }, 0, R *D + R + 1, 0, 2 * R *D + R + 1 },
+    { &mega_op_cross_entropy, &loss, { { R, D }, { R } }, 0, R *D + R + 1, 0,
+        2 * R *D + R + 1 },
+    /* a product of R x D with D x V numbers; the loss of each row and of all. Making the
+     * logits again is the kernel's affair. */
+    { &mega_op_output_loss, &output, { { B, T, D }, { V, D }, { V }, { B, T } }, 2 * R *D *V,
+        R *D + V *D + V + R + R + 1, 4 * R *D *V, 2 * (R * D + V * D + V) + R + R + 1 },
     /* a product of R x K with K x N numbers: 2 R K N */
     { &mega_op_linear, &silu, { { B, T, D }, { E, D }, { E } }, 2 * R *D *E,
         R *(D + E) + E *D + E, 4 * R *D *E, R *(2 * D + E) + 2 * (E * D + E) },
@@ -110,6 +117,7 @@ struct trial {
 /* ids where an op asks for them */
 static bool is_ids(const struct mega_op *op, int i)
 {
+    if (op == &mega_op_output_loss) return i == MEGA_OUTPUT_LOSS_TARGET;
     return i == 1 && (op == &mega_op_embedding || op == &mega_op_cross_entropy);
 }
 

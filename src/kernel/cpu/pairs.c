@@ -93,6 +93,22 @@ struct mega_pair_right mega_pairs_pack(const struct mega_pairs *p, struct mega_w
     return j.how;
 }
 
+size_t mega_pairs_packed_bytes(const struct mega_pairs *p, int64_t k, int64_t n)
+{
+    struct mega_pair_right how;
+    return (size_t)lay_out(p, k, n, &how) * sizeof(uint16_t);
+}
+
+struct mega_pair_right mega_pairs_pack_into(
+    const struct mega_pairs *p, uint16_t *room, struct mega_operand b, int64_t k, int64_t n)
+{
+    struct mega_pair_right how;
+    lay_out(p, k, n, &how);
+    for (int64_t i = 0; i * how.columns < n; i++) pack_panel(p, room, &how, b, k, n, i);
+    how.at = room;
+    return how;
+}
+
 void mega_pairs_times(const struct mega_pairs *p, int64_t m, int64_t n, int64_t k,
     struct mega_operand a, struct mega_pair_right b, struct mega_matrix c, bool add,
     struct mega_arena *scratch)
@@ -107,10 +123,7 @@ void mega_pairs_product(const struct mega_pairs *p, int64_t m, int64_t n, int64_
     struct mega_arena *scratch)
 {
     size_t mark = mega_arena_mark(scratch);
-    struct mega_pair_right right;
-    uint16_t *to = room(scratch, lay_out(p, k, n, &right));
-    for (int64_t i = 0; i * right.columns < n; i++) pack_panel(p, to, &right, b, k, n, i);
-    right.at = to;
-    mega_pairs_times(p, m, n, k, a, right, c, add, scratch);
+    uint16_t *to = mega_arena_get(scratch, mega_pairs_packed_bytes(p, k, n));
+    mega_pairs_times(p, m, n, k, a, mega_pairs_pack_into(p, to, b, k, n), c, add, scratch);
     mega_arena_release(scratch, mark);
 }

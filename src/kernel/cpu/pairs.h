@@ -57,6 +57,11 @@ struct mega_operand {
 struct mega_pair_right mega_pairs_pack(const struct mega_pairs *p, struct mega_work *work,
     struct mega_operand b, int64_t k, int64_t n);
 
+/* The same by the calling thread, into `room` of so many bytes. */
+size_t mega_pairs_packed_bytes(const struct mega_pairs *p, int64_t k, int64_t n);
+struct mega_pair_right mega_pairs_pack_into(
+    const struct mega_pairs *p, uint16_t *room, struct mega_operand b, int64_t k, int64_t n);
+
 /* c [m, n] = a b, or c += a b, with a [m, k] float32, rounded in scratch. */
 void mega_pairs_times(const struct mega_pairs *p, int64_t m, int64_t n, int64_t k,
     struct mega_operand a, struct mega_pair_right b, struct mega_matrix c, bool add,

@@ -185,6 +185,21 @@ VEC_INLINE vec vec_pick(vec a, vec b, ivec from)
 #endif
 }
 
+/* Lane i of the result is table[at[i]]; the table holds VEC numbers, 8 at least, and at counts
+ * up to 7. */
+VEC_INLINE vec vec_look(const float *table, ivec at)
+{
+#if defined(MEGA_ISA_avx512)
+    return (vec)_mm512_permutexvar_ps((__m512i)at, (__m512)vec_load(table));
+#elif defined(MEGA_ISA_avx2)
+    return (vec)_mm256_permutevar8x32_ps((__m256)vec_load(table), (__m256i)at);
+#else
+    vec v;
+    for (int i = 0; i < VEC; i++) v[i] = table[at[i]];
+    return v;
+#endif
+}
+
 /* lane i of the result is lane i + half of v, for i < half */
 VEC_INLINE vec vec_upper(vec v, int half)
 {

@@ -164,6 +164,26 @@ static inline struct block_weight block_pack(const struct mega_pairs *pairs,
     return w;
 }
 
+/* The same by the calling thread, into `room` of block_packed_bytes. */
+static inline size_t block_packed_bytes(const struct mega_pairs *pairs, int64_t k, int64_t n)
+{
+    return pairs ? mega_pairs_packed_bytes(pairs, k, n)
+                 : (size_t)mega_packed_size(products, k, n) * sizeof(float);
+}
+
+static inline struct block_weight block_pack_into(
+    const struct mega_pairs *pairs, void *room, struct mega_operand b, int64_t k, int64_t n)
+{
+    struct block_weight w = { 0 };
+    if (pairs)
+        w.rounded = mega_pairs_pack_into(pairs, room, b, k, n);
+    else if (b.turned)
+        w.floats = mega_right_turned(products, room, b.at, k, n);
+    else
+        w.floats = mega_right_packed(products, room, b.at, k, n);
+    return w;
+}
+
 /* c [m, n] = a w, or c += a w */
 static inline void block_times(const struct mega_pairs *pairs, int64_t m, int64_t n, int64_t k,
     struct mega_matrix a, const struct block_weight *w, struct mega_matrix c, bool add,

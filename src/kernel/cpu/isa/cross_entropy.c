@@ -1,5 +1,6 @@
-/* cross_entropy in float32, losses summed in double. Kept for the backward pass: log sum exp of
- * each row. */
+/* cross_entropy in float32, losses summed in double; rows of bfloat16 are widened one by one.
+ * Kept for the backward pass: log sum exp of each row. */
+#include "kernel/cpu/isa/blocks.h"
 #include "kernel/cpu/row_lanes.h"
 #include "kernel/cpu/vector_math.h"
 
@@ -12,13 +13,33 @@ struct rows_job {
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "float32 only";
-    return c->in[LOGITS]->dtype == MEGA_F32 && c->in[TARGET]->dtype == MEGA_I32;
+    mega_dtype type = c->in[LOGITS]->dtype;
+    *why = "logits of float32 or bfloat16";
+    return (type == MEGA_F32 || type == MEGA_BF16) && c->in[TARGET]->dtype == MEGA_I32;
+}
+
+static bool logits_half(const struct mega_call *c)
+{
+    return c->in[LOGITS]->dtype == MEGA_BF16;
 }
 
 static int32_t target_of(const struct row_job *job, int64_t r)
 {
     return ((const int32_t *)job->c->in[TARGET]->data)[r];
+}
+
+/* a row in float32; `room` holds one that is not */
+static const float *logits_of(const struct row_job *job, int64_t r, float *room)
+{
+    if (!room) return row_of(job->c->in[LOGITS], r);
+    row_functions->widen(room, mega_row(job->c->in[LOGITS], r), job->width);
+    return room;
+}
+
+static float *room_of(const struct row_job *job, struct mega_arena *scratch)
+{
+    return logits_half(job->c) ? mega_arena_get(scratch, (size_t)job->width * sizeof(float))
+                               : NULL;
 }
 
 static float log_sum(const float *s, int64_t n)
@@ -33,36 +54,59 @@ static float log_sum(const float *s, int64_t n)
     return top + logf(vec_sum(sum) + rest);
 }
 
+/* the loss of a row whose log sum exp is `total` */
+static double row_loss(const struct mega_attr_cross_entropy *a, const float *s, int64_t n,
+    float total, int32_t target)
+{
+    double loss = (1 - a->smoothing) * ((double)total - (double)s[target]), all = 0;
+    for (int64_t j = 0; a->smoothing > 0 && j < n; j += VEC)
+        all += (double)vec_sum(vec_get(s + j, n - j));
+    return loss + a->smoothing * ((double)total - all / (double)n) +
+           a->z * (double)total * (double)total;
+}
+
 static void some(const struct row_job *job, int64_t from, int64_t to, float *sums,
     struct mega_arena *scratch)
 {
-    (void)sums, (void)scratch;
+    (void)sums;
     double *loss = ((const struct rows_job *)job)->loss;
     float *kept = job->c->saved[0] ? job->c->saved[0]->data : NULL;
+    float *room = room_of(job, scratch);
     for (int64_t r = from; r < to; r++) {
-        const float *s = row_of(job->c->in[LOGITS], r);
         int32_t target = target_of(job, r);
-        float total = target >= 0 ? log_sum(s, job->width) : 0;
-        loss[r] = target >= 0 ? (double)total - (double)s[target] : 0;
+        const float *s = target >= 0 ? logits_of(job, r, room) : NULL;
+        float total = s ? log_sum(s, job->width) : 0;
+        loss[r] = s ? row_loss(job->c->attr, s, job->width, total, target) : 0;
         if (kept) kept[r] = total;
     }
+}
+
+/* d = each ((1 + 2 z total) p - e/V - (1 - e) [target]), written or added */
+static void row_slope(const struct mega_attr_cross_entropy *a, const float *s, int64_t n,
+    float total, int32_t target, float each, float *d, bool add)
+{
+    float factor = target >= 0 ? each * (1 + 2 * (float)a->z * total) : 0,
+          flat = target >= 0 ? each * (float)(a->smoothing / (double)n) : 0;
+    for (int64_t j = 0; j < n; j += VEC)
+        vec_give(d + j, factor * vec_exp(vec_get(s + j, n - j) - total) - flat, add, n - j);
+    if (target >= 0) d[target] -= each * (float)(1 - a->smoothing);
 }
 
 static void some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
     struct mega_arena *scratch)
 {
-    (void)sums, (void)scratch;
+    (void)sums;
     const float *kept = job->c->saved[0]->data;
     float each = *(const float *)job->g->out[0]->data;
     bool add = row_adds(job, LOGITS);
-    for (int64_t r = from, n = job->width; r < to; r++) {
-        const float *s = row_of(job->c->in[LOGITS], r);
-        float *d = row_gradient(job, LOGITS, r);
-        int32_t target = target_of(job, r);
-        float factor = target >= 0 ? each : 0;
-        for (int64_t j = 0; j < n; j += VEC)
-            vec_give(d + j, factor * vec_exp(vec_get(s + j, n - j) - kept[r]), add, n - j);
-        if (target >= 0) d[target] -= each;
+    float *room = room_of(job, scratch), *narrow = room_of(job, scratch);
+    for (int64_t r = from; r < to; r++) {
+        float *d = narrow ? narrow : row_gradient(job, LOGITS, r);
+        row_slope(job->c->attr, logits_of(job, r, room), job->width, kept[r], target_of(job, r),
+            each, d, add && !narrow);
+        if (narrow)
+            (add ? row_functions->narrow_add : row_functions->narrow)(
+                mega_row(job->g->in[LOGITS], r), narrow, job->width);
     }
 }
 
