@@ -46,7 +46,8 @@ class ComplexEma(nn.Module):
     def kept_as(self, key, make):
         """Fixed weights give fixed tables: kept until the next training step."""
         if self.training:
-            self.kept = {}
+            if self.kept:
+                self.kept = {}
             return make()
         if key not in self.kept:
             self.kept[key] = make()

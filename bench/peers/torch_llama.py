@@ -31,6 +31,7 @@ class Config:
     head_width: int = 0  # 0: width / heads
     layers: int = 1
     vocab: int = 257
+    places: int = 4096  # that a text can have
     rotary: int = 0  # channels of a head that turn, the first ones; 0: all
     base: float = 10000.0
     eps: float = 1e-5
@@ -47,14 +48,12 @@ class Rotary:
     """Turns channels t and t + r/2 of the first r by position times base^(-2t/r)."""
 
     def __init__(self, c, size):
-        self.turning, self.base = c.rotary or size, c.base
-        self.cos = self.sin = torch.empty(0)
+        self.turning = c.rotary or size
+        speeds = c.base ** (-torch.arange(0, self.turning, 2) / self.turning)
+        angles = torch.arange(c.places).unsqueeze(1) * speeds
+        self.cos, self.sin = angles.cos().repeat(1, 2), angles.sin().repeat(1, 2)
 
     def turns(self, begin, length):
-        if len(self.cos) < begin + length:
-            speeds = self.base ** (-torch.arange(0, self.turning, 2) / self.turning)
-            angles = torch.arange(2 * (begin + length)).unsqueeze(1) * speeds
-            self.cos, self.sin = angles.cos().repeat(1, 2), angles.sin().repeat(1, 2)
         return self.cos[begin : begin + length], self.sin[begin : begin + length]
 
     def __call__(self, x, cos, sin):
@@ -175,7 +174,8 @@ def main():
         return check_files(check, LlamaCase)
     if 0 < o.chunk < o.length:
         p.error(f"--chunk {o.chunk}: expected 0, attention is full")
-    return measure(lambda: Llama(config_of(o, Config)), o, LanguageModelling)
+    places = o.length + (o.warmup + o.steps) * o.tokens
+    return measure(lambda: Llama(config_of(o, Config, places=places)), o, LanguageModelling)
 
 
 if __name__ == "__main__":

@@ -84,14 +84,11 @@ class Rotary(nn.Module):
         super().__init__()
         steps = torch.arange(0, size, 2, dtype=torch.float64) / size
         self.register_buffer("freqs", (1.0 / (base**steps).float()))
-        self.places, self.table = places, None
+        angles = (torch.arange(places).unsqueeze(1) * self.freqs).unsqueeze(1)
+        self.table = angles.cos(), angles.sin()
 
     def turns(self, begin, length):
         """cos and sin, (length, 1, d/2) each."""
-        if self.table is None or len(self.table[0]) < begin + length:
-            places = torch.arange(max(self.places, begin + length), dtype=torch.float32)
-            angles = (places.unsqueeze(1) * self.freqs).unsqueeze(1)
-            self.table = angles.cos(), angles.sin()
         return (part[begin : begin + length] for part in self.table)
 
     def forward(self, x, begin=0):
