@@ -15,7 +15,7 @@
 enum form { MEGAC, HF, LLAMA2C, SAFETENSORS };
 
 struct options {
-    int to;
+    int to, dtype;
     const char *tokenizer, *config, *ignore;
     bool verbose;
 };
@@ -28,6 +28,8 @@ static const struct mega_option options[] = {
         "of "
         "llama2.c, or the tensors as they are in one file",
         0 },
+    { "dtype", MEGA_OPTION_CHOICE, FIELD(dtype), "float32", 0, 0, "float32|bfloat16|float16",
+        NULL, "type of the weights in a folder of Hugging Face, rounded to nearest", 0 },
     { "tokenizer", MEGA_OPTION_TEXT, FIELD(tokenizer), "", 0, 0, NULL, "FILE",
         "a tokenizer, or a folder with one, that goes into the folder TO; FROM's own is found "
         "by "
@@ -47,6 +49,7 @@ static const struct mega_option options[] = {
 struct source {
     struct mega_foreign foreign; /* holds the model in either case */
     mega_tokenizer *tokenizer;   /* or NULL */
+    mega_dtype type;             /* that weights go out with */
 };
 
 static void close_source(struct source *s)
@@ -103,8 +106,9 @@ static mega_status check_tokenizer(const struct source *s)
 
 static mega_status open_source(struct source *s, const char *from, const struct options *o)
 {
+    static const mega_dtype types[] = { MEGA_F32, MEGA_BF16, MEGA_F16 };
     char folder[1280];
-    *s = (struct source){ 0 };
+    *s = (struct source){ .type = types[o->dtype] };
     bool ours = is_ours(from, folder);
     MEGA_TRY(ours ? load_ours(s, folder)
                   : mega_foreign_load(&s->foreign, from, o->ignore, o->config));
@@ -133,7 +137,7 @@ static mega_status write_hf(const char *path, const struct source *s)
         .eos = special(s, MEGA_EOS, s->foreign.eos),
         .pad = special(s, MEGA_PAD, s->foreign.pad) };
     MEGA_TRY(mega_export_options(s->foreign.model, &c.options));
-    return mega_export_hf(path, &s->foreign.model->store, &c);
+    return mega_export_hf(path, &s->foreign.model->store, &c, s->type);
 }
 
 /* a file, which has no place for a tokenizer */
@@ -237,6 +241,8 @@ static int run(const struct mega_line *line)
     mega_status status;
     if (mega_path_exists(to))
         status = mega_fail(MEGA_BAD_ARGUMENT, "%s is there already: choose another name", to);
+    else if (o->dtype && o->to != HF)
+        status = mega_fail(MEGA_BAD_ARGUMENT, "--dtype is of --to hf alone");
     else
         status = o->to == SAFETENSORS ? convert_tensors(from, to) : convert_model(from, to, o);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;

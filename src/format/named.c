@@ -13,9 +13,9 @@ size_t mega_named_item(const char *dtype)
 static void set_dense(struct mega_named *n)
 {
     int64_t stride = 1;
-    for (int i = n->is.rank - 1; i >= 0; i--) {
+    for (int i = n->is.rank - 1; i >= 0 && n->is.count; i--) {
         n->stride[i] = stride;
-        stride *= n->is.dim[i] > 0 ? n->is.dim[i] : 1;
+        stride *= n->is.dim[i];
     }
 }
 
@@ -29,9 +29,9 @@ struct mega_named mega_named_dense(const struct mega_st_tensor *t)
 bool mega_named_is_dense(const struct mega_named *t)
 {
     int64_t stride = 1;
-    for (int i = t->is.rank - 1; i >= 0; i--) {
+    for (int i = t->is.rank - 1; i >= 0 && t->is.count; i--) {
         if (t->is.dim[i] > 1 && t->stride[i] != stride) return false;
-        stride *= t->is.dim[i] > 0 ? t->is.dim[i] : 1;
+        stride *= t->is.dim[i];
     }
     return true;
 }

@@ -148,7 +148,10 @@ void run_walk_back(mega_run *r)
     for (struct record *rec = r->last, *before; rec && !r->status; rec = before) {
         before = rec->before;
         if (rec->kind == RECORD_OP) {
-            op_backward(r, rec);
+            if (rec->sweep)
+                sweep_back(r, rec->sweep);
+            else
+                op_backward(r, rec);
             bury(r, rec);
         } else {
             block_backward(r, rec);
@@ -159,6 +162,7 @@ void run_walk_back(mega_run *r)
 
 void mega_run_backward(mega_run *r)
 {
+    sweep_run(r, NULL, 0);
     r->recording = false;
     run_walk_back(r);
 }

@@ -105,6 +105,7 @@ struct exporter {
     const struct mega_store *store;
     const struct mega_name_table *names;
     struct mega_rename_heads heads;
+    mega_dtype type; /* of the tensors that are written */
 };
 
 /* writes one of ours into its part of theirs */
@@ -156,11 +157,22 @@ static void free_list(struct list *l)
     free(l->name);
 }
 
+/* in place: two bytes never reach beyond the four that they come from */
+static void narrow(float *numbers, int64_t n, mega_dtype type)
+{
+    uint16_t (*to)(float) = type == MEGA_BF16 ? mega_to_bf16 : mega_to_f16;
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half = to(numbers[i]);
+        memcpy((char *)numbers + (size_t)i * sizeof half, &half, sizeof half);
+    }
+}
+
 static mega_status add_tensor(const struct exporter *e, struct list *l,
     const struct mega_rename *r, const struct mega_param *p, const char *theirs)
 {
     struct mega_st_tensor *t = &l->tensor[l->n];
-    *t = (struct mega_st_tensor){ .dtype = "F32", .rank = p->value.rank };
+    *t = (struct mega_st_tensor){ .rank = p->value.rank };
+    strcpy(t->dtype, mega_dtype_name(e->type));
     mega_rename_shape(r, t->rank, p->value.dim, t->dim);
     int64_t count = p->count * (r->parts ? r->parts : 1);
     l->name[l->n] = strdup(theirs);
@@ -169,7 +181,9 @@ static mega_status add_tensor(const struct exporter *e, struct list *l,
     t->data = numbers;
     l->n++;
     if (!t->name || !numbers) return mega_fail(MEGA_NO_MEMORY, "no memory for %s", theirs);
-    return fill((void *)(uintptr_t)e, theirs, numbers, count);
+    MEGA_TRY(fill((void *)(uintptr_t)e, theirs, numbers, count));
+    if (e->type != MEGA_F32) narrow(numbers, count, e->type);
+    return MEGA_OK;
 }
 
 static mega_status list_tensors(const struct exporter *e, struct list *l)
@@ -279,7 +293,7 @@ static void add_gpt2(struct mega_text *to, const struct mega_transformer_options
 }
 
 static mega_status write_config(
-    const char *folder, const struct mega_foreign_config *c, bool llama)
+    const char *folder, const struct mega_foreign_config *c, bool llama, mega_dtype type)
 {
     struct mega_text text = { 0 }, path = { 0 };
     mega_text_add(&path, "%s/config.json", folder);
@@ -289,7 +303,10 @@ static mega_status write_config(
     add_id(&text, "eos_token_id", c->eos);
     add_id(&text, "pad_token_id", c->pad);
     add_switch(&text, "tie_word_embeddings", c->options.tied);
-    mega_text_add(&text, "  \"torch_dtype\": \"float32\"\n}\n");
+    mega_text_add(&text, "  \"torch_dtype\": \"%s\"\n}\n",
+        type == MEGA_F32    ? "float32"
+        : type == MEGA_BF16 ? "bfloat16"
+                            : "float16");
     mega_status status = text.failed || path.failed
                              ? mega_fail(MEGA_NO_MEMORY, "no memory to write %s", folder)
                              : mega_file_write(path.data, text.data, text.size);
@@ -312,8 +329,8 @@ static mega_status write_weights(const char *folder, const struct exporter *e)
     return status;
 }
 
-mega_status mega_export_hf(
-    const char *folder, const struct mega_store *s, const struct mega_foreign_config *c)
+mega_status mega_export_hf(const char *folder, const struct mega_store *s,
+    const struct mega_foreign_config *c, mega_dtype type)
 {
     const struct mega_transformer_options *o = &c->options;
     bool llama = o->norm == MEGA_RMSNORM;
@@ -322,17 +339,17 @@ mega_status mega_export_hf(
     if (!act_name(o->act))
         return mega_fail(MEGA_UNSUPPORTED, "Hugging Face has no name for the activation");
     struct exporter e = { s, llama ? &mega_names_hf_llama : &mega_names_hf_gpt2,
-        mega_foreign_heads(o) };
+        mega_foreign_heads(o), type };
     MEGA_TRY(mega_folder_make(folder));
     MEGA_TRY(write_weights(folder, &e));
-    return write_config(folder, c, llama);
+    return write_config(folder, c, llama, type);
 }
 
 mega_status mega_export_llama2c(
     const char *path, const struct mega_store *s, const struct mega_transformer_options *o)
 {
     MEGA_TRY(check_llama2c(o));
-    struct exporter e = { s, &mega_names_meta_llama, mega_foreign_heads(o) };
+    struct exporter e = { s, &mega_names_meta_llama, mega_foreign_heads(o), MEGA_F32 };
     struct mega_llama2c_header h = { o->width, o->ffn, o->layers, o->heads, e.heads.kv_heads,
         o->vocabulary, o->longest, o->tied };
     return mega_llama2c_write(path, &h, fill, &e);

@@ -1,5 +1,6 @@
 #include "model/foreign.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct found {
     struct mega_document theirs; /* their config.json, if any */
     struct mega_foreign_config config;
     struct mega_name_table names;
+    char first[MEGA_RENAME_NAME]; /* our first tensor */
 };
 
 static mega_status no_memory(const char *path)
@@ -156,6 +158,19 @@ static mega_status find_out(struct mega_foreign *f, struct found *w, const char 
 
 /* ---- the model ---- */
 
+/* names and shapes, before memory is taken for what a file only says */
+static mega_status check_model(struct found *w, const struct mega_model_config *config)
+{
+    mega_model *m;
+    MEGA_TRY(mega_model_new(&m, config, false, false));
+    struct mega_rename_heads heads = mega_foreign_heads(&w->config.options);
+    snprintf(w->first, sizeof w->first, "%s", m->store.first->name);
+    if (!w->names.probe) w->names.probe = w->first;
+    mega_status status = mega_import(&m->store, &w->from, &w->names, &heads);
+    mega_model_free(m);
+    return status;
+}
+
 static mega_status make_model(struct mega_foreign *f, struct found *w, const char *name)
 {
     struct mega_document d;
@@ -163,6 +178,7 @@ static mega_status make_model(struct mega_foreign *f, struct found *w, const cha
     if (f->config.failed || f->remark.failed) return no_memory(name);
     MEGA_TRY(mega_json_parse(&d, name, f->config.data, f->config.size));
     mega_status status = mega_model_config_parse(&config, &d);
+    if (!status) status = check_model(w, &config);
     if (!status) status = mega_model_new(&f->model, &config, true, false);
     if (status) {
         mega_document_done(&d);
@@ -170,7 +186,6 @@ static mega_status make_model(struct mega_foreign *f, struct found *w, const cha
     }
     f->model->document = d;
     struct mega_rename_heads heads = mega_foreign_heads(&w->config.options);
-    if (!w->names.probe) w->names.probe = f->model->store.first->name;
     mega_store_fill(&f->model->store, 0); /* buffers that have no place in theirs */
     return mega_import(&f->model->store, &w->from, &w->names, &heads);
 }

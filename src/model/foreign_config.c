@@ -257,6 +257,10 @@ static mega_status check_sizes(
     MEGA_TRY(need(d, keys, AT(layers), t->layers));
     MEGA_TRY(need(d, keys, AT(heads), t->heads));
     MEGA_TRY(need(d, keys, AT(vocabulary), t->vocabulary));
+    int64_t head = t->head_width ? t->head_width : t->width / t->heads;
+    if (head * t->heads > 1 << 24)
+        return mega_fail(MEGA_BAD_FILE, "%s: %lld heads of %lld channels: expected less",
+            d->name, (long long)t->heads, (long long)head);
     if (!t->head_width && t->width % t->heads)
         return mega_fail(MEGA_BAD_FILE, "%s: a width of %lld does not go into %lld heads",
             d->name, (long long)t->width, (long long)t->heads);
@@ -370,8 +374,8 @@ static bool is_tied(const struct mega_tensors *t)
                 part[k] = &t->tensor[i];
         }
     if (!part[0] || !part[1]) return !part[1];
-    return part[0]->is.size == part[1]->is.size && mega_named_is_dense(part[0]) &&
-           mega_named_is_dense(part[1]) &&
+    return part[0]->is.size && part[0]->is.size == part[1]->is.size &&
+           mega_named_is_dense(part[0]) && mega_named_is_dense(part[1]) &&
            !memcmp(part[0]->is.data, part[1]->is.data, part[0]->is.size);
 }
 

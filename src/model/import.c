@@ -108,9 +108,16 @@ static mega_status import_tensor(const struct importer *m, const char *name, meg
             return mega_fail(
                 MEGA_BAD_FILE, "%s: tensor %s%s is missing", m->from->path, m->prefix, theirs);
         MEGA_TRY(check_shape(m, ours, r, t));
-        MEGA_TRY(take(m, r, t, ours));
+        if (m->store->value) MEGA_TRY(take(m, r, t, ours));
     }
     return MEGA_OK;
+}
+
+/* before the layout a buffer has no tensor yet */
+static mega_status import_cell(const struct importer *m, struct mega_cell *c)
+{
+    mega_tensor declared = mega_tensor_over(NULL, c->dtype, c->rank, c->dim);
+    return import_tensor(m, c->name, m->store->value ? &c->value : &declared);
 }
 
 /* ---- what is left ---- */
@@ -148,7 +155,7 @@ static mega_status check_left(const struct importer *m, const struct mega_named 
     if (!r && !strncmp(name, m->prefix, prefix))
         r = mega_rename_same(m->names, name + prefix, ours);
     const struct mega_param *p = r ? mega_store_find(m->store, ours) : NULL;
-    if (p) return check_copy(m, t, p, r);
+    if (p) return m->store->value ? check_copy(m, t, p, r) : check_shape(m, &p->value, r, t);
     return mega_fail(MEGA_BAD_FILE,
         "%s: tensor %.200s does not belong to this model: is this its configuration?",
         m->from->path, name);
@@ -162,7 +169,7 @@ static mega_status import(struct importer *m)
         p->version++;
     }
     for (struct mega_cell *c = m->store->first_cell; c && m->names->ours; c = c->next)
-        if (c->kind == MEGA_CELL_MODEL) MEGA_TRY(import_tensor(m, c->name, &c->value));
+        if (c->kind == MEGA_CELL_MODEL) MEGA_TRY(import_cell(m, c));
     for (int i = 0; i < m->from->n; i++)
         if (!m->used[i]) MEGA_TRY(check_left(m, &m->from->tensor[i]));
     return MEGA_OK;

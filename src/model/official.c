@@ -64,7 +64,7 @@ static int64_t size_of(struct reader *r, const char *end, int dimension)
 /* how many layers there are: "<before><i><after>", from 0 */
 static int64_t count(const struct reader *r, const char *before, const char *after)
 {
-    enum { MOST = 100000 };
+    enum { MOST = 1001 };
     int64_t n = 0;
     for (; n < MOST; n++) {
         char name[128];

@@ -339,5 +339,6 @@ const struct mega_op mega_op_attention = {
     .attr_size = sizeof(struct mega_attr_attention),
     .shape = shape,
     .cost = cost,
+    .by_rows = 1u << MEGA_ATTENTION_Q | 1u << MEGA_ATTENTION_K | 1u << MEGA_ATTENTION_V,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

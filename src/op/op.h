@@ -69,6 +69,10 @@ struct mega_op {
     mega_status (*shape)(const struct mega_call *c, mega_tensor out[MEGA_OUT]);
     bool cheap; /* inside a block its outputs are made again for the backward pass, not kept */
     uint32_t unread; /* bit i: the backward pass does not need the numbers of in[i] */
+    /* bit i: in[i] lies in rows [B,T,.] as all outputs do, and a row of these looks at the same
+     * row alone (attention: at its window); the other inputs are read by all rows. 0: not so */
+    uint32_t by_rows;
+    bool by_position; /* a row also looks at where it stands in its document (position.h) */
     /* of the forward pass; *bytes holds every operand once and is changed only where less is
      * read. FLOPs are those of products and filters, what utilisation is counted by. NULL: none
      */

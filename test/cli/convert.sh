@@ -18,6 +18,13 @@ cmp tensors.safetensors want.safetensors || fail "there and back changed the ten
 "$mega" convert back again.bin --to llama2c
 cmp llama.bin again.bin || fail "llama2.c files differ"
 
+# two bytes a number: smaller, and stable
+"$mega" convert ours narrow --to hf --dtype bfloat16
+grep -q '"torch_dtype": "bfloat16"' narrow/config.json
+"$mega" convert narrow narrow2 --to hf --dtype bfloat16
+cmp narrow/model.safetensors narrow2/model.safetensors || fail "bfloat16 there and back"
+refused 1 "--dtype is of --to hf alone" "$mega" convert ours x --dtype float16
+
 # Llama's authors, and a checkpoint of llama2.c's training
 for meta in "$here/../model/meta" "$here/../model/meta/ckpt.pt"; do
     rm -rf meta meta-hf meta.safetensors
@@ -73,6 +80,9 @@ sed 's/"rope_theta": 10000.0/"rope_theta": 10000.0, "logit_scale": 2/' "$cases/b
 refused 1 "the key logit_scale is not known here and may change what the model computes" "$mega" convert strange x
 "$mega" convert strange ignored --ignore logit_scale
 cmp ignored/model.safetensors ours/model.safetensors || fail "--ignore"
+# names and shapes are looked at before memory is taken
+sed 's/"vocab_size": 16/"vocab_size": 1000000000/' "$cases/b10_hf_untied/config.json" >strange/config.json
+refused 1 "tensor model.embed_tokens.weight is [16, 16] F32, expected [1000000000, 16] F32" "$mega" convert strange x
 rm -r ignored strange
 [[ $(ls -A | grep -v '^out$\|^err$') == "$(grep -v '^out$\|^err$' <<<"$before")" ]] || fail "left behind: $(ls)"
 

@@ -212,13 +212,37 @@ static void a_gpt2_of_hugging_face_computes_its_logits(void **state)
     expect_logits(&f, folder, "last");
     /* written and read back, it is the same */
     struct foreign back;
-    must(mega_export_hf("import_test.gpt2", &f.store, &f.config));
+    must(mega_export_hf("import_test.gpt2", &f.store, &f.config, MEGA_F32));
     open_model(&back, "import_test.gpt2", false);
     expect_logits(&back, folder, "last");
     assert_int_equal(mega_store_hash(&back.store), mega_store_hash(&f.store));
     close_model(&back);
     close_model(&f);
     mega_folder_remove("import_test.gpt2");
+}
+
+/* bfloat16 is widened on the way in; what came so goes out the same */
+static void halves_go_out_and_come_back(void **state)
+{
+    (void)state;
+    struct foreign f, half, back;
+    open_model(&f, case_of("cases/b10_hf_untied"), false);
+    static const mega_dtype types[] = { MEGA_BF16, MEGA_F16 };
+    for (int i = 0; i < 2; i++) {
+        must(mega_export_hf("import_test.half", &f.store, &f.config, types[i]));
+        open_model(&half, "import_test.half", false);
+        must(mega_export_hf("import_test.half2", &half.store, &half.config, types[i]));
+        open_model(&back, "import_test.half2", false);
+        assert_int_equal(mega_store_hash(&back.store), mega_store_hash(&half.store));
+        const float *a = f.store.first->value.data, *b = half.store.first->value.data;
+        for (int64_t k = 0; k < f.store.first->count; k++)
+            assert_true(fabsf(a[k] - b[k]) <= fabsf(a[k]) / 256);
+        close_model(&back);
+        close_model(&half);
+        mega_folder_remove("import_test.half");
+        mega_folder_remove("import_test.half2");
+    }
+    close_model(&f);
 }
 
 /* ---- files of llama2.c ---- */
@@ -267,7 +291,7 @@ static void both_orders_of_rotary_pairs_lead_to_each_other(void **state)
     assert_true(bin.config.options.rotary.interleaved);
     expect_logits(&bin, folder, "unshared_last");
     /* and back: the same tensors, bit for bit */
-    must(mega_export_hf("import_test.hf", &bin.store, &bin.config));
+    must(mega_export_hf("import_test.hf", &bin.store, &bin.config, MEGA_F32));
     open_model(&back, "import_test.hf", false);
     assert_int_equal(mega_store_hash(&back.store), mega_store_hash(&hf.store));
     expect_logits(&back, folder, "unshared_last");
@@ -350,7 +374,7 @@ static void real_weights_become_a_folder_of_hugging_face(void **state)
     struct foreign f, hf;
     struct mega_tensors t;
     open_model(&f, data_of("stories260K.bin"), false);
-    must(mega_export_hf("import_test.stories", &f.store, &f.config));
+    must(mega_export_hf("import_test.stories", &f.store, &f.config, MEGA_F32));
     must(mega_tensors_open(&t, "import_test.stories"));
     const struct mega_named *k =
         mega_tensors_find(&t, "model.layers.0.self_attn.k_proj.weight");
@@ -542,7 +566,7 @@ static void what_others_cannot_compute_is_not_exported(void **state)
     struct mega_llama2c_header h = { 8, 12, 1, 2, 1, 5, 6, true };
     mega_foreign_config_llama2c(&c, &h);
     c.options.chunk = 4;
-    assert_int_equal(mega_export_hf("import_test.no", &s, &c), MEGA_UNSUPPORTED);
+    assert_int_equal(mega_export_hf("import_test.no", &s, &c, MEGA_F32), MEGA_UNSUPPORTED);
     assert_non_null(strstr(mega_message(), "cannot have an attention window"));
     c.options.chunk = -1;
     c.options.rotary.base = 5e5;
@@ -557,6 +581,7 @@ int main(void)
         cmocka_unit_test(a_llama_of_hugging_face_computes_its_logits),
         cmocka_unit_test(shards_compute_the_same),
         cmocka_unit_test(a_gpt2_of_hugging_face_computes_its_logits),
+        cmocka_unit_test(halves_go_out_and_come_back),
         cmocka_unit_test(both_orders_of_rotary_pairs_lead_to_each_other),
         cmocka_unit_test(real_weights_of_llama2c_write_its_text),
         cmocka_unit_test(real_weights_become_a_folder_of_hugging_face),
