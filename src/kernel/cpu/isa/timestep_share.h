@@ -118,7 +118,8 @@ VEC_INLINE vec fetch(const float *from, const struct spot *p)
     return vec_get(from + p->at, p->left);
 }
 
-/* Lane i of out becomes the sum over all lanes of each[i]: by pairs, in one order. */
+/* sums of neighbours, `step` lanes together: of a in the first half of 2 step lanes, of b in
+ * the second */
 VEC_INLINE vec fold(vec a, vec b, int step)
 {
     ivec low, high;
@@ -130,15 +131,21 @@ VEC_INLINE vec fold(vec a, vec b, int step)
     return vec_pick(a, b, low) + vec_pick(a, b, high);
 }
 
+VEC_INLINE void fold_all(vec *v, int n, int step)
+{
+    for (int i = 0; i < n; i++) v[i] = fold(v[2 * i], v[2 * i + 1], step);
+}
+
+/* Lane i of out becomes the sum over all lanes of each[i]: by pairs, in one order. */
 static inline void totals(const vec each[GROUPS], float out[ROOM])
 {
     enum { WIDE = (int)VEC < (int)GROUPS ? (int)VEC : (int)GROUPS };
     for (int first = 0; first < GROUPS; first += WIDE) {
         vec v[WIDE];
         for (int i = 0; i < WIDE; i++) v[i] = each[first + i];
-        _Pragma("GCC unroll 4") for (int step = 1; step < WIDE; step *= 2)
-            _Pragma("GCC unroll 8") for (int i = 0; i < WIDE / 2 / step; i++) v[i] =
-                fold(v[2 * i], v[2 * i + 1], step);
+        fold_all(v, WIDE / 2, 1);
+        fold_all(v, WIDE / 4, 2);
+        if (WIDE > 4) fold_all(v, WIDE / 8, 4);
         if ((int)VEC > (int)WIDE) v[0] += vec_upper(v[0], VEC / 2);
         vec_store(out + first, v[0]);
     }
