@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from torch_cases import check_files, miss
+from torch_cases import EncoderCase, check_files, miss
 from torch_ema import FORMS
-from torch_encoder import ACTIVATIONS, Classifier, FeedForward, Norm, projection
+from torch_encoder import ACTIVATIONS, Classifier, Config, FeedForward, Norm, projection
 from torch_measure import config_of, measure, options
 
 
@@ -156,6 +156,10 @@ MODULES = {
 }
 
 
+def settings(o):
+    return config_of(o, Config, head_width=o.values, max_positions=o.chunk or o.length)
+
+
 def results(c, tokens, target):
     """Logits and every gradient of a model whose weights depend on the settings alone."""
     torch.manual_seed(1)
@@ -167,7 +171,7 @@ def results(c, tokens, target):
 
 def check_forms(o):
     """Both forms of the EMA on one batch: outputs and gradients within 1e-4 of the largest."""
-    c = config_of(o, max_positions=o.chunk or o.length)
+    c = settings(o)
     c.dropout = 0.0
     tokens = torch.randint(1, o.vocab, (o.batch, o.length))
     target = torch.randint(o.classes, (o.batch,))
@@ -186,10 +190,10 @@ def main():
     o = p.parse_args()
     check = vars(o).pop("check")
     if check:
-        return check_files(check, MODULES, o.form)
+        return check_files(check, lambda path: EncoderCase(path, MODULES, o.form))
     if check is not None:
         return check_forms(o)
-    return measure(lambda: mega(config_of(o, max_positions=o.chunk or o.length)), o)
+    return measure(lambda: mega(settings(o)), o)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import sys
 import torch.nn.functional as F
 from torch import nn
 
-from torch_encoder import Classifier, FeedForward, Norm, projection
+from torch_encoder import Classifier, Config, FeedForward, Norm, projection
 from torch_measure import config_of, measure, options
 
 
@@ -55,8 +55,8 @@ def main():
     o = options(__doc__.splitlines()[0]).parse_args()
     # the window of Mega has no meaning here
     o.chunk = 0
-    more = {"positions": o.length, "activation": "gelu"}
-    return measure(lambda: Classifier(config_of(o, **more), Layer), o)
+    more = {"positions": o.length, "activation": "gelu", "head_width": o.values}
+    return measure(lambda: Classifier(config_of(o, Config, **more), Layer), o)
 
 
 if __name__ == "__main__":

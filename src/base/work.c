@@ -11,32 +11,49 @@ enum {
 
 #define SCRATCH_RESERVE ((size_t)1 << 36)
 
-mega_status mega_work_init(struct mega_work *w, int threads)
+static mega_status init(struct mega_work *w, int threads)
 {
-    *w = (struct mega_work){ .threads = threads > 0 ? threads : omp_get_max_threads() };
+    *w = (struct mega_work){ .threads = threads };
     w->scratch = calloc((size_t)w->threads + 1, sizeof *w->scratch);
     if (!w->scratch) return mega_fail(MEGA_NO_MEMORY, "no memory for %d threads", w->threads);
     /* the last arena belongs to the calling thread outside lanes */
     for (int i = 0; i <= w->threads; i++) {
-        mega_status status = mega_arena_init(&w->scratch[i], SCRATCH_RESERVE);
+        MEGA_TRY(mega_arena_init(&w->scratch[i], SCRATCH_RESERVE));
         /* committed at once: on a busy machine a thread may get its first lane late, and a warm
          * step is to ask for nothing */
-        if (!status) {
-            mega_arena_get(&w->scratch[i], 1);
-            mega_arena_release(&w->scratch[i], 0);
-        }
-        if (status) {
-            mega_work_done(w);
-            return status;
-        }
+        mega_arena_get(&w->scratch[i], 1);
+        mega_arena_release(&w->scratch[i], 0);
     }
     return MEGA_OK;
 }
 
-void mega_work_done(struct mega_work *w)
+static mega_status init_inner(struct mega_work *w)
+{
+    w->inner = calloc((size_t)w->threads, sizeof *w->inner);
+    if (!w->inner) return mega_fail(MEGA_NO_MEMORY, "no memory for %d threads", w->threads);
+    for (int i = 0; i < w->threads; i++) MEGA_TRY(init(&w->inner[i], 1));
+    return MEGA_OK;
+}
+
+mega_status mega_work_init(struct mega_work *w, int threads)
+{
+    mega_status status = init(w, threads > 0 ? threads : omp_get_max_threads());
+    if (!status) status = init_inner(w);
+    if (status) mega_work_done(w);
+    return status;
+}
+
+static void done(struct mega_work *w)
 {
     for (int i = 0; w->scratch && i <= w->threads; i++) mega_arena_done(&w->scratch[i]);
     free(w->scratch);
+}
+
+void mega_work_done(struct mega_work *w)
+{
+    for (int i = 0; w->inner && i < w->threads; i++) done(&w->inner[i]);
+    free(w->inner);
+    done(w);
     *w = (struct mega_work){ 0 };
 }
 

@@ -75,9 +75,21 @@ mega_status mega_engines_read(struct mega_engines *to, const char *forms)
     return status;
 }
 
+/* the peers' script of this model, torch_<name>.py; NULL: there is none */
+static const char *script_of(const struct mega_subject *s)
+{
+    static const char *const language[] = { "megalodon", "llama" };
+    const char *decoder = mega_subject_decoder(s);
+    if (!decoder) return s->mixer == MEGA_SUBJECT_ATTENTION ? "transformer" : "mega";
+    for (size_t i = 0; i < sizeof language / sizeof *language; i++)
+        if (!strcmp(decoder, language[i])) return language[i];
+    return NULL;
+}
+
 bool mega_engine_takes(const struct mega_engine *e, const struct mega_subject *s)
 {
     bool attention = s->mixer == MEGA_SUBJECT_ATTENTION;
+    if (s->decoder) return !e->peer || (script_of(s) && !e->real && !e->dropout);
     if (e->real && attention) return false;
     return !e->dropout || (attention && s->mode == MEGA_SUBJECT_TRAIN && s->dropout > 0);
 }
@@ -142,8 +154,7 @@ void mega_engine_command(const struct mega_engine *e, const struct mega_subject 
 {
     if (e->peer) {
         mega_words_add(to, "%s", setup->python);
-        mega_words_add(to, "%s/torch_%s.py", setup->folder,
-            s->mixer == MEGA_SUBJECT_ATTENTION ? "transformer" : "mega");
+        mega_words_add(to, "%s/torch_%s.py", setup->folder, script_of(s));
         add_form(e, s, to);
     } else {
         mega_words_add(to, "%s", setup->self);

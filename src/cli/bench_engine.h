@@ -23,8 +23,8 @@ const char *mega_engine_forms(void);
 /* Ours, then a peer for each form of a list with commas ("eager,real-compiled-bf16"). */
 mega_status mega_engines_read(struct mega_engines *to, const char *forms);
 
-/* The engine has this model: the real form is of Mega alone; dropout on attention weights is of
- * the Transformer in training. */
+/* The engine has this model: the real form is of Mega's classifier alone; dropout on attention
+ * weights is of the Transformer's in training; of language models there are peers of some. */
 bool mega_engine_takes(const struct mega_engine *e, const struct mega_subject *s);
 
 /* What all command lines have in common. */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "train/report_axis.h"
 #include "train/report_html.h"
@@ -55,7 +56,7 @@ struct panel {
 struct drawing {
     struct mega_text *to;
     const struct mega_rows_list *rows;
-    int mode; /* what is drawn: training or inference */
+    int mode; /* what is drawn: training, else inference, else generation */
     struct line line[LINES];
     int n_lines, ranks; /* ranks: of the colour that has most lines */
 };
@@ -80,7 +81,9 @@ static bool on_line(const struct drawing *d, const struct mega_row *row, const s
 
 static int colour_of(const struct mega_subject *s)
 {
-    return s->mixer == MEGA_SUBJECT_ATTENTION ? 2 : s->chunk ? 1 : 0;
+    const char *decoder = mega_subject_decoder(s);
+    if (mega_subject_is_transformer(s)) return 2;
+    return decoder ? strcmp(decoder, "mega") != 0 : s->chunk != 0;
 }
 
 /* the peers' in order of appearance */
@@ -107,10 +110,10 @@ static void add_line(struct drawing *d, const struct mega_row *row)
 
 static void find_lines(struct drawing *d)
 {
-    d->mode = MEGA_SUBJECT_INFER;
+    d->mode = MEGA_SUBJECT_GENERATE;
     for (int i = 0; i < d->rows->n; i++)
-        if (d->rows->item[i].n && d->rows->item[i].subject->mode == MEGA_SUBJECT_TRAIN)
-            d->mode = MEGA_SUBJECT_TRAIN;
+        if (d->rows->item[i].n && d->rows->item[i].subject->mode < d->mode)
+            d->mode = d->rows->item[i].subject->mode;
     for (int i = 0; i < d->rows->n && d->n_lines < LINES; i++) {
         const struct mega_row *row = &d->rows->item[i];
         bool known = !row->n || row->subject->mode != d->mode;
@@ -232,12 +235,14 @@ void mega_bench_plot(struct mega_text *to, const struct mega_rows_list *rows)
 {
     struct drawing d = { .to = to, .rows = rows };
     find_lines(&d);
-    bool train = d.mode == MEGA_SUBJECT_TRAIN;
+    static const char *const titles[][2] = {
+        [MEGA_SUBJECT_TRAIN] = { "Training, tokens/s", "Training, peak memory, MB" },
+        [MEGA_SUBJECT_INFER] = { "Inference, tokens/s", "Inference, peak memory, MB" },
+        [MEGA_SUBJECT_GENERATE] = { "Generation, tokens/s", "Generation, peak memory, MB" },
+    };
     struct panel panel[] = {
-        { .title = train ? "Training, tokens/s" : "Inference, tokens/s", .value = speed },
-        { .title = train ? "Training, peak memory, MB" : "Inference, peak memory, MB",
-            .value = memory,
-            .left = PANEL },
+        { .title = titles[d.mode][0], .value = speed },
+        { .title = titles[d.mode][1], .value = memory, .left = PANEL },
     };
     int width = 2 * PANEL, height = HEIGHT + (d.ranks + 1) * ENTRY;
     mega_text_add(to,

@@ -5,7 +5,7 @@
 #include "cli/bench_row.h"
 
 /* One self-contained SVG, light or dark as its reader is: training where it was measured, else
- * inference. */
+ * inference, else generation. */
 void mega_bench_plot(struct mega_text *to, const struct mega_rows_list *rows);
 
 #endif

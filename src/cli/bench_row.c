@@ -248,7 +248,7 @@ static const struct mega_row *transformer(
     for (const struct mega_row *r = rows->item; r < rows->item + rows->n; r++) {
         const struct mega_subject *t = r->subject;
         const struct mega_engine *f = r->engine;
-        if (t->mixer == MEGA_SUBJECT_ATTENTION && mega_subject_same_group(s, t) &&
+        if (mega_subject_is_transformer(t) && mega_subject_same_group(s, t) &&
             s->batch == t->batch && s->width == t->width && s->layers == t->layers &&
             e->peer == f->peer && e->compiled == f->compiled && e->bf16 == f->bf16 &&
             !f->dropout)

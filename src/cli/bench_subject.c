@@ -10,15 +10,40 @@
 
 /* all settings, as they stand in a file of problems */
 static const struct mega_option settings[] = {
-    MEGA_SUBJECT_CHOICE(0, mode, "train", "train|infer", "a training step or a forward pass"),
+    MEGA_SUBJECT_CHOICE(0, mode, "train", "train|infer|generate",
+        "a training step, a forward pass, or tokens one by one after `length` others"),
+    MEGA_SUBJECT_CHOICE(
+        0, decoder, "none", "none|" MEGA_DECODER_CHOICES, "a language model of this kind"),
     MEGA_SUBJECT_CHOICE(0, mixer, "mega", "mega|attention", "what mixes along the sequence"),
     MEGA_SUBJECT_INT(0, length, NULL, "T", "places of a row"),
     MEGA_SUBJECT_OPTIONS(0),
+    { "kv-heads", MEGA_OPTION_INT, offsetof(struct mega_subject, kv_heads), "0", 0, 1 << 30,
+        NULL, "G", "heads of keys and values; 0: as many as of queries", 0 },
+    MEGA_SUBJECT_INT(0, groups, "32", "G", "groups of Megalodon's timestep norm"),
+    MEGA_SUBJECT_INT(0, swiglu, "1", "0|1", "a gated feed-forward of Megalodon"),
+    MEGA_SUBJECT_INT(0, tokens, "32", "N", "tokens of a step that generates"),
     { 0 },
 };
 
+const char *mega_subject_decoder(const struct mega_subject *s)
+{
+    return s->decoder ? mega_decoders[s->decoder - 1]->name : NULL;
+}
+
+bool mega_subject_is_transformer(const struct mega_subject *s)
+{
+    const char *decoder = mega_subject_decoder(s);
+    if (!decoder) return s->mixer == MEGA_SUBJECT_ATTENTION;
+    return strcmp(decoder, "mega") != 0 && strcmp(decoder, "megalodon") != 0;
+}
+
 const char *mega_subject_model(const struct mega_subject *s)
 {
+    const char *decoder = mega_subject_decoder(s);
+    if (decoder)
+        return !strcmp(decoder, "mega")          ? "mega-lm"
+               : !strcmp(decoder, "transformer") ? "transformer-lm"
+                                                 : decoder;
     return s->mixer == MEGA_SUBJECT_ATTENTION ? "transformer"
            : s->chunk                         ? "mega-chunk"
                                               : "mega";
@@ -26,12 +51,13 @@ const char *mega_subject_model(const struct mega_subject *s)
 
 const char *mega_subject_mode(const struct mega_subject *s)
 {
-    return s->mode == MEGA_SUBJECT_TRAIN ? "train" : "infer";
+    static const char *const words[] = { "train", "infer", "generate" };
+    return words[s->mode];
 }
 
 bool mega_subject_same_group(const struct mega_subject *a, const struct mega_subject *b)
 {
-    return a->mode == b->mode && a->length == b->length;
+    return a->mode == b->mode && a->length == b->length && !a->decoder == !b->decoder;
 }
 
 bool mega_subject_alike(const struct mega_subject *a, const struct mega_subject *b)
@@ -44,23 +70,61 @@ bool mega_subject_alike(const struct mega_subject *a, const struct mega_subject 
     return true;
 }
 
-double mega_subject_flops(const struct mega_subject *s)
+/* ---- FLOPs ---- */
+
+static double classifier_layer(const struct mega_subject *s)
 {
     double D = (double)s->width, E = (double)s->values, Z = (double)s->keys, F = (double)s->ffn,
            N = (double)s->ema, T = (double)s->length, C = s->chunk ? (double)s->chunk : T;
     double mega = 2 * D * E + 2 * D * (Z + E + 2 * D) + 2 * E * D /* projections */
                   + 2 * C * (Z + E) + 2 * 4 * N * D; /* attention, EMA in two directions */
     double attention = 2 * D * 3 * D + 2 * D * D + 2 * T * 2 * D;
-    double layer = (s->mixer == MEGA_SUBJECT_ATTENTION ? attention : mega) + 4 * D * F;
-    return (double)s->layers * layer * (s->mode == MEGA_SUBJECT_TRAIN ? 3 : 1);
+    return (s->mixer == MEGA_SUBJECT_ATTENTION ? attention : mega) + 4 * D * F;
 }
 
-/* the mixer is named only where it is not the usual one; a peer's script is its mixer */
+/* keys that a query sees, on average: half of its window, the whole text at its end */
+static double keys_seen(const struct mega_subject *s)
+{
+    double T = (double)s->length, C = (double)s->chunk;
+    if (s->chunk && s->chunk < s->length) return C / 2;
+    return s->mode == MEGA_SUBJECT_GENERATE ? T : T / 2;
+}
+
+static double decoder_layer(const struct mega_subject *s)
+{
+    double D = (double)s->width, E = (double)s->values, Z = (double)s->keys, F = (double)s->ffn,
+           N = (double)s->ema, seen = keys_seen(s);
+    const char *decoder = mega_subject_decoder(s);
+    double shared = s->kv_heads ? (double)s->kv_heads / (double)s->heads : 1;
+    if (!strcmp(decoder, "mega"))
+        return 2 * D * (3 * E + Z + 2 * D) + 2 * seen * (Z + E) + 4 * N * D + 4 * D * F;
+    if (!strcmp(decoder, "megalodon"))
+        return 2 * D * (3 * E + Z + D) + 2 * seen * (Z + E) + 12 * N * D +
+               (s->swiglu ? 6 : 4) * D * F;
+    return 4 * D * D * (1 + shared) + 4 * seen * D +
+           (!strcmp(decoder, "llama") ? 6 : 4) * D * F;
+}
+
+double mega_subject_flops(const struct mega_subject *s)
+{
+    double layers = (double)s->layers, head = 2 * (double)s->width * (double)s->vocab;
+    double forward =
+        s->decoder ? layers * decoder_layer(s) + head : layers * classifier_layer(s);
+    return forward * (s->mode == MEGA_SUBJECT_TRAIN ? 3 : 1);
+}
+
+/* ---- flags ---- */
+
+/* what is not the usual is named; a peer's script is its mixer or decoder */
 static bool has_flag(const struct mega_subject *s, bool ours, const char *name)
 {
-    bool attention = s->mixer == MEGA_SUBJECT_ATTENTION;
+    static const char *const language[] = { "kv-heads", "groups", "swiglu", "tokens" };
+    bool attention = s->mixer == MEGA_SUBJECT_ATTENTION && !s->decoder;
     if (!strcmp(name, "mixer")) return ours && attention;
-    return strcmp(name, "heads") != 0 || attention;
+    if (!strcmp(name, "decoder")) return ours && s->decoder;
+    for (size_t i = 0; i < sizeof language / sizeof *language; i++)
+        if (!strcmp(name, language[i])) return s->decoder;
+    return strcmp(name, "heads") != 0 || attention || s->decoder;
 }
 
 void mega_subject_flags(const struct mega_subject *s, bool ours, struct mega_words *to)

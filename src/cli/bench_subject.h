@@ -1,5 +1,6 @@
-/* What mega bench models measures: a model of some sizes at some length, in training or in
- * inference. Its settings carry the names of the flags of mega bench step and of the peers. */
+/* What mega bench models measures: a model of some sizes at some length, in training, inference
+ * or generation. Its settings carry the names of the flags of mega bench step and of the peers.
+ */
 #ifndef MEGA_CLI_BENCH_SUBJECT_H
 #define MEGA_CLI_BENCH_SUBJECT_H
 
@@ -8,16 +9,20 @@
 #include "base/option.h"
 #include "cli/words.h"
 #include "layer/norm.h"
+#include "model/decoder.h"
 #include "op/contracts.h"
 
-enum { MEGA_SUBJECT_TRAIN, MEGA_SUBJECT_INFER };    /* mode */
-enum { MEGA_SUBJECT_MEGA, MEGA_SUBJECT_ATTENTION }; /* mixer */
+enum { MEGA_SUBJECT_TRAIN, MEGA_SUBJECT_INFER, MEGA_SUBJECT_GENERATE }; /* mode */
+enum { MEGA_SUBJECT_MEGA, MEGA_SUBJECT_ATTENTION };                     /* mixer */
 
 struct mega_subject {
     char name[64];
     int mode, mixer, norm, attention;
+    int decoder; /* 0: a classifier; else 1 + the place in mega_decoders */
     int64_t length, batch, chunk, width, values, keys, ffn, ema, heads, layers, classes, vocab,
         prenorm;
+    int64_t kv_heads, groups, swiglu, tokens; /* of language models; tokens: of a step that
+                                                 generates */
     double dropout;
 };
 
@@ -56,11 +61,16 @@ struct mega_subject {
             0.99, NULL, "P", "dropout in training", 0                                          \
     }
 
-/* The word for its architecture: mega, mega-chunk or transformer. */
+/* The word for its architecture: mega, mega-chunk or transformer; of a language model its
+ * decoder. */
 const char *mega_subject_model(const struct mega_subject *s);
-const char *mega_subject_mode(const struct mega_subject *s); /* train, infer */
+const char *mega_subject_mode(const struct mega_subject *s);    /* train, infer, generate */
+const char *mega_subject_decoder(const struct mega_subject *s); /* its name; NULL: none */
 
-/* Same mode and length: measured together, compared with each other. */
+/* What the others are compared with: attention, and nothing else along the sequence. */
+bool mega_subject_is_transformer(const struct mega_subject *s);
+
+/* Same mode, length and kind of task: measured together, compared with each other. */
 bool mega_subject_same_group(const struct mega_subject *a, const struct mega_subject *b);
 
 /* The same model in the same mode, but for its name and length. */

@@ -263,6 +263,8 @@ const struct mega_command mega_command_bench_models = {
         "scaled_dot_product_attention, by its flash kernel (eager, compiled) and with dropout "
         "on the attention weights (dropout). A form that a model does not have is left out; a "
         "peer that fails has a row that says so.\n\n"
+        "A file of problems may hold language models (decoder=megalodon, llama, ...), also "
+        "making tokens one by one (mode=generate); there are peers of Megalodon and Llama.\n\n"
         "What needs more memory or time than the limits is given up, and so are longer rows "
         "of the same model on the same engine, or those that a straight line through two "
         "shorter ones puts beyond the limits.\n\n"

@@ -7,7 +7,7 @@
 #include "megac/tokenizer.h"
 
 struct options {
-    bool bytes, special, bos, eos, frame, lines, pieces;
+    bool bytes, special, bos, eos, frame, lines, pieces, count;
 };
 
 #define AT(member) offsetof(struct options, member)
@@ -25,6 +25,8 @@ static const struct mega_option options[] = {
         "each line is a text: its ids on a line, with blanks between", 'l' },
     { "pieces", MEGA_OPTION_BOOL, AT(pieces), "false", 0, 0, NULL, NULL,
         "pieces instead of ids, as the tokenizer's file writes them", 'p' },
+    { "count", MEGA_OPTION_BOOL, AT(count), "false", 0, 0, NULL, NULL,
+        "print how many ids a text has, not which", 'c' },
     { "bytes", MEGA_OPTION_BOOL, AT(bytes), "false", 0, 0, NULL, NULL,
         "ids are bytes; no TOKENIZER is given", 'b' },
     { 0 },
@@ -34,11 +36,14 @@ struct printer {
     const mega_tokenizer *t;
     const struct options *o;
     bool begun; /* a line has ids already */
+    int64_t n;
 };
 
 static mega_status print_ids(void *arg, const int32_t *id, size_t n)
 {
     struct printer *p = arg;
+    p->n += (int64_t)n;
+    if (p->o->count) return MEGA_OK;
     for (size_t i = 0; i < n; i++) {
         if (p->begun) putchar(p->o->lines ? ' ' : '\n');
         p->begun = true;
@@ -60,7 +65,8 @@ static mega_status print_text(
         .bos = o->bos, .eos = o->eos, .frame = o->frame, .specials = o->special
     };
     MEGA_TRY(mega_tokenizer_encode_each(t, text, n, &how, print_ids, &p));
-    if (p.begun || always) putchar('\n');
+    if (o->count) printf("%lld\n", (long long)p.n);
+    if (!o->count && (p.begun || always)) putchar('\n');
     return MEGA_OK;
 }
 

@@ -53,6 +53,16 @@ static mega_tensor *lowest(struct mega_carry *c, const char *from, const char *t
     return least;
 }
 
+/* Of a tensor whose memory came later than itself: a description that lies before its numbers;
+ * else itself. */
+static mega_tensor *beside_numbers(mega_run *r, mega_tensor *t)
+{
+    size_t size = (sizeof *t + MEGA_ALIGN - 1) / MEGA_ALIGN * MEGA_ALIGN;
+    char *data = t->data, *at = (char *)t, *arena = r->values.base;
+    bool inside = data && at >= arena && data > at && data < arena + r->values.used;
+    return inside && data != at + size ? (mega_tensor *)(void *)(data - size) : t;
+}
+
 /* Drops everything since the mark but the carry, which moves down, lowest first: a tensor's new
  * place never lies above its old one. Views are made dense first, since two of them may share
  * their numbers. */
@@ -62,7 +72,8 @@ static void keep_carry(mega_run *r, size_t mark, struct mega_carry *c)
     mega_tensor **slot[CARRY_MOST];
     for (int i = 0, n = carry_slots(c, slot); i < n; i++) {
         mega_tensor *t = *slot[i];
-        if (t && t->base && (const char *)t >= floor) replace(c, t, copy_dense(r, t));
+        if (!t || (const char *)t < floor) continue;
+        replace(c, t, t->base ? copy_dense(r, t) : beside_numbers(r, t));
     }
     const char *end = r->values.base + r->values.used;
     if (r->status) return;
@@ -132,7 +143,10 @@ static void run_without_tape(
     size_t mark = mega_arena_mark(&r->values);
     bool recording = r->recording;
     r->recording = false;
+    struct sweep *sweeps = r->sweeps;
     b->fn(r, b->self, c, rows);
+    sweep_run_carry(r, c);
+    r->sweeps = sweeps;
     r->recording = recording;
     if (!r->status) keep_carry(r, mark, c);
 }
@@ -145,6 +159,7 @@ static void run_with_tape(
     r->passes |= b->passes;
     run_record_block(r, RECORD_BLOCK_BEGIN, b);
     b->block.fn(r, b->block.self, c, rows);
+    sweep_run_carry(r, c);
     if (b->passes) passing_leave(r, b, c);
     b->out = copy_carry(r, c);
     run_record_block(r, RECORD_BLOCK_END, b);
@@ -154,8 +169,11 @@ static void run_with_tape(
 void mega_run_block(
     mega_run *r, const struct mega_block *b, struct mega_carry *c, const struct mega_rows *rows)
 {
+    sweep_run_carry(r, c);
     if (r->status) return;
     struct place before = enter(r, b);
+    bool in_block = r->in_block;
+    r->in_block = true;
     if (!r->recording) {
         run_without_tape(r, b, c, rows);
     } else {
@@ -172,6 +190,7 @@ void mega_run_block(
             run_with_tape(r, rec, c, rows);
         }
     }
+    r->in_block = in_block;
     leave(r, &before);
 }
 
@@ -220,7 +239,12 @@ static void again(mega_run *r, struct block_record *b)
     r->last = NULL;
     r->recording = r->replaying = true;
     struct mega_carry carry = copy_carry(r, &b->in);
+    struct sweep *sweeps = r->sweeps;
+    r->in_block = true;
     b->block.fn(r, b->block.self, &carry, b->rows);
+    sweep_run_carry(r, &carry);
+    r->in_block = false;
+    r->sweeps = sweeps;
     r->recording = false;
 
     r->dead = r->values.used;

@@ -7,13 +7,13 @@
 #include "graph/run.h"
 #include "op/contracts.h"
 
-extern const struct mega_op mega_op_activation, mega_op_add, mega_op_attention,
-    mega_op_batch_norm, mega_op_cema, mega_op_concat, mega_op_cross_entropy, mega_op_dropout,
-    mega_op_ema, mega_op_embedding, mega_op_feed_forward, mega_op_gate, mega_op_gated_output,
-    mega_op_gated_residual, mega_op_linear, mega_op_mask, mega_op_norm,
-    mega_op_number_embedding, mega_op_output_loss, mega_op_pool, mega_op_position_embedding,
-    mega_op_query_key, mega_op_query_key_norm, mega_op_rotary, mega_op_rotary_bias,
-    mega_op_scale, mega_op_timestep_norm;
+extern const struct mega_op mega_op_activation, mega_op_add, mega_op_attention, mega_op_band,
+    mega_op_batch_norm, mega_op_cema, mega_op_choose, mega_op_concat, mega_op_cross_entropy,
+    mega_op_dropout, mega_op_ema, mega_op_embedding, mega_op_feed_forward, mega_op_gate,
+    mega_op_gated_output, mega_op_gated_residual, mega_op_linear, mega_op_log_softmax,
+    mega_op_mask, mega_op_norm, mega_op_number_embedding, mega_op_output_loss, mega_op_pool,
+    mega_op_position_embedding, mega_op_query_key, mega_op_query_key_norm, mega_op_rotary,
+    mega_op_rotary_bias, mega_op_scale, mega_op_timestep_norm, mega_op_transpose;
 
 static inline mega_tensor *columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
 {
@@ -79,6 +79,12 @@ static inline mega_tensor *linear(
         r, &(struct mega_call){ .op = &mega_op_linear, .in = { x, w, b }, .attr = &a }, NULL);
 }
 
+static inline mega_tensor *log_softmax(mega_run *r, mega_tensor *x, mega_tensor *base)
+{
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_log_softmax, .in = { x, base } }, NULL);
+}
+
 static inline mega_tensor *mask(mega_run *r, mega_tensor *x, const struct mega_rows *rows)
 {
     return mega_run_call(
@@ -124,6 +130,11 @@ static inline mega_tensor *scale(
     struct mega_attr_scale a = { factor };
     return mega_run_call(
         r, &(struct mega_call){ .op = &mega_op_scale, .in = { x, weight }, .attr = &a }, NULL);
+}
+
+static inline mega_tensor *transpose(mega_run *r, mega_tensor *x)
+{
+    return mega_run_call(r, &(struct mega_call){ .op = &mega_op_transpose, .in = { x } }, NULL);
 }
 
 #endif

@@ -172,6 +172,10 @@ static double draw(const struct mega_param *p, struct mega_rng *g, int64_t i)
         int64_t n = i / (t->rank > 2 ? t->dim[2] : 1) % t->dim[1];
         return (n % 2 ? -1 : 1) + init->b * mega_rng_normal(g);
     }
+    case MEGA_INIT_PADDED: {
+        double value = init->b * mega_rng_normal(g);
+        return (double)(i / t->dim[1]) == init->a ? 0 : value;
+    }
     case MEGA_INIT_XAVIER: {
         double bound = sqrt(6.0 / (double)(t->dim[0] + t->dim[1]));
         return bound * (2 * mega_rng_unit(g) - 1);

@@ -60,16 +60,6 @@ static bool passes(const struct record *rec)
     return rec->kind == RECORD_OP && rec->call.out[0]->passing;
 }
 
-static void make_again(mega_run *r, const struct record *rec)
-{
-    const struct mega_call *c = &rec->call;
-    if (r->args.mode & MEGA_RUN_DRY) return;
-    double start = mega_profile_start(r->profile);
-    mega_arena_release(&c->work->scratch[c->work->threads], 0);
-    c->kernel->forward(c);
-    if (r->profile) mega_profile_call(r->profile, c, MEGA_PROFILE_AGAIN, rec->chain, start);
-}
-
 void passing_make(mega_run *r, const struct record *end)
 {
     size_t mark = mega_arena_mark(&r->values), n = 0;
@@ -81,6 +71,7 @@ void passing_make(mega_run *r, const struct record *end)
     size_t at = n;
     for (const struct record *rec = end->before; !begins(rec, end->block); rec = rec->before)
         if (passes(rec)) list[--at] = rec;
-    for (size_t i = 0; i < n; i++) make_again(r, list[i]);
+    for (size_t i = 0; i < n; i++)
+        run_forward(r, &list[i]->call, MEGA_PROFILE_AGAIN, list[i]->chain);
     mega_arena_release(&r->values, mark);
 }

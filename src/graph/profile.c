@@ -108,7 +108,13 @@ static struct mega_profile_chain *chain_of(struct mega_profile *p, const struct 
 void mega_profile_call(struct mega_profile *p, const struct mega_call *c,
     enum mega_profile_pass pass, const struct mega_op *chain, double start)
 {
-    double seconds = mega_clock_s() - start, flops, bytes;
+    mega_profile_spent(p, c, pass, chain, mega_clock_s() - start);
+}
+
+void mega_profile_spent(struct mega_profile *p, const struct mega_call *c,
+    enum mega_profile_pass pass, const struct mega_op *chain, double seconds)
+{
+    double flops, bytes;
     uint64_t key = key_of(p, c, pass);
     struct mega_profile_line *l = find(p, key);
     if (!l->key) {

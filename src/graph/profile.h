@@ -60,6 +60,9 @@ static inline double mega_profile_start(const struct mega_profile *p)
  * first two do nothing without a profile. */
 void mega_profile_call(struct mega_profile *p, const struct mega_call *c,
     enum mega_profile_pass pass, const struct mega_op *chain, double start);
+/* the same, of so many seconds */
+void mega_profile_spent(struct mega_profile *p, const struct mega_call *c,
+    enum mega_profile_pass pass, const struct mega_op *chain, double seconds);
 void mega_profile_refused(struct mega_profile *p, const struct mega_op *region);
 void mega_profile_stage(struct mega_profile *p, const char *name, double bytes, double start);
 void mega_profile_step(struct mega_profile *p, double start);

@@ -80,6 +80,8 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
     r->flops = 0;
     r->depth = 0;
     r->spare.n = r->carried.n = 0;
+    r->waiting = r->sweeps = NULL;
+    r->in_block = false;
     r->has_rows = false;
     run_drop_cells(r);
     return MEGA_OK;
@@ -87,6 +89,7 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
 
 mega_status mega_run_end(mega_run *r)
 {
+    sweep_run(r, NULL, 0);
     if (r->status) {
         run_drop_cells(r);
         return mega_fail(r->status, "%s", r->message);
@@ -121,6 +124,11 @@ unsigned mega_run_mode(const mega_run *r)
 size_t mega_run_peak(const mega_run *r)
 {
     return r->values.peak + r->passing.peak + r->gradients.peak;
+}
+
+size_t mega_run_scratch(const mega_run *r)
+{
+    return r->scratch;
 }
 
 static void *get_memory(mega_run *r, struct mega_arena *from, size_t bytes)
@@ -252,7 +260,18 @@ static bool check_inputs(mega_run *r, const struct mega_call *c)
     return true;
 }
 
-static bool make_outputs(mega_run *r, struct mega_call *c)
+/* what a sweep makes block by block has memory once somebody asks for it */
+static mega_tensor *describe(mega_run *r, const mega_tensor *description)
+{
+    mega_tensor *t = mega_run_memory(r, sizeof *t);
+    if (!t) return NULL;
+    *t = *description;
+    if (!t->device) t->device = &mega_cpu;
+    t->waits = true;
+    return t;
+}
+
+static bool make_outputs(mega_run *r, struct mega_call *c, bool waits)
 {
     mega_tensor out[MEGA_OUT];
     for (int i = 0; i < MEGA_OUT; i++) out[i] = mega_absent();
@@ -263,8 +282,11 @@ static bool make_outputs(mega_run *r, struct mega_call *c)
     }
     bool passing = c->op->cheap && r->passes && (c->mode & MEGA_RUN_GRAD);
     struct mega_arena *from = passing ? &r->passing : &r->values;
-    for (int i = 0; i < MEGA_OUT; i++)
-        if (out[i].rank >= 0 && !(c->out[i] = make(r, &out[i], from))) return false;
+    for (int i = 0; i < MEGA_OUT; i++) {
+        if (out[i].rank < 0) continue;
+        c->out[i] = waits ? describe(r, &out[i]) : make(r, &out[i], from);
+        if (!c->out[i]) return false;
+    }
     return true;
 }
 
@@ -286,19 +308,21 @@ static bool make_saved(mega_run *r, struct mega_call *c)
     return true;
 }
 
-static void record(mega_run *r, const struct mega_call *c)
+static struct record *record(mega_run *r, const struct mega_call *c)
 {
     struct record *rec = mega_run_memory(r, sizeof *rec);
-    if (!rec) return;
+    if (!rec) return NULL;
     *rec = (struct record){ .before = r->last,
         .kind = RECORD_OP,
         .call = *c,
         .chain = run_chain(r),
         .start = r->op_start,
         .passing = r->op_passing };
+    if (!(c->mode & MEGA_RUN_GRAD)) return rec;
     r->last = rec;
     for (int i = 0; i < MEGA_OUT; i++)
         if (c->out[i]) c->out[i]->wants_grad = true;
+    return rec;
 }
 
 /* names the first result that is not finite */
@@ -328,23 +352,26 @@ uint64_t mega_run_site(const mega_run *r, const char *site)
 }
 
 /* everything up to the choice of a kernel */
-static bool prepare_call(mega_run *r, struct mega_call *c, const char *site)
+static bool prepare_call(mega_run *r, struct mega_call *c, const char *site, bool *waits)
 {
     if (r->status || !check_inputs(r, c)) return false;
-    r->op_start = r->values.used;
-    r->op_passing = r->passing.used;
     c->dtype = r->args.dtype;
     c->mode = r->args.mode & (MEGA_RUN_TRAIN | MEGA_RUN_GRAD | MEGA_RUN_PLAIN);
     if (!r->recording || !wants_gradient(c)) c->mode &= ~(unsigned)MEGA_RUN_GRAD;
     c->now = r->args.now;
     c->site = mega_run_site(r, site);
     c->work = &r->context->work;
+    *waits = sweep_takes(r, c);
+    sweep_meet(r, c, *waits);
+    if (r->status) return false;
+    r->op_start = r->values.used;
+    r->op_passing = r->passing.used;
     if (c->op->attr_size) {
         void *attr = mega_run_memory(r, c->op->attr_size);
         if (!attr) return false;
         c->attr = memcpy(attr, c->attr, c->op->attr_size);
     }
-    return make_outputs(r, c);
+    return make_outputs(r, c, *waits);
 }
 
 static void count_flops(mega_run *r, const struct mega_call *c)
@@ -355,27 +382,37 @@ static void count_flops(mega_run *r, const struct mega_call *c)
     r->flops += flops;
 }
 
-static void compute(mega_run *r, struct mega_call *c, const char *site)
+void run_forward(mega_run *r, const struct mega_call *c, enum mega_profile_pass pass,
+    const struct mega_op *chain)
+{
+    if (r->args.mode & MEGA_RUN_DRY) return;
+    double start = mega_profile_start(r->profile);
+    mega_arena_release(&c->work->scratch[c->work->threads], 0);
+    c->kernel->forward(c);
+    if (r->profile) mega_profile_call(r->profile, c, pass, chain, start);
+}
+
+static void compute(mega_run *r, struct mega_call *c, const char *site, bool waits)
 {
     if (!make_saved(r, c)) return;
     count_flops(r, c);
-    if (!(r->args.mode & MEGA_RUN_DRY)) {
-        double start = mega_profile_start(r->profile);
-        mega_arena_release(&c->work->scratch[c->work->threads], 0);
-        c->kernel->forward(c);
-        if (r->profile)
-            mega_profile_call(r->profile, c,
-                r->replaying ? MEGA_PROFILE_AGAIN : MEGA_PROFILE_FORWARD, run_chain(r), start);
-        if (r->args.mode & MEGA_RUN_CHECK) check_finite(r, c, site);
+    if (!waits) {
+        run_forward(
+            r, c, r->replaying ? MEGA_PROFILE_AGAIN : MEGA_PROFILE_FORWARD, run_chain(r));
+        unsigned checked = r->args.mode & (MEGA_RUN_CHECK | MEGA_RUN_DRY);
+        if (checked == MEGA_RUN_CHECK) check_finite(r, c, site);
     }
-    if (c->mode & MEGA_RUN_GRAD) record(r, c);
+    if (waits && !sweep_keeps_none(c)) sweep_keep(r, c);
+    struct record *rec = waits || (c->mode & MEGA_RUN_GRAD) ? record(r, c) : NULL;
+    if (rec && waits) sweep_add(r, rec);
 }
 
 mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site)
 {
-    if (!prepare_call(r, c, site)) return NULL;
+    bool waits;
+    if (!prepare_call(r, c, site, &waits)) return NULL;
     choose_kernel(r, c);
-    compute(r, c, site);
+    compute(r, c, site, waits);
     return r->status ? NULL : c->out[0];
 }
 
@@ -398,14 +435,14 @@ bool mega_run_region(mega_run *r, struct mega_call *c, const char *site)
     if (r->status) return false;
     if ((r->args.mode & MEGA_RUN_PLAIN) || r->args.dtype == MEGA_F64)
         return refuse_region(r, c->op);
-    size_t mark = mega_arena_mark(&r->values);
-    if (!prepare_call(r, c, site)) return false;
+    bool waits;
+    if (!prepare_call(r, c, site, &waits)) return false;
     choose_kernel(r, c);
     if (!c->kernel) {
-        mega_arena_release(&r->values, mark);
+        mega_arena_release(&r->values, r->op_start);
         return refuse_region(r, c->op);
     }
-    compute(r, c, site);
+    compute(r, c, site, waits);
     return !r->status;
 }
 
@@ -416,8 +453,16 @@ void mega_run_profile(mega_run *r, struct mega_profile *p)
     r->profile = p;
 }
 
+void mega_run_need(mega_run *r, const mega_tensor *t)
+{
+    mega_tensor *wanted = (mega_tensor *)(uintptr_t)t;
+    sweep_run(r, &wanted, 1);
+    if (!r->status) sweep_need(r, wanted);
+}
+
 mega_status mega_run_read(mega_run *r, const mega_tensor *t, void *out)
 {
+    mega_run_need(r, t);
     if (r->status) return mega_fail(r->status, "%s", r->message);
     mega_tensor dense = mega_tensor_over(out, t->dtype, t->rank, t->dim);
     mega_tensor_copy(&dense, t);
@@ -433,8 +478,9 @@ bool mega_run_wants(const mega_run *r, const char *what)
 
 void mega_run_tap(mega_run *r, const char *what, const mega_tensor *t)
 {
-    if (t && !r->status && !r->replaying && r->args.tap)
-        r->args.tap(r->args.tap_arg, r->path, what, t);
+    if (!t || r->replaying || !r->args.tap) return;
+    mega_run_need(r, t);
+    if (!r->status) r->args.tap(r->args.tap_arg, r->path, what, t);
 }
 
 double mega_run_flops(const mega_run *r)

@@ -1,10 +1,11 @@
 /* A run: one pass over a model.
  *
  * It owns where memory comes from, what is wanted, and what failed first. Ops are computed when
- * they are called; under MEGA_RUN_GRAD each leaves a record, and backward walks the records in
- * reverse. Errors are sticky: from the first on, every op returns NULL at once, and
- * mega_run_end tells. Several runs, each on its thread, may share a model whose parameters
- * stand still. */
+ * they are called, or, in blocks where they look at rows one by one, together with others once
+ * somebody needs what they make (sweep.h): another op, mega_run_read, the block's end. Under
+ * MEGA_RUN_GRAD each leaves a record, and backward walks the records in reverse. Errors are
+ * sticky: from the first on, every op returns NULL at once, and mega_run_end tells. Several
+ * runs, each on its thread, may share a model whose parameters stand still. */
 #ifndef MEGA_GRAPH_RUN_H
 #define MEGA_GRAPH_RUN_H
 
@@ -83,6 +84,9 @@ void mega_run_seed(mega_run *r, mega_tensor *t, double each);
 void mega_run_seed_with(mega_run *r, mega_tensor *t, const mega_tensor *cotangent);
 void mega_run_backward(mega_run *r); /* adds to the parameters' gradients */
 
+/* Makes sure that t has its numbers, for who looks at them before the run ends. */
+void mega_run_need(mega_run *r, const mega_tensor *t);
+
 /* Copies a tensor's (or its gradient's) values out, dense, in its own type. */
 mega_status mega_run_read(mega_run *r, const mega_tensor *t, void *out);
 
@@ -100,6 +104,9 @@ void mega_run_walk(mega_run *r, void (*visit)(void *arg, const struct mega_call 
 
 /* Bytes in use and at most so far: values and gradients of the step. */
 size_t mega_run_peak(const mega_run *r);
+
+/* Bytes that ops which go over rows together take at most so far, beside these. */
+size_t mega_run_scratch(const mega_run *r);
 
 /* ---- rows and states ---- */
 

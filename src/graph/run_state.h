@@ -13,6 +13,7 @@ struct record {
     enum record_kind kind;
     struct mega_call call;       /* OP */
     const struct mega_op *chain; /* OP: the refused region in whose place it stands */
+    struct sweep *sweep;         /* OP: that it is computed in, or NULL */
     struct block_record *block;  /* the others */
     size_t start, passing;       /* OP: where its memory begins in both arenas */
 };
@@ -33,6 +34,7 @@ struct memo_entry {
     const struct mega_kernel *kernel;
     void *prepared;
 };
+enum { SWEEP_CALLS = 32 };
 enum { CHAIN_MOST = 8 };   /* refused regions inside each other */
 enum { MEMO_SIZE = 8192 }; /* entries; forgotten at a begin when three quarters are in use */
 
@@ -43,7 +45,10 @@ struct mega_run {
     /* values that pass: outputs of cheap ops inside a block. They all lie in one place, block
      * after block, and are made again when the backward pass enters the block. */
     struct mega_arena values, passing, gradients;
-    bool passes; /* outputs of cheap ops do so now */
+    bool passes;                    /* outputs of cheap ops do so now */
+    struct sweep *waiting, *sweeps; /* the one that gathers calls, or NULL; those computed */
+    bool in_block;                  /* outside blocks ops are computed at once */
+    size_t scratch;                 /* most that a sweep needs beside values and gradients */
     mega_status status;
     char message[2048];
     struct record *last;
@@ -79,6 +84,26 @@ struct mega_stream {
         bool set;
     } * cell; /* by mega_cell.index */
 };
+
+/* Sweeps (sweep.h). Whether a call, complete but for its outputs, may wait for one; before any
+ * call is made: what it reads is computed, or waits in the sweep that it is about to join; adds
+ * a complete call. Computes what waits, with memory for what those `n` tensors (or views) need.
+ * Makes sure that t has its numbers. */
+bool sweep_takes(const mega_run *r, const struct mega_call *c);
+void sweep_meet(mega_run *r, const struct mega_call *c, bool takes);
+void sweep_add(mega_run *r, struct record *rec);
+/* the sweep can make c's outputs block by block as often as it needs them; else: memory for
+ * them
+ */
+bool sweep_keeps_none(const struct mega_call *c);
+void sweep_keep(mega_run *r, const struct mega_call *c);
+void sweep_run(mega_run *r, mega_tensor *const *root, int n);
+void sweep_need(mega_run *r, mega_tensor *t);
+void sweep_back(mega_run *r, struct sweep *s);
+void sweep_run_carry(mega_run *r, struct mega_carry *c);
+/* computes a call now */
+void run_forward(mega_run *r, const struct mega_call *c, enum mega_profile_pass pass,
+    const struct mega_op *chain);
 
 /* the region in whose place the present ops stand; NULL: none */
 static inline const struct mega_op *run_chain(const mega_run *r)

@@ -121,9 +121,10 @@ static void op_backward(mega_run *r, const struct record *rec)
             mega_profile_call(r->profile, c, MEGA_PROFILE_BACKWARD, rec->chain, start);
     }
     for (int i = 0; i < c->op->n_in; i++) {
-        if (!g.in[i]) continue;
+        /* what was not used gets no gradient, nor does what it was made of */
+        if (!g.in[i] || !(g.touched >> i & 1)) continue;
         g.in[i]->filled = true;
-        if (c->in[i]->param && (g.touched >> i & 1)) c->in[i]->param->touched = true;
+        if (c->in[i]->param) c->in[i]->param->touched = true;
     }
 }
 
@@ -148,7 +149,10 @@ void run_walk_back(mega_run *r)
     for (struct record *rec = r->last, *before; rec && !r->status; rec = before) {
         before = rec->before;
         if (rec->kind == RECORD_OP) {
-            op_backward(r, rec);
+            if (rec->sweep)
+                sweep_back(r, rec->sweep);
+            else
+                op_backward(r, rec);
             bury(r, rec);
         } else {
             block_backward(r, rec);
@@ -159,6 +163,7 @@ void run_walk_back(mega_run *r)
 
 void mega_run_backward(mega_run *r)
 {
+    sweep_run(r, NULL, 0);
     r->recording = false;
     run_walk_back(r);
 }

@@ -12,7 +12,8 @@ void mega_example_embedding(struct mega_maker *m)
     a->pad = mega_make_choice(m, 2) ? mega_make_below(m, V) : -1;
     a->scale = mega_make_choice(m, 2) ? 1 : 1.7;
     c->in[MEGA_EMBEDDING_TABLE] = mega_make_param(m, 2, (int64_t[]){ V, D }, 0, 1);
-    c->in[MEGA_EMBEDDING_TOKENS] = mega_make_numbers(m, 2, dim, 0, (int32_t)V - 1);
+    c->in[MEGA_EMBEDDING_TOKENS] =
+        mega_make_numbers(m, 2, dim, mega_make_choice(m, 2) ? -1 : 0, (int32_t)V - 1);
     m->e->wants = 1;
 }
 
@@ -44,6 +45,51 @@ void mega_example_position_embedding(struct mega_maker *m)
     if (gain) c->in[MEGA_POSITION_GAIN] = mega_make_param(m, 1, &one, 1, 0.5);
     m->e->wants = 7;
     m->e->tolerance = 2e-5; /* the gain's gradient sums over all places */
+}
+
+void mega_example_band(struct mega_maker *m)
+{
+    struct mega_attr_band *a = mega_make_attr(m);
+    int64_t dim[] = { mega_make_few(m), mega_make_size(m) }, end = 0;
+    a->bands = 1 + mega_make_choice(m, 4);
+    for (int64_t i = 0; i < a->bands; i++) a->end[i] = end += mega_make_size(m);
+    a->form = mega_make_choice(m, (int)a->bands + 2) - 2;
+    a->left_out = mega_make_choice(m, 2) ? 1 : -1;
+    m->e->call.in[0] = mega_make_numbers(m, 2, dim, -1, (int32_t)end - 1);
+    m->e->gives = 0;
+}
+
+void mega_example_choose(struct mega_maker *m)
+{
+    struct mega_call *c = &m->e->call;
+    int64_t D = mega_make_size(m), dim[MEGA_RANK];
+    int rank = mega_make_shape(m, D, dim), n = 1 + mega_make_choice(m, 4);
+    for (int i = 0; i < n; i++) c->in[MEGA_CHOOSE_X + i] = mega_make_values(m, rank, dim, 0, 1);
+    int64_t rows = mega_height(c->in[MEGA_CHOOSE_X]);
+    c->in[MEGA_CHOOSE_WHICH] = mega_make_numbers(m, 1, &rows, -1, n - 1);
+    m->e->wants = ~(1u << MEGA_CHOOSE_WHICH);
+}
+
+void mega_example_log_softmax(struct mega_maker *m)
+{
+    struct mega_call *c = &m->e->call;
+    int64_t dim[MEGA_RANK];
+    bool base = mega_make_choice(m, 2);
+    double mean = mega_make_choice(m, 2) ? 50 : 0;
+    int64_t V = mega_make_size(m); /* 2 at least: alone, terms of size 1 cancel to nothing */
+    int rank = mega_make_shape(m, V < 2 ? 2 : V, dim);
+    c->in[MEGA_LOG_SOFTMAX_X] = mega_make_values(m, rank, dim, mean, 3);
+    dim[rank - 1] = 1;
+    if (base) c->in[MEGA_LOG_SOFTMAX_BASE] = mega_make_param(m, rank, dim, -2, 1);
+    m->e->wants = 3;
+    m->e->tolerance = 5e-6;
+}
+
+void mega_example_transpose(struct mega_maker *m)
+{
+    int64_t dim[] = { mega_make_size(m), mega_make_size(m) };
+    m->e->call.in[0] = mega_make_param(m, 2, dim, 0, 1);
+    m->e->wants = 1;
 }
 
 static struct mega_attr_cross_entropy make_loss(struct mega_maker *m)

@@ -123,6 +123,7 @@ void mega_example_attention(struct mega_maker *m)
     a->causal = mega_make_choice(m, 2);
     a->chunk = mega_make_choice(m, 2) ? 1 + mega_make_below(m, T + 3) : -1;
     bool bias = !mega_make_choice(m, 2), stream = mega_make_choice(m, 2) && a->causal;
+    a->drop_keys = mega_make_choice(m, 2);
     if (mega_make_below(m, 2)) {
         a->dropout = 0.3;
         c->mode |= MEGA_RUN_TRAIN;

@@ -154,9 +154,10 @@ mega_tensor *mega_gated_attention_run(mega_run *r, const struct mega_gated_atten
     int64_t D = o->width, E = o->values, Z = o->keys;
     enum mega_act act = (enum mega_act)o->act;
     mega_tensor *xn = o->prenorm ? mega_norm_run(r, &m->norm, x) : x;
+    /* first what looks along the whole row: the rest goes by rows and windows */
+    mega_tensor *moved = mega_ema_run(r, &m->ema, xn, rows);
     mega_tensor *v = linear(r, xn, m->v_weight, m->v_bias, act);
-    mega_tensor *mx =
-        mega_dropout_run(r, &m->drop_ema, mega_ema_run(r, &m->ema, xn, rows), rows);
+    mega_tensor *mx = mega_dropout_run(r, &m->drop_ema, moved, rows);
 
     mega_tensor *packed =
         linear(r, mx, m->mx_weight, m->mx_bias, MEGA_ACT_LINEAR); /* [B, T, D + Z + E + D] */

@@ -125,6 +125,7 @@ static mega_tensor *attend(mega_run *r, const struct mega_megalodon_attention *m
     a.causal = true;
     a.chunk = o->chunk;
     a.dropout = o->attention_dropout;
+    a.drop_keys = o->drop_keys;
     a.heads = o->heads;
     a.scale = 1;
     a.weights = mega_run_wants(r, "weights");

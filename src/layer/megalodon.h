@@ -35,6 +35,7 @@ struct mega_megalodon_options {
     int init;                           /* enum mega_megalodon_init */
     bool affine;                        /* of rmsnorm and the feed-forward's norm */
     bool swiglu, rescale;               /* of the feed-forward; rescale: alpha */
+    bool drop_keys;                     /* attention dropout hides keys, before the softmax */
     bool port; /* as the pure-PyTorch port has it (section 10.4): its timestep norm, rotary
                   pairs of halves, biases everywhere, a feed-forward norm without offset, alpha
                   a constant, masks that the moving average does not see */

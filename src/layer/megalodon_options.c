@@ -29,6 +29,8 @@ const struct mega_option mega_megalodon_options[] = {
         "inside the root of every norm", 0 },
     { "attention_dropout", MEGA_OPTION_REAL, FIELD(attention_dropout), "0", 0, 0.999, NULL, "P",
         "dropout of the attention weights", 0 },
+    { "drop_keys", MEGA_OPTION_BOOL, FIELD(drop_keys), "false", 0, 0, NULL, NULL,
+        "attention dropout hides keys before the softmax (efficient_attn: swift, fused)", 0 },
     { "init", MEGA_OPTION_CHOICE, FIELD(init), "he", 0, 0, MEGA_MEGALODON_INIT_CHOICES, NULL,
         "how weights begin (init_mode)", 0 },
     { 0 },

@@ -6,6 +6,7 @@
 #ifndef MEGA_MODEL_DECODER_H
 #define MEGA_MODEL_DECODER_H
 
+#include "layer/adaptive_softmax.h"
 #include "model/stack.h"
 
 /* What the tokens are. */
@@ -13,8 +14,6 @@ struct mega_vocabulary {
     int64_t size; /* V: ids 0 ... V-1 */
     int64_t pad;  /* the id that fills rows and learns nothing; -1: none */
 };
-
-struct mega_adaptive_softmax;
 
 /* The output layer: one matrix, or bands of words. */
 struct mega_output {

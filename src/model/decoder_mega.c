@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "graph/ops.h"
 
@@ -58,6 +59,26 @@ static const struct mega_option table[] = {
         "P", "dropout of the feed-forward's inside", 0 },
     { "feature_dropout", MEGA_OPTION_BOOL, FIELD(feature_dropout), "false", 0, 0, NULL, NULL,
         "drop whole channels of a row instead of single elements (--feature-dropout)", 0 },
+    { "input_cutoffs", MEGA_OPTION_TEXTS, FIELD(input_cutoffs), "", 0, 0, NULL, "N,N,...",
+        "where bands of words end that are ever narrower in the embedding; none: one table "
+        "(--adaptive-input-cutoff)",
+        0 },
+    { "input_factor", MEGA_OPTION_REAL, FIELD(input_factor), "4", 1, 1e6, NULL, "X",
+        "by which each band is narrower than the one before (--adaptive-input-factor)", 0 },
+    { "output_cutoffs", MEGA_OPTION_TEXTS, FIELD(output_cutoffs), "", 0, 0, NULL, "N,N,...",
+        "likewise for an adaptive softmax; none: one matrix (--adaptive-softmax-cutoff). With "
+        "tied the bands share their tables (--tie-adaptive-weights)",
+        0 },
+    { "output_factor", MEGA_OPTION_REAL, FIELD(output_factor), "4", 1, 1e6, NULL, "X",
+        "by which each tail is narrower than the one before (--adaptive-softmax-factor)", 0 },
+    { "output_dropout", MEGA_OPTION_REAL, FIELD(output_dropout), "0", 0, 0.999, NULL, "P",
+        "dropout around the adaptive softmax (--adaptive-softmax-dropout)", 0 },
+    { "tied_projections", MEGA_OPTION_BOOL, FIELD(tied_projections), "false", 0, 0, NULL, NULL,
+        "tied bands share their projections, too (--tie-adaptive-proj)", 0 },
+    { "as_original", MEGA_OPTION_BOOL, FIELD(as_original), "false", 0, 0, NULL, NULL,
+        "bands with the defects of the original code: a word whose number in its band is the "
+        "padding's counts in the head alone, and starts at zero",
+        0 },
     MEGA_RECOMPUTE_OPTION(FIELD(recompute)),
     { 0 },
 };
@@ -83,6 +104,15 @@ static mega_status check(const struct mega_mega_options *o)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "tied is true, but input_width is %lld and width %lld: expected the same",
             (long long)o->input_width, (long long)o->width);
+    if (o->output_cutoffs.n && o->tied &&
+        (!o->input_cutoffs.n || o->input_factor != o->output_factor))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "output_cutoffs are tied to the embedding: expected equal input_cutoffs and "
+            "factors, or tied: false");
+    if (o->input_cutoffs.n && o->tied && !o->output_cutoffs.n)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "tied is true, but an embedding in bands is no matrix: expected output_cutoffs, or "
+            "tied: false");
     if (o->norm == MEGA_BATCHNORM || o->norm == MEGA_SYNCBATCHNORM)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "norm is over the batch, which a causal model cannot know: expected one of "
@@ -90,20 +120,72 @@ static mega_status check(const struct mega_mega_options *o)
     return MEGA_OK;
 }
 
-static void build_ends(mega_build *b, struct mega_mega_decoder *m)
+/* cutoffs as numbers; false: one is none, or there are too many */
+static bool read_bands(mega_build *b, struct mega_bands_options *to, const char *key,
+    const struct mega_texts *cutoffs, double factor, int64_t V)
+{
+    *to =
+        (struct mega_bands_options){ .vocabulary = V, .cutoffs = cutoffs->n, .factor = factor };
+    if (!b->status && cutoffs->n > MEGA_BANDS - 1)
+        b->status = mega_fail(MEGA_BAD_ARGUMENT, "%s: %d cutoffs, expected at most %d", key,
+            cutoffs->n, MEGA_BANDS - 1);
+    for (int i = 0; i < cutoffs->n && !b->status; i++) {
+        char *end;
+        to->cutoff[i] = strtoll(cutoffs->item[i], &end, 10);
+        if (*end || end == cutoffs->item[i])
+            b->status = mega_fail(
+                MEGA_BAD_ARGUMENT, "%s: '%s' is no whole number", key, cutoffs->item[i]);
+    }
+    return !b->status;
+}
+
+static void build_embedding(mega_build *b, struct mega_mega_decoder *m)
 {
     const struct mega_mega_options *o = &m->options;
     int64_t V = m->vocabulary.size, D = o->width, in = o->input_width ? o->input_width : D;
-    struct mega_init small = { MEGA_INIT_NORMAL, 0, 1 / sqrt((double)in) };
-    m->table = mega_param_add(b, "embed_tokens.weight", small, 2, (int64_t[]){ V, in });
-    if (in != D)
+    size_t entered = mega_build_enter(b, "embed_tokens");
+    m->has_input_bands = o->input_cutoffs.n > 0;
+    struct mega_adaptive_input_options bands = { .input_width = in,
+        .width = D,
+        .pad = m->vocabulary.pad,
+        .zero_each = o->as_original,
+        .scale = o->scale_embedding ? sqrt((double)D) : 1 };
+    if (!m->has_input_bands)
+        m->table = mega_param_add(b, "weight",
+            (struct mega_init){ MEGA_INIT_NORMAL, 0, 1 / sqrt((double)in) }, 2,
+            (int64_t[]){ V, in });
+    else if (read_bands(
+                 b, &bands.bands, "input_cutoffs", &o->input_cutoffs, o->input_factor, V))
+        mega_adaptive_input_build(b, &m->input_bands, &bands);
+    mega_build_leave(b, entered);
+    if (in != D && !m->has_input_bands)
         m->project_in = mega_param_add(b, "project_in_dim.weight",
             (struct mega_init){ MEGA_INIT_XAVIER, 0, 0 }, 2, (int64_t[]){ D, in });
-    small.b = 1 / sqrt((double)D);
-    m->head =
-        o->tied ? m->table
-                : mega_param_add(b, "output_projection.weight", small, 2, (int64_t[]){ V, D });
     m->drop_embed = (struct mega_dropout){ "embed_tokens", o->dropout, MEGA_DROPOUT_ELEMENTS };
+}
+
+static void build_output(mega_build *b, struct mega_mega_decoder *m)
+{
+    const struct mega_mega_options *o = &m->options;
+    int64_t V = m->vocabulary.size, D = o->width;
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 1 / sqrt((double)D) };
+    m->has_output_bands = o->output_cutoffs.n > 0;
+    if (!m->has_output_bands) {
+        m->head = o->tied ? m->table
+                          : mega_param_add(
+                                b, "output_projection.weight", small, 2, (int64_t[]){ V, D });
+        return;
+    }
+    struct mega_adaptive_softmax_options bands = { .width = D,
+        .dropout = o->output_dropout,
+        .tied = o->tied ? &m->input_bands : NULL,
+        .tied_projections = o->tied && o->tied_projections,
+        .pad = m->vocabulary.pad,
+        .skip_pad_number = o->as_original };
+    size_t entered = mega_build_enter(b, "adaptive_softmax");
+    if (read_bands(b, &bands.bands, "output_cutoffs", &o->output_cutoffs, o->output_factor, V))
+        mega_adaptive_softmax_build(b, &m->output_bands, &bands);
+    mega_build_leave(b, entered);
 }
 
 static void build_norm(mega_build *b, struct mega_norm *n, const char *name,
@@ -188,7 +270,8 @@ static void *build(mega_build *b, const void *options, const struct mega_vocabul
     }
     *m = (struct mega_mega_decoder){ .options = *o, .vocabulary = *v };
     size_t entered = mega_build_enter(b, "decoder");
-    build_ends(b, m);
+    build_embedding(b, m);
+    build_output(b, m);
     if (o->embed_norm) build_norm(b, &m->embed_norm, "embed_norm", o, true);
     build_layers(b, m);
     if (o->prenorm) build_norm(b, &m->final_norm, "final_norm", o, o->affine_final_norm);
@@ -209,7 +292,8 @@ static mega_tensor *embed(mega_run *r, const struct mega_mega_decoder *m, mega_t
 {
     const struct mega_mega_options *o = &m->options;
     double scale = o->scale_embedding ? sqrt((double)o->width) : 1;
-    mega_tensor *x = embedding(r, m->table, ids, m->vocabulary.pad, scale);
+    mega_tensor *x = m->has_input_bands ? mega_adaptive_input_run(r, &m->input_bands, ids)
+                                        : embedding(r, m->table, ids, m->vocabulary.pad, scale);
     if (m->project_in) x = linear(r, x, m->project_in, NULL, MEGA_ACT_LINEAR);
     if (o->embed_norm) x = mega_norm_run(r, &m->embed_norm, x);
     return clean(r, mega_dropout_run(r, &m->drop_embed, x, rows), rows);
@@ -243,7 +327,8 @@ static mega_tensor *features(
 static struct mega_output output(const void *self)
 {
     const struct mega_mega_decoder *m = self;
-    return (struct mega_output){ .weight = m->head };
+    return (struct mega_output){ .weight = m->head,
+        .adaptive = m->has_output_bands ? &m->output_bands : NULL };
 }
 
 static struct mega_stack *stack(void *self)

@@ -2,10 +2,12 @@
  * norm.
  *
  *   decoder.embed_tokens.weight           [V, D_in]; times sqrt(D)
+ *   decoder.embed_tokens.embeddings.<i>   bands, instead (layer/adaptive_input.h)
  *   decoder.project_in_dim.weight         [D, D_in], where D_in is not D
  *   decoder.embed_norm, .final_norm       norms, where there are any
  *   decoder.layers.<i>.mega_layer, .nffn  a Mega block and its feed-forward
- *   decoder.output_projection.weight      [V, D], or the table itself */
+ *   decoder.output_projection.weight      [V, D], or the table itself
+ *   decoder.adaptive_softmax              bands, instead (layer/adaptive_softmax.h) */
 #ifndef MEGA_MODEL_DECODER_MEGA_H
 #define MEGA_MODEL_DECODER_MEGA_H
 
@@ -21,6 +23,11 @@ struct mega_mega_options {
     int recompute; /* enum mega_recompute */
     bool prenorm, embed_norm, affine_final_norm, scale_embedding, tied, feature_dropout;
     double dropout, attention_dropout, hidden_dropout, activation_dropout;
+    /* bands of words (section 8.5); no cutoffs: one table, one matrix */
+    struct mega_texts input_cutoffs, output_cutoffs; /* where bands end, as numbers */
+    double input_factor, output_factor, output_dropout;
+    bool tied_projections,
+        as_original; /* as_original: with its defects (section 19, 7 and 8) */
 };
 
 struct mega_mega_layer {
@@ -34,6 +41,9 @@ struct mega_mega_decoder {
     struct mega_mega_options options;
     struct mega_vocabulary vocabulary;
     mega_tensor *table, *project_in, *head;
+    bool has_input_bands, has_output_bands;
+    struct mega_adaptive_input input_bands;    /* instead of a table */
+    struct mega_adaptive_softmax output_bands; /* instead of a matrix */
     struct mega_norm embed_norm, final_norm;
     struct mega_dropout drop_embed;
     struct mega_mega_layer *layer;

@@ -44,6 +44,8 @@ static const struct mega_option table[] = {
         "dropout of embeddings and branches", 0 },
     { "attention_dropout", MEGA_OPTION_REAL, LAYER(attention_dropout), "0", 0, 0.999, NULL, "P",
         "dropout of the attention weights", 0 },
+    { "drop_keys", MEGA_OPTION_BOOL, LAYER(drop_keys), "false", 0, 0, NULL, NULL,
+        "attention dropout hides keys before the softmax (efficient_attn: swift, fused)", 0 },
     { "hidden_dropout", MEGA_OPTION_REAL, LAYER(hidden_dropout), "0", 0, 0.999, NULL, "P",
         "dropout inside the branches", 0 },
     { "init", MEGA_OPTION_CHOICE, LAYER(init), "he", 0, 0, MEGA_MEGALODON_INIT_CHOICES, NULL,

@@ -26,11 +26,19 @@ mega_tensor *mega_language_model_features(mega_run *r, const struct mega_languag
 mega_tensor *mega_language_model_logits(
     mega_run *r, const struct mega_language_model *m, mega_tensor *x)
 {
+    if (m->output.adaptive) return mega_adaptive_softmax_log_probs(r, m->output.adaptive, x);
     return linear(r, x, m->output.weight, m->output.bias, MEGA_ACT_LINEAR);
 }
 
 mega_tensor *mega_language_model_loss(mega_run *r, const struct mega_language_model *m,
-    mega_tensor *x, mega_tensor *next, double smoothing, mega_tensor **each)
+    mega_tensor *x, mega_tensor *next, const struct mega_rows *rows, double smoothing,
+    mega_tensor **each)
 {
+    if (m->output.adaptive && smoothing > 0 && !mega_run_status(r))
+        mega_run_fail(r,
+            mega_fail(MEGA_UNSUPPORTED, "label smoothing of an adaptive softmax, which has no "
+                                        "distribution over all words in training: expected 0"));
+    if (m->output.adaptive)
+        return mega_adaptive_softmax_loss(r, m->output.adaptive, x, next, rows, each);
     return output_loss(r, x, m->output.weight, m->output.bias, next, smoothing, each);
 }

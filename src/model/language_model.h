@@ -40,8 +40,9 @@ mega_tensor *mega_language_model_logits(
 
 /* x [B, T, D], next [B * T] I32 (negative: not counted) -> sum of -log p(next), [] F32. With
  * `each`, *each becomes [B * T] F32: the single terms, 0 where not counted (no gradient).
- * `smoothing`: label smoothing of the sum. */
+ * `smoothing`: label smoothing of the sum. `rows` are those of the features. */
 mega_tensor *mega_language_model_loss(mega_run *r, const struct mega_language_model *m,
-    mega_tensor *x, mega_tensor *next, double smoothing, mega_tensor **each);
+    mega_tensor *x, mega_tensor *next, const struct mega_rows *rows, double smoothing,
+    mega_tensor **each);
 
 #endif

@@ -34,5 +34,6 @@ const struct mega_op mega_op_activation = {
     .attr_size = sizeof(struct mega_attr_activation),
     .shape = shape,
     .cheap = true,
+    .by_rows = 1u,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -36,5 +36,6 @@ const struct mega_op mega_op_add = {
     .shape = shape,
     .cheap = true,
     .unread = 1u << 0 | 1u << 1,
+    .by_rows = 3u,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

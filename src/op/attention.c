@@ -139,9 +139,30 @@ static double v_at(const struct mega_call *c, const struct query *u, int64_t j, 
     return element(c, V, u->b, j, u->group * u->n.dv + d);
 }
 
+/* what the draw gives key j of a query: 0 or 1 / (1 - p) */
+static double drawn(const struct mega_call *c, const struct query *u, int64_t j)
+{
+    const struct mega_attr_attention *a = c->attr;
+    if (!mega_dropout_acts(c, a->dropout)) return 1;
+    int64_t first = mega_rows_place(c->rows, u->b), row = mega_rows_number(c->rows, u->b);
+    int64_t from = first + u->i, to = first + j;
+    return mega_draw(mega_draw_key(c), mega_draw_weights_low(from, to / 4),
+        mega_draw_weights_high(row, u->h), to, a->dropout);
+}
+
+static double drop(const struct mega_call *c, const struct query *u, int64_t j)
+{
+    return ((const struct mega_attr_attention *)c->attr)->drop_keys ? 1 : drawn(c, u, j);
+}
+
+static bool hidden(const struct mega_call *c, const struct query *u, int64_t j)
+{
+    return ((const struct mega_attr_attention *)c->attr)->drop_keys && drawn(c, u, j) == 0;
+}
+
 static bool sees(const struct mega_call *c, const struct query *u, int64_t j)
 {
-    return j < u->w.seen && mega_window_real(c, &u->w, u->b, j);
+    return j < u->w.seen && mega_window_real(c, &u->w, u->b, j) && !hidden(c, u, j);
 }
 
 static void scores(const struct mega_call *c, struct query *u)
@@ -175,16 +196,6 @@ static void weights(const struct mega_call *c, struct query *u)
     }
     if (a->fn == MEGA_ATTENTION_SOFTMAX && sum > 0)
         for (int64_t j = u->w.from; j < u->w.to; j++) u->f[j - u->w.from] /= sum;
-}
-
-static double drop(const struct mega_call *c, const struct query *u, int64_t j)
-{
-    const struct mega_attr_attention *a = c->attr;
-    if (!mega_dropout_acts(c, a->dropout)) return 1;
-    int64_t first = mega_rows_place(c->rows, u->b), row = mega_rows_number(c->rows, u->b);
-    int64_t from = first + u->i, to = first + j;
-    return mega_draw(mega_draw_key(c), mega_draw_weights_low(from, to / 4),
-        mega_draw_weights_high(row, u->h), to, a->dropout);
 }
 
 static struct query query_of(
@@ -339,5 +350,6 @@ const struct mega_op mega_op_attention = {
     .attr_size = sizeof(struct mega_attr_attention),
     .shape = shape,
     .cost = cost,
+    .by_rows = 1u << MEGA_ATTENTION_Q | 1u << MEGA_ATTENTION_K | 1u << MEGA_ATTENTION_V,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -36,5 +36,6 @@ const struct mega_op mega_op_concat = {
     .n_out = 1,
     .shape = shape,
     .unread = 1u << 0 | 1u << 1,
+    .by_rows = 3u,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

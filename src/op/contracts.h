@@ -47,9 +47,11 @@ struct mega_attr_attention {
     enum mega_attention_fn fn;
     bool causal;
     bool weights;
+    bool drop_keys; /* dropout hides keys from a query before the function, and scales nothing
+                       (DropKey: Li et al., 2022); one that sees none gives 0 */
     int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
                        document */
-    double dropout; /* of the weights, after the function; only in TRAIN */
+    double dropout; /* of the weights, after the function, or of keys; only in TRAIN */
     int64_t heads, kv_heads; /* H, 0: 1; G, which divides H, 0: H */
     double scale;            /* factor of the scores; 0: what the function says, 1/sqrt(d) for
                                 softmax, else 1/keys counted */
@@ -61,6 +63,20 @@ enum {
     MEGA_ATTENTION_BIAS,
     MEGA_ATTENTION_PAST_K,
     MEGA_ATTENTION_PAST_V
+};
+
+/* band: ids of a vocabulary that is cut into bands, I32 -> numbers of the same shape, I32, no
+ * gradient. Band i holds the ids below end[i] that no band before it holds; a negative id gives
+ * -1. */
+enum { MEGA_BANDS = 7 };
+enum {
+    MEGA_BAND_WHICH = -1, /* the id's band */
+    MEGA_BAND_HEAD = -2   /* an id of band 0 as it is, band i > 0 as end[0] + i - 1 */
+};
+struct mega_attr_band {
+    int64_t bands, end[MEGA_BANDS];
+    int64_t form;     /* one of the above; i >= 0: the id's number in band i, -1 outside */
+    int64_t left_out; /* a number in band i that counts as outside; -1: none */
 };
 
 /* batch_norm: x [B,T,D], weight [D]?, bias [D]?, running_mean [D], running_var [D] -> y, new
@@ -94,6 +110,10 @@ enum {
     MEGA_CEMA_OMEGA,
     MEGA_CEMA_H
 };
+
+/* choose: which [rows] I32, x_0 ... x_6 [..,D] (from x_1 on optional) -> y: row r is row r of
+ * x_which[r], or zero where which[r] is negative */
+enum { MEGA_CHOOSE_WHICH, MEGA_CHOOSE_X };
 
 /* concat: a [.., n], b [.., m] -> [.., n+m] */
 
@@ -132,7 +152,8 @@ enum {
 };
 
 /* embedding: table [V,D], tokens [B,T] I32 -> [B,T,D]; the row of `pad` gets no gradient. A
- * token outside 0 ... V-1 is an error that the caller has excluded. */
+ * negative token gives zeros and no gradient; one beyond V-1 is an error that the caller has
+ * excluded. */
 struct mega_attr_embedding {
     int64_t pad; /* -1: none */
     double scale;
@@ -197,6 +218,9 @@ struct mega_attr_linear {
     enum mega_act act;
 };
 enum { MEGA_LINEAR_X, MEGA_LINEAR_W, MEGA_LINEAR_B };
+
+/* log_softmax: x [..,V], base [..,1] F32 (optional) -> base + log softmax(x), F32 */
+enum { MEGA_LOG_SOFTMAX_X, MEGA_LOG_SOFTMAX_BASE };
 
 /* mask: x [B,T,D] -> y, zero at places that are not real */
 
@@ -314,5 +338,7 @@ enum {
     MEGA_TIMESTEP_NORM_MEAN,
     MEGA_TIMESTEP_NORM_VAR
 };
+
+/* transpose: x [M,N] -> [N,M], of x's type: a parameter that is read the other way round */
 
 #endif

@@ -1,4 +1,5 @@
-/* embedding: y[b, t] = scale * table[token[b, t]]; the pad row gets no gradient. */
+/* embedding: y[b, t] = scale * table[token[b, t]], zero where the token is negative; the pad
+ * row gets no gradient. */
 #include "op/contracts.h"
 
 enum { TABLE = MEGA_EMBEDDING_TABLE, TOKENS = MEGA_EMBEDDING_TOKENS };
@@ -27,7 +28,8 @@ static void forward(const struct mega_call *c)
     const int32_t *token = c->in[TOKENS]->data;
     for (int64_t i = 0, n = mega_count(c->in[TOKENS]), D = mega_width(c->in[TABLE]); i < n; i++)
         for (int64_t d = 0; d < D; d++)
-            mega_put(c->out[0], i, d, a->scale * mega_get(c->in[TABLE], token[i], d));
+            mega_put(c->out[0], i, d,
+                token[i] < 0 ? 0 : a->scale * mega_get(c->in[TABLE], token[i], d));
 }
 
 static void backward(const struct mega_call *c, struct mega_grads *g)
@@ -36,7 +38,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     const int32_t *token = c->in[TOKENS]->data;
     mega_grads_begin(g);
     for (int64_t i = 0, n = mega_count(c->in[TOKENS]), D = mega_width(c->in[TABLE]); i < n; i++)
-        for (int64_t d = 0; d < D && token[i] != a->pad; d++)
+        for (int64_t d = 0; d < D && token[i] >= 0 && token[i] != a->pad; d++)
             mega_grad_add(g, TABLE, token[i], d, a->scale * mega_grad_out(g, 0, i, d));
 }
 

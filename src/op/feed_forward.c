@@ -36,4 +36,5 @@ const struct mega_op mega_op_feed_forward = {
     .shape = shape,
     .unread = 1u << RESIDUAL,
     .cost = cost,
+    .by_rows = 3u,
 };

@@ -39,5 +39,6 @@ const struct mega_op mega_op_gate = {
     .attr_size = sizeof(struct mega_attr_gate),
     .shape = shape,
     .cheap = true,
+    .by_rows = 3u,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -42,4 +42,5 @@ const struct mega_op mega_op_gated_output = {
     .attr_size = sizeof(struct mega_attr_gated_output),
     .shape = shape,
     .cost = cost,
+    .by_rows = 0x1Fu,
 };

@@ -71,5 +71,6 @@ const struct mega_op mega_op_gated_residual = {
     .attr_size = sizeof(struct mega_attr_gated_residual),
     .shape = shape,
     .cheap = true,
+    .by_rows = 0xFu,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

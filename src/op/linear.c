@@ -86,5 +86,6 @@ const struct mega_op mega_op_linear = {
     .attr_size = sizeof(struct mega_attr_linear),
     .shape = shape,
     .cost = cost,
+    .by_rows = 1u << MEGA_LINEAR_X,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

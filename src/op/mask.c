@@ -38,5 +38,6 @@ const struct mega_op mega_op_mask = {
     .shape = shape,
     .cheap = true,
     .unread = 1u << 0,
+    .by_rows = 1u,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

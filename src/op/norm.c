@@ -99,5 +99,6 @@ const struct mega_op mega_op_norm = {
     .shape = shape,
     .cheap = true,
     .unread = 1u << B,
+    .by_rows = 1u << MEGA_NORM_X,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -39,7 +39,8 @@ struct mega_grads {
     const mega_tensor *out[MEGA_OUT]; /* NULL: nothing arrived, take zero */
     mega_tensor *in[MEGA_IN];         /* NULL: not wanted */
     uint32_t add;                     /* bit i: add to in[i], else write it */
-    uint32_t touched; /* bit i: cleared if no element of this batch used in[i] */
+    uint32_t
+        touched; /* bit i: cleared if no element of this batch used in[i]: zeros were given */
 };
 
 struct mega_kernel {
@@ -53,6 +54,9 @@ struct mega_kernel {
     void *(*prepare)(const struct mega_call *c); /* once per memo entry; NULL: nothing */
     void (*forget)(void *prepared);
     void (*forward)(const struct mega_call *c);
+    /* the same outputs once more, cheaply, from what saved[0] keeps (if it is there, in
+     * float32): then nobody needs to keep them (graph/sweep.h). NULL: not so */
+    void (*again)(const struct mega_call *c);
     void (*backward)(
         const struct mega_call *c, struct mega_grads *g); /* NULL: refuses under a tape */
     bool reads_out; /* the backward pass reads the numbers of out[] */
@@ -69,6 +73,10 @@ struct mega_op {
     mega_status (*shape)(const struct mega_call *c, mega_tensor out[MEGA_OUT]);
     bool cheap; /* inside a block its outputs are made again for the backward pass, not kept */
     uint32_t unread; /* bit i: the backward pass does not need the numbers of in[i] */
+    /* bit i: in[i] lies in rows [B,T,.] as all outputs do, and a row of these looks at the same
+     * row alone (attention: at its window); the other inputs are read by all rows. 0: not so */
+    uint32_t by_rows;
+    bool by_position; /* a row also looks at where it stands in its document (position.h) */
     /* of the forward pass; *bytes holds every operand once and is changed only where less is
      * read. FLOPs are those of products and filters, what utilisation is counted by. NULL: none
      */

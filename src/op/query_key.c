@@ -56,5 +56,6 @@ const struct mega_op mega_op_query_key = {
     .n_out = 2,
     .shape = shape,
     .cheap = true,
+    .by_rows = 1u << MEGA_QUERY_KEY_Z,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -92,5 +92,6 @@ const struct mega_op mega_op_query_key_norm = {
     .shape = shape,
     .cheap = true,
     .unread = 1u << BETA,
+    .by_rows = 1u << 0,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -92,5 +92,7 @@ const struct mega_op mega_op_rotary = {
     .attr_size = sizeof(struct mega_attr_rotary),
     .shape = shape,
     .unread = 1u << 0,
+    .by_rows = 1u << 0,
+    .by_position = true,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

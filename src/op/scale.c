@@ -49,5 +49,6 @@ const struct mega_op mega_op_scale = {
     .attr_size = sizeof(struct mega_attr_scale),
     .shape = shape,
     .cheap = true,
+    .by_rows = 1u << MEGA_SCALE_X,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

@@ -74,5 +74,5 @@ mega_tensor *mega_batch_loss(mega_run *r, const mega_model *m, const struct mega
         return cross_entropy(r, mega_classifier_run(r, &m->classifier, text, rows), target);
     mega_tensor *x = mega_language_model_features(r, &m->language, text[0], rows[0]);
     double smoothing = mega_run_mode(r) & MEGA_RUN_TRAIN ? b->smoothing : 0;
-    return mega_language_model_loss(r, &m->language, x, target, smoothing, NULL);
+    return mega_language_model_loss(r, &m->language, x, target, rows[0], smoothing, NULL);
 }

@@ -54,6 +54,7 @@ struct mega_tensor {
     struct mega_param *param; /* set if it is the value of a parameter */
     bool wants_grad;
     bool filled;  /* (of a gradient) something has arrived */
+    bool waits;   /* has no numbers for all rows (graph/sweep.h) */
     bool passing; /* its numbers end with their block; the backward pass makes them again */
 };
 

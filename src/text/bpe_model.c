@@ -21,7 +21,7 @@ mega_status mega_bpe_model_merge(mega_tokenizer *t, struct mega_bpe_model *m, in
     int32_t b = mega_vocab_find(&t->vocab, right.data, right.size);
     struct mega_text both = { 0 };
     size_t skip = m->prefix.size;
-    if (right.size < skip || memcmp(right.data, m->prefix.data, skip) != 0) skip = 0;
+    if (skip && (right.size < skip || memcmp(right.data, m->prefix.data, skip) != 0)) skip = 0;
     mega_text_add_bytes(&both, left.data, left.size);
     mega_text_add_bytes(&both, right.data + skip, right.size - skip);
     int32_t joined = both.data ? mega_vocab_find(&t->vocab, both.data, both.size) : -1;

@@ -142,7 +142,8 @@ static void by_character(
         length = mega_char_read(p, end, &code);
         if (!length) return;
         if (what == MEGA_NORMAL_STRIP_ACCENTS) {
-            bool accent = utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_MN;
+            utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)code);
+            bool accent = c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME;
             mega_text_add_bytes(out, p, accent ? 0 : (size_t)length);
             continue;
         }

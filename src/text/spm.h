@@ -93,6 +93,8 @@ void mega_spm_emit(
 mega_status mega_spm_add(mega_tokenizer *t, struct mega_spm *m, struct mega_span text,
     float score, enum mega_spm_piece kind);
 
+/* Parts of a kind. */
+mega_status mega_spm_read(mega_tokenizer *t, const char *path);
 void mega_spm_free(void *model);
 void mega_spm_forget(void *own);
 mega_status mega_spm_encode(

@@ -52,7 +52,8 @@ static void count_tokens(
     int64_t n = mega_count(&b->target);
     mega_batch_enter(r, m, b, text, rows);
     mega_tensor *x = mega_language_model_features(r, &m->language, text[0], rows[0]);
-    mega_language_model_loss(r, &m->language, x, mega_run_input(r, &b->target), 0, &each);
+    mega_language_model_loss(
+        r, &m->language, x, mega_run_input(r, &b->target), rows[0], 0, &each);
     float *values = mega_run_memory(r, (size_t)n * sizeof *values);
     if (values && !mega_run_read(r, each, values))
         for (int64_t i = 0; i < n; i++) t->loss += (double)values[i];

@@ -82,6 +82,7 @@ static void dry_pass(const struct prediction *p, mega_run *r, int which, size_t 
     if (mega_run_begin(r, &(struct mega_run_args){ .mode = mode | MEGA_RUN_DRY })) return;
     mega_tensor *total = mega_batch_loss(r, p->model, &b);
     if (scratch) mega_run_walk(r, note_scratch, scratch);
+    if (scratch && mega_run_scratch(r) > *scratch) *scratch = mega_run_scratch(r);
     if (which == VALID) return;
     mega_run_seed(r, total, 1);
     mega_run_backward(r);

@@ -130,7 +130,7 @@ static mega_tensor *read_on(
     for (int64_t i = 0; next && i < n; i++)
         ((int32_t *)next->data)[i] = i % f->T + 1 < f->len[0][i / f->T] ? f->id[0][i + 1] : -1;
     mega_tensor *x = mega_language_model_features(r, &m->language, text, rows);
-    mega_language_model_loss(r, &m->language, x, next, 0, &each);
+    mega_language_model_loss(r, &m->language, x, next, rows, 0, &each);
     return each;
 }
 

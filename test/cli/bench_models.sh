@@ -72,6 +72,33 @@ peer 'echo "{\"tokens_per_s\": 50, \"median_ms\": 320, \"peak_rss_mb\": 7}"; ech
 bench --lengths 16 --modes train --models mega --peers ./peer --peer-forms eager --peer-folder . --jsonl t.jsonl >t.md
 grep -q 'torch eager | 50 | 320.0 | 7 |' t.md && grep -q '"engine": "torch eager".*"result": {"tokens_per_s": 50' t.jsonl || fail "a peer's numbers: $(cat t.md)"
 
+# language models: compared with Llama, not with classifiers; of some there are peers
+sizes="length=16 layers=1 width=8 values=8 keys=4 heads=2 ffn=8 ema=2 groups=2 chunk=8 vocab=9"
+for mode in train infer generate; do
+    for decoder in megalodon mega llama; do echo "$decoder-$mode decoder=$decoder mode=$mode tokens=3 $sizes kv-heads=$([[ $decoder == llama ]] && echo 1 || echo 0)"; done
+done >lm.txt
+echo "classifier mode=train $sizes" >>lm.txt
+peer 'echo "$@" >>args; echo "{\"tokens_per_s\": 50, \"median_ms\": 320, \"peak_rss_mb\": 7}"'
+rm -f args
+bench --problems lm.txt --peers ./peer --peer-forms eager,real,dropout --peer-folder . --csv t.csv --svg t.svg >t.md
+[[ $(awk -F, 'NR > 1 { print $1 "/" $2 "/" $6 }' t.csv | head -5 | paste -sd' ') == "megalodon-train/megalodon/mega.c megalodon-train/megalodon/torch eager mega-train/mega-lm/mega.c llama-train/llama/mega.c llama-train/llama/torch eager" ]] || fail "rows of language models: $(cat t.csv)"
+[[ $(wc -l <args) == 8 ]] || fail "not eight runs of peers: $(cat args)"
+grep -q '^./torch_megalodon.py --mode generate --length 16 .*--heads 2 .*--kv-heads 0 --groups 2 --swiglu 1 --tokens 3 --threads 1' args || fail "flags of Megalodon's peer: $(cat args)"
+grep -q '^./torch_llama.py --mode train .*--kv-heads 1' args || fail "flags of Llama's peer: $(cat args)"
+! grep -q -e '--decoder' args || fail "a peer was told its decoder: $(cat args)"
+[[ $(grep '^| llama' t.md | awk -F'|' '{ print $8 }' | sort -u) == " 1.00 " ]] || fail "Llama over itself: $(cat t.md)"
+[[ $(grep -c '^| meg[a-z-]* | mega.c |.*[0-9.]* | - | [0-9.]* |  |$' t.md) == 6 ]] || fail "ours over Llama: $(cat t.md)"
+grep -q '^| classifier | mega.c |.* | - | - |' t.md || fail "a classifier was compared with Llama: $(cat t.md)"
+[[ $(grep -c '<title>megalodon' t.svg) == 4 ]] || fail "dots of Megalodon: $(cat t.svg)"
+one=(--length 16 --layers 1 --width 8 --values 8 --keys 4 --heads 2 --ffn 8 --ema 2 --groups 2 --chunk 8 --vocab 9 --steps 2 --warmup 0 --threads 1)
+for decoder in gpt2 transformer; do
+    "$mega" bench step --decoder $decoder --mode generate "${one[@]}" --batch 2 --tokens 5 >t.json || fail "$decoder does not generate"
+    grep -q "\"mode\": \"generate\".*\"decoder\": \"$decoder\".*\"tokens_per_s\": [0-9]" t.json || fail "what $decoder generated: $(cat t.json)"
+done
+"$mega" bench step --decoder megalodon "${one[@]}" --profile >t.json 2>t.profile && grep -q '"profile": {' t.json && grep -q '^| cema ' t.profile || fail "the profile of a language model: $(cat t.profile)"
+refused 1 "name one with --decoder" "$mega" bench step --mode generate "${one[@]}"
+refused 2 "expected one of none" "$mega" bench step --decoder lama "${one[@]}"
+
 # limits
 peer 'sleep 60'
 bench --lengths 16 --modes infer --models mega --peers ./peer --peer-forms eager --peer-folder . --seconds 1 >t.md

@@ -31,7 +31,8 @@ every=$(predicted --set model.recompute=block)
 near "$every" "$(trained every --set model.recompute=block)" "every block recomputed"
 cheap=$(predicted --set model.recompute=cheap)
 near "$cheap" "$(trained cheap --set model.recompute=cheap)" "cheap ops recomputed"
-((every < cheap && cheap < kept)) || fail "recomputing saves too little: $kept, $cheap, $every MiB"
+# what cheap ops make is not kept anyway where they go over rows together
+((every < cheap && cheap <= kept)) || fail "recomputing saves too little: $kept, $cheap, $every MiB"
 
 # activations in bfloat16: less, and said aloud; evaluation follows the run
 half=$(predicted --set train.precision=bf16)

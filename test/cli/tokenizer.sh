@@ -10,6 +10,7 @@ encode() { "$mega" tokenizer encode "$@" | xargs; }
 for file in allbytes.bin:256 cr_only.txt:13 bom_nonewline.txt:6 empty.txt:0; do
     "$mega" tokenizer encode --bytes "$cases/b18_${file%:*}" >ids
     [[ $(wc -l <ids) == "${file#*:}" ]] || fail "${file%:*} has $(wc -l <ids) ids, expected ${file#*:}"
+    [[ $("$mega" tokenizer encode --bytes "$cases/b18_${file%:*}" --count) == "${file#*:}" ]]
     "$mega" tokenizer decode bytes ids | cmp - "$cases/b18_${file%:*}"
 done
 

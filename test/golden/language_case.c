@@ -15,7 +15,7 @@
 static void read_idle(struct golden_case *c)
 {
     static const char *const idle[] = { "seq_len", "batch", "max_source_positions",
-        "adaptive_input_factor", "adaptive_softmax_factor", "sentence_avg" };
+        "sentence_avg" };
     for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) golden_cfg(c, idle[i]);
     golden_cfg_expect(c, "decoder_embed_path", "none");
     golden_cfg_expect(c, "share_all_embeddings", "False");
@@ -47,14 +47,46 @@ static void read_decoder(struct golden_case *c, struct mega_mega_options *o)
     o->tied = golden_cfg_bool(c, "share_decoder_input_output_embed", false);
 }
 
-static void read_adaptive(struct golden_case *c)
+/* "8,14" as a list; the words stay in `text` */
+static struct mega_texts read_cutoffs(
+    struct golden_case *c, const char *key, char text[64], const char *item[8])
 {
-    golden_cfg_expect(c, "adaptive_input", "False");
+    struct mega_texts list = { item, 0 };
+    snprintf(text, 64, "%s", golden_cfg(c, key));
+    if (!strcmp(text, "none")) return list;
+    for (char *rest, *word = strtok_r(text, "[], ", &rest); word && list.n < 8;
+         word = strtok_r(NULL, "[], ", &rest))
+        item[list.n++] = word;
+    return list;
+}
+
+static void read_adaptive(struct golden_case *c, struct mega_mega_options *o)
+{
+    static char in[64], out[64];
+    static const char *in_item[8], *out_item[8];
     golden_cfg_expect(c, "adaptive_softmax_dropout", "0");
-    golden_cfg_expect(c, "adaptive_input_cutoff", "none");
-    golden_cfg_expect(c, "adaptive_softmax_cutoff", "none");
-    golden_cfg_expect(c, "tie_adaptive_weights", "False");
-    golden_cfg_expect(c, "tie_adaptive_proj", "False");
+    bool input = golden_cfg_bool(c, "adaptive_input", false),
+         tied = golden_cfg_bool(c, "tie_adaptive_weights", false);
+    o->input_cutoffs = read_cutoffs(c, "adaptive_input_cutoff", in, in_item);
+    o->output_cutoffs = read_cutoffs(c, "adaptive_softmax_cutoff", out, out_item);
+    if (input != (o->input_cutoffs.n > 0))
+        golden_unsupported(c, "adaptive input with %d cutoffs", o->input_cutoffs.n);
+    o->input_factor = golden_cfg_real(c, "adaptive_input_factor", 4);
+    o->output_factor = golden_cfg_real(c, "adaptive_softmax_factor", 4);
+    if (o->output_cutoffs.n) o->tied = tied;
+    o->tied_projections = golden_cfg_bool(c, "tie_adaptive_proj", false);
+    o->as_original = true;
+}
+
+/* tied tensors stand in the file twice */
+static void accept_tied(struct golden_case *c)
+{
+    char text[1024], *rest;
+    snprintf(text, sizeof text, "%s", golden_meta(c, "tied"));
+    for (char *pair = strtok_r(text, ",", &rest); pair; pair = strtok_r(NULL, ",", &rest)) {
+        pair[strcspn(pair, "=")] = 0;
+        golden_find(c, "param.%s", pair);
+    }
 }
 
 struct mega_model_config golden_language_config(struct golden_case *c)
@@ -65,7 +97,8 @@ struct mega_model_config golden_language_config(struct golden_case *c)
     mega_option_defaults(mega_decoders[l->decoder]->options, l->options);
     read_idle(c);
     read_decoder(c, (struct mega_mega_options *)(void *)l->options);
-    read_adaptive(c);
+    read_adaptive(c, (struct mega_mega_options *)(void *)l->options);
+    accept_tied(c);
     l->vocabulary = (struct mega_vocabulary){ golden_cfg_int(c, "vocab_size", 0),
         golden_cfg_int(c, "padding_idx", -1) };
     return config;
@@ -104,21 +137,24 @@ static void see_state(void *arg, const char *path, const char *what, const mega_
     free(got);
 }
 
-static void compare_loss(struct language_case *l, mega_tensor *x)
+static mega_tensor *compare_loss(
+    struct language_case *l, mega_tensor *x, const struct mega_rows *rows)
 {
     mega_tensor *target = golden_input(l->c, l->run, "target", false);
     int64_t n = l->B * l->T, pad = l->model->config.language.vocabulary.pad;
     mega_tensor *next = mega_run_tensor(l->run, MEGA_I32, 1, &n);
-    if (!target || !next) return;
+    if (!target || !next) return NULL;
     double counted = 0;
     for (int64_t i = 0; i < n; i++) {
         double id = mega_get(target, i / l->T, i % l->T);
         mega_put(next, 0, i, id == (double)pad ? -1 : id);
         counted += id != (double)pad;
     }
-    golden_compare(l->c, "out.loss",
-        mega_language_model_loss(l->run, &l->model->language, x, next, 0, NULL), false);
+    mega_tensor *loss =
+        mega_language_model_loss(l->run, &l->model->language, x, next, rows, 0, NULL);
+    golden_compare(l->c, "out.loss", loss, false);
     golden_compare_numbers(l->c, "out.sample_size", &counted, 1);
+    return loss;
 }
 
 static void run_whole(struct language_case *l)
@@ -132,8 +168,12 @@ static void run_whole(struct language_case *l)
     mega_tensor *x = mega_language_model_features(r, &l->model->language, ids, &rows);
     golden_compare(l->c, "out.features", x, false);
     golden_compare(l->c, "out.features_full", x, false);
-    compare_loss(l, x);
-    golden_backward(l->c, r, mega_language_model_logits(r, &l->model->language, x), false);
+    mega_tensor *loss = compare_loss(l, x, &rows),
+                *logits = mega_language_model_logits(r, &l->model->language, x);
+    golden_compare(l->c, "out.log_probs", logits, false);
+    /* the files write a sum as one number in a row */
+    if (loss) loss->rank = 1, loss->dim[0] = 1;
+    golden_backward(l->c, r, l->model->language.output.adaptive ? loss : logits, false);
     if (golden_check(l->c, mega_run_end(r))) golden_compare_gradients(l->c, &l->model->store);
 }
 

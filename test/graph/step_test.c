@@ -389,15 +389,17 @@ static size_t peak_of(const struct size *size, const char *more, unsigned mode)
 static void recomputation_and_evaluation_need_less_memory(void **state)
 {
     (void)state;
-    size_t keep = peak_of(&large, "layers: 8", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
-           again =
-               peak_of(&large, "layers: 8, recompute: block", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
-           cheap =
-               peak_of(&large, "layers: 8, recompute: cheap", MEGA_RUN_TRAIN | MEGA_RUN_GRAD),
+    unsigned train = MEGA_RUN_TRAIN | MEGA_RUN_GRAD;
+    size_t plain = peak_of(&large, "layers: 8", train | MEGA_RUN_PLAIN),
+           keep = peak_of(&large, "layers: 8", train),
+           again = peak_of(&large, "layers: 8, recompute: block", train),
+           cheap = peak_of(&large, "layers: 8, recompute: cheap", train),
            evaluate = peak_of(&large, "layers: 8", 0),
            shallow = peak_of(&large, "layers: 2", 0);
     assert_true(again < keep / 2);
-    assert_true(cheap < keep * 9 / 10);
+    /* what cheap ops make in sweeps is not kept anyway */
+    assert_true(keep < plain * 8 / 10);
+    assert_true(cheap <= keep);
     assert_true(evaluate < keep / 4);
     /* six more layers cost their carries */
     assert_true(evaluate - shallow < 8 * 6 * 192 * 72 * sizeof(float));

@@ -147,7 +147,7 @@ static void learn(
         ((int32_t *)next->data)[t] =
             t + 1 < n && (!doc || doc[t + 1] == doc[t]) ? id[t + 1] : -1;
     mega_tensor *x = mega_language_model_features(s->run, m, ids_of(s, 1, n, id), rows);
-    mega_tensor *loss = mega_language_model_loss(s->run, m, x, next, 0, NULL);
+    mega_tensor *loss = mega_language_model_loss(s->run, m, x, next, rows, 0, NULL);
     mega_run_seed(s->run, loss, 1);
     mega_run_backward(s->run);
     assert_int_equal(mega_run_end(s->run), MEGA_OK);

@@ -145,6 +145,32 @@ static void heads_that_do_not_divide_are_refused(void **state)
     refuses(4, 4, 12, -1, "scale is -1");
 }
 
+/* a row's weights are divided by what is left of them, which is nothing where all keys go */
+static void hidden_keys_leave_a_softmax_of_the_others(void **state)
+{
+    (void)state;
+    struct setup s;
+    begin(&s);
+    mega_run_end(s.run);
+    mega_run_begin(
+        s.run, &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN, .wants = "weights" });
+    s.a.weights = s.a.drop_keys = true;
+    s.a.dropout = 0.6;
+    struct mega_call c =
+        attend(&s, numbers(&s, 4 * D, 1), numbers(&s, 4 * D, 2), numbers(&s, 4 * DV, 3), 4, 0);
+    assert_non_null(c.out[0]);
+    int empty = 0, full = 0;
+    for (int64_t r = 0; r < mega_height(c.out[1]); r++) {
+        double sum = 0;
+        for (int64_t j = 0; j < T; j++) sum += mega_get(c.out[1], r, j);
+        empty += sum == 0;
+        full += fabs(sum - 1) < 1e-6;
+    }
+    assert_int_equal(empty + full, mega_height(c.out[1]));
+    assert_true(empty > 0 && full > 0);
+    done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +178,7 @@ int main(void)
         cmocka_unit_test(query_heads_of_a_group_read_the_same_keys),
         cmocka_unit_test(a_scale_takes_the_place_of_the_divisor),
         cmocka_unit_test(heads_that_do_not_divide_are_refused),
+        cmocka_unit_test(hidden_keys_leave_a_softmax_of_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@ static const struct mega_attr_embedding embed = { .scale = 1 };
 static const struct mega_attr_pool mean = { MEGA_POOL_MEAN }, first = { MEGA_POOL_FIRST };
 static const struct mega_attr_activation act = { MEGA_ACT_SILU };
 static const struct mega_attr_gated_output gated_output = { .act = MEGA_ACT_SILU };
+static const struct mega_attr_band bands = { .bands = 1, .end = { V }, .left_out = -1 };
 static const struct mega_attr_cross_entropy loss = { .smoothing = 0.1 };
 static const struct mega_attr_output_loss output = { .rows = true };
 static const struct mega_attr_cema complex_ema = { false };
@@ -65,6 +66,13 @@ static const struct line {
         R *D + 2 * R + 4 * D },
     { &mega_op_cross_entropy, &loss, { { R, D }, { R } }, 0, R *D + R + 1, 0,
         2 * R *D + R + 1 },
+    { &mega_op_band, &bands, { { B, T } }, 0, 2 * R, 0, 2 * R },
+    /* a row is one of either */
+    { &mega_op_choose, NULL, { { B, T }, { B, T, D }, { B, T, D } }, 0, 2 * R *D + R, 0,
+        3 * R *D + R },
+    { &mega_op_log_softmax, NULL, { { R, V }, { R, 1 } }, 0, 2 * R *V + R, 0,
+        3 * R *V + 2 * R },
+    { &mega_op_transpose, NULL, { { D, E } }, 0, 2 * D *E, 0, 2 * D *E },
     /* a product of R x D with D x V numbers; the loss of each row and of all. Making the
      * logits again is the kernel's affair. */
     { &mega_op_output_loss, &output, { { B, T, D }, { V, D }, { V }, { B, T } }, 2 * R *D *V,
@@ -117,6 +125,7 @@ struct trial {
 /* ids where an op asks for them */
 static bool is_ids(const struct mega_op *op, int i)
 {
+    if (op == &mega_op_band || op == &mega_op_choose) return i == 0;
     if (op == &mega_op_output_loss) return i == MEGA_OUTPUT_LOSS_TARGET;
     return i == 1 && (op == &mega_op_embedding || op == &mega_op_cross_entropy);
 }

@@ -165,6 +165,22 @@ static void parts_are_refused_by_name(void **state)
     }
 }
 
+static void accents_are_marks_of_every_kind(void **state)
+{
+    (void)state;
+    mega_tokenizer *t;
+    assert_int_equal(read_parts(&t, "\"normalizer\": {\"type\": \"StripAccents\"},"), MEGA_OK);
+    /* a grave accent, a millions sign, a Devanagari vowel sign */
+    assert_string_equal(ids(t,
+                            "a\xCC\x80"
+                            "b\xD2\x89"
+                            "a\xE0\xA4\xBE"
+                            "b",
+                            NULL),
+        "3 3");
+    mega_tokenizer_close(t);
+}
+
 static void characters_need_valid_text(void **state)
 {
     (void)state;
@@ -247,6 +263,45 @@ static void bytes_are_saved_as_a_file_that_opens_again(void **state)
     assert_int_equal(mega_folder_remove(folder), MEGA_OK);
 }
 
+struct worker {
+    const mega_tokenizer *t;
+    const struct mega_text *text;
+    uint64_t hash;
+};
+
+static mega_status add_hash(void *arg, const int32_t *id, size_t n)
+{
+    struct worker *w = arg;
+    for (size_t i = 0; i < n; i++) w->hash = (w->hash ^ (uint32_t)id[i]) * 0x100000001B3u;
+    return MEGA_OK;
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (int i = 0; i < 20; i++)
+        mega_tokenizer_encode_each(w->t, w->text->data, w->text->size, NULL, add_hash, w);
+    return NULL;
+}
+
+static void threads_share_a_tokenizer(void **state)
+{
+    (void)state;
+    mega_tokenizer *t = opened(CASES "b03_tokenizers/merges_as_strings.json");
+    struct mega_text text = { 0 };
+    struct worker w[4];
+    pthread_t thread[4];
+    for (int i = 0; i < 3000; i++) mega_text_add(&text, " ab%dabab ba", i * 7919 % 1000);
+    for (int i = 0; i < 4; i++) {
+        w[i] = (struct worker){ t, &text, 0 };
+        assert_int_equal(pthread_create(&thread[i], NULL, work, &w[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) pthread_join(thread[i], NULL);
+    for (int i = 1; i < 4; i++) assert_int_equal(w[i].hash, w[0].hash);
+    mega_text_done(&text);
+    mega_tokenizer_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,9 +309,11 @@ int main(void)
         cmocka_unit_test(a_piece_may_hold_a_blank),
         cmocka_unit_test(what_is_not_supported_is_refused_by_name),
         cmocka_unit_test(parts_are_refused_by_name),
+        cmocka_unit_test(accents_are_marks_of_every_kind),
         cmocka_unit_test(characters_need_valid_text),
         cmocka_unit_test(gpt2_is_read_from_its_own_files),
         cmocka_unit_test(a_dictionary_numbers_words),
+        cmocka_unit_test(threads_share_a_tokenizer),
         cmocka_unit_test(bytes_are_saved_as_a_file_that_opens_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

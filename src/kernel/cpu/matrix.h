@@ -8,6 +8,9 @@
 #include "base/arena.h"
 #include "tensor/tensor.h"
 
+/* kinds of packed operands on a shelf */
+enum { SHELF_PACKED, SHELF_TURNED, SHELF_PAIRS, SHELF_PAIRS_TURNED };
+
 struct mega_matrix {
     float *at;
     int64_t stride; /* floats from one row to the next */

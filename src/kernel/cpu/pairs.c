@@ -83,12 +83,25 @@ static void pack_lane(void *arg, int64_t i, struct mega_arena *scratch)
     pack_panel(j->p, j->to, &j->how, j->b, j->k, j->n, i);
 }
 
+/* all panels, for a shelf */
+static void make(void *arg, void *to)
+{
+    struct packing *j = arg;
+    j->to = to;
+    for (int64_t i = 0; i * j->how.columns < j->n; i++) pack_lane(j, i, NULL);
+}
+
 struct mega_pair_right mega_pairs_pack(const struct mega_pairs *p, struct mega_work *work,
     struct mega_operand b, int64_t k, int64_t n)
 {
     struct packing j = { .p = p, .b = b, .k = k, .n = n };
     int64_t numbers = lay_out(p, k, n, &j.how), columns = j.how.columns;
-    j.how.at = j.to = mega_scratch(work, (size_t)numbers * sizeof *j.to);
+    size_t bytes = (size_t)numbers * sizeof *j.to;
+    struct mega_shelf_key key = { b.at.at, b.at.stride, k, n,
+        b.turned ? SHELF_PAIRS_TURNED : SHELF_PAIRS };
+    if (work->shelf) j.how.at = mega_shelf_get(work->shelf, &key, bytes, make, &j);
+    if (j.how.at) return j.how;
+    j.how.at = j.to = mega_scratch(work, bytes);
     mega_lanes(work, (n + columns - 1) / columns, (double)(k * n), pack_lane, &j);
     return j.how;
 }

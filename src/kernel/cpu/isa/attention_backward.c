@@ -92,6 +92,7 @@ static void row_backward(const struct block *w, const struct attention_keys *k, 
     float *s = mega_matrix_row(w->s, r), *d = mega_matrix_row(w->d, r);
     const float *bias = bias_of(p, &w->q, k, r);
     float *dbias = w->share->dbias ? w->share->dbias + k->first - (w->q.first + r) : NULL;
+    if (p->hides) hide(p, &w->q, k, r, s, n, w->factor);
     if (p->drops) {
         draw(p, &w->q, k, r, w->factor);
         f->multiply(d, d, w->factor, n);

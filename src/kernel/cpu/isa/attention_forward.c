@@ -78,7 +78,10 @@ static void weigh(
 {
     float *s = mega_matrix_row(b->score, r);
     int64_t n = seen_by(p, &b->q, k, r);
+    if (p->hides) hide(p, &b->q, k, r, s, n, b->factor);
     float most = n ? add_bias(s, bias_of(p, &b->q, k, r), n) : 0;
+    /* of a softmax nothing is left where dropout hides all keys */
+    if (p->hides && p->a->fn == MEGA_ATTENTION_SOFTMAX && most < ATTENTION_UNSEEN / 2) n = 0;
     switch (p->a->fn) {
     case MEGA_ATTENTION_SOFTMAX:
         if (n) softmax(p, b, r, s, most, n);

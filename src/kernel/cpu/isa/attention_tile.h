@@ -28,11 +28,11 @@ struct attention_plan {
     const struct mega_call *c;
     const struct mega_attr_attention *a;
     struct mega_heads n;
-    int64_t tile;      /* queries of a block, and keys */
-    int64_t Z, E, T;   /* Z, E: widths of one head */
-    const float *bias; /* its middle: bias[j - i]; NULL: none */
-    uint64_t key;      /* of the draws */
-    bool drops;
+    int64_t tile;                   /* queries of a block, and keys */
+    int64_t Z, E, T;                /* Z, E: widths of one head */
+    const float *bias;              /* its middle: bias[j - i]; NULL: none */
+    uint64_t key;                   /* of the draws */
+    bool drops, hides;              /* dropout of weights, of keys */
     const struct mega_pairs *pairs; /* products round to bfloat16; NULL: they do not */
     struct attention_span *span;
     int64_t spans, lanes;
@@ -106,7 +106,8 @@ static inline struct attention_plan plan_of(const struct mega_call *c, bool back
         .key = mega_draw_key(c) };
     p.Z = p.n.d;
     p.E = p.n.dv;
-    p.drops = mega_dropout_acts(c, p.a->dropout);
+    p.drops = mega_dropout_acts(c, p.a->dropout) && !p.a->drop_keys;
+    p.hides = mega_dropout_acts(c, p.a->dropout) && p.a->drop_keys;
     p.pairs = c->rounded ? pair_products() : NULL;
     list(&p, backward);
     p.span = mega_scratch(c->work, (size_t)(p.spans + 1) * sizeof *p.span);
@@ -226,6 +227,8 @@ static inline int64_t seen_by(const struct attention_plan *p, const struct atten
 
 /* ---- scores ---- */
 
+#define ATTENTION_UNSEEN -1e15f
+
 /* s [m, n] = q k^T, divided. A key that is not real has one far below every score: each of the
  * functions makes 0 of it, and slope 0. */
 static inline void scores(const struct attention_plan *p, const struct attention_queries *q,
@@ -241,7 +244,7 @@ static inline void scores(const struct attention_plan *p, const struct attention
         row_functions->scale(mega_matrix_row(s, r), mega_matrix_row(s, r), q->by[r], k->n);
     for (int64_t x = 0; q->span->holes && x < k->n; x++)
         if (!mega_window_real(p->c, &q->span->window, q->span->b, k->first + x))
-            for (int64_t r = 0; r < q->m; r++) mega_matrix_row(s, r)[x] = -1e15f;
+            for (int64_t r = 0; r < q->m; r++) mega_matrix_row(s, r)[x] = ATTENTION_UNSEEN;
 }
 
 /* The bias of query r of a block for a tile's first key; NULL: none. */
@@ -260,6 +263,18 @@ static inline void draw(const struct attention_plan *p, const struct attention_q
     struct mega_draw_row d = mega_draw_keys(
         p->key, mega_rows_number(rows, b), q->head, place + q->first + r, p->a->dropout);
     row_functions->draw(factor, &d, place + k->first, k->n);
+}
+
+/* Scores s of query r whose keys dropout hides become those of keys that are not real; `factor`
+ * has room for the draws. */
+static inline void hide(const struct attention_plan *p, const struct attention_queries *q,
+    const struct attention_keys *k, int64_t r, float *s, int64_t n, float *factor)
+{
+    draw(p, q, k, r, factor);
+    for (int64_t j = 0; j < n; j += VEC) {
+        vec stays = vec_get(factor + j, n - j), v = vec_get(s + j, n - j);
+        vec_put(s + j, vec_select(stays > 0.0f, v, vec_all(ATTENTION_UNSEEN)), n - j);
+    }
 }
 
 /* scalar operations of the forward pass, as mega_lanes counts them: vectors do eight at a time

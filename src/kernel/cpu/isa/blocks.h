@@ -55,6 +55,13 @@ static inline void total_groups(
     row_functions->add_rows(to, share, (int64_t)(bytes / sizeof *to), groups, n);
 }
 
+/* A call of some rows by one thread (graph/sweep.h): the caller sums over all of them, so sums
+ * go straight to the gradients. */
+static inline bool is_part(const struct mega_call *c)
+{
+    return c->work->shelf != NULL;
+}
+
 static inline bool is_half(const struct mega_call *c)
 {
     return c->out[0]->dtype == MEGA_BF16;
@@ -140,8 +147,10 @@ static inline void block_product(const struct mega_pairs *pairs, int64_t m, int6
         mega_pairs_product(pairs, m, n, k, a, b, c, add, scratch);
     } else {
         struct mega_left left = a.turned ? mega_left_turned(a.at) : mega_left(a.at);
-        struct mega_right right =
-            b.turned ? right_turned(scratch, b.at, k, n) : right_of(scratch, b.at, k, n);
+        /* one row reads each number once: nothing is won by packing */
+        struct mega_right right = b.turned ? right_turned(scratch, b.at, k, n)
+                                  : m == 1 ? mega_right(products, b.at, n)
+                                           : right_of(scratch, b.at, k, n);
         products->multiply(m, n, k, left, right, c, add);
     }
     mega_arena_release(scratch, mark);

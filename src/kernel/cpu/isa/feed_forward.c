@@ -246,6 +246,25 @@ static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
     }
 }
 
+/* all rows in one lane, of a part of a call; false: sums are not all to be added to */
+static bool by_rows(const struct backward *b)
+{
+    const uint32_t all = 1u << UP | 1u << UP_BIAS | 1u << DOWN | 1u << DOWN_BIAS;
+    mega_tensor *const *to = b->g->in;
+    if (!is_part(b->s.c) || (b->g->add & all) != all || !to[UP] || !to[UP_BIAS] || !to[DOWN] ||
+        !to[DOWN_BIAS])
+        return false;
+    struct sums sums = { mega_matrix_of(to[UP], 0, 0), mega_matrix_of(to[DOWN], 0, 0),
+        to[UP_BIAS]->data, to[DOWN_BIAS]->data };
+    struct mega_arena *scratch = &b->s.c->work->scratch[0];
+    for (int64_t row = 0, m; row < b->s.rows; row += m) {
+        m = least(b->s.rows - row, b->s.block);
+        mega_arena_release(scratch, 0);
+        block_backward(b, row, m, &sums, false, scratch);
+    }
+    return true;
+}
+
 /* to (+)= the groups' shares of n numbers, in order; `at` finds a share */
 static void total(const struct backward *b, int i, int64_t row, int64_t n)
 {
@@ -278,6 +297,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
                         down = as_it_lies(mega_matrix_of(c->in[DOWN], 0, 0));
     s->up = block_pack(s->pairs, c->work, up, s->F, s->D);
     s->down = block_pack(s->pairs, c->work, down, s->D, s->F);
+    if (by_rows(&b)) return;
     b.groups = least(pieces(s->rows, 2 * s->block), MOST_GROUPS);
     b.parts = mega_scratch(c->work, (size_t)b.groups * part_bytes(s));
     double cost = (double)s->rows * (double)(s->D * s->F);

@@ -133,10 +133,17 @@ static size_t part_bytes(const struct pass *p)
     return mega_matrix_bytes(p->D, p->E) + mega_matrix_bytes(1, p->D);
 }
 
-/* a group's dw; its db stands in the row behind */
-static struct mega_matrix part(const struct pass *p, int64_t group)
+/* sums over rows */
+struct sums {
+    struct mega_matrix dw;
+    float *db;
+};
+
+/* a group's; its db stands in the row behind dw */
+static struct sums part(const struct pass *p, int64_t group)
 {
-    return mega_matrix_over(p->parts + (size_t)group * part_bytes(p), p->E);
+    struct mega_matrix dw = mega_matrix_over(p->parts + (size_t)group * part_bytes(p), p->E);
+    return (struct sums){ dw, mega_matrix_row(dw, p->D) };
 }
 
 static struct row_grad gradient_of(const struct pass *p, int i, int64_t r)
@@ -146,7 +153,7 @@ static struct row_grad gradient_of(const struct pass *p, int i, int64_t r)
 }
 
 /* all in float32 */
-static void rows_backward(const struct pass *p, int64_t row, int64_t m, struct mega_matrix dw,
+static void rows_backward(const struct pass *p, int64_t row, int64_t m, struct sums *sums,
     bool first, struct mega_arena *scratch)
 {
     const struct mega_call *c = p->c;
@@ -166,11 +173,12 @@ static void rows_backward(const struct pass *p, int64_t row, int64_t m, struct m
         gate_row_back(MEGA_ACT_SILU, mega_matrix_row(g, r), gradient_of(p, O, row + r),
             gradient_of(p, R, row + r), mega_matrix_row(dg, r), mega_row(c->in[O], row + r),
             mega_row(c->in[R], row + r), p->E);
-    block_product(p->pairs, p->D, p->E, m, turned(dt), as_it_lies(g), dw, !first, scratch);
-    row_functions->add_rows(mega_matrix_row(dw, p->D), dt.at, dt.stride, m, p->D);
+    block_product(
+        p->pairs, p->D, p->E, m, turned(dt), as_it_lies(g), sums->dw, !first, scratch);
+    row_functions->add_rows(sums->db, dt.at, dt.stride, m, p->D);
 }
 
-static void block_backward(const struct pass *p, int64_t row, int64_t m, struct mega_matrix dw,
+static void block_backward(const struct pass *p, int64_t row, int64_t m, struct sums *sums,
     bool first, struct mega_arena *scratch)
 {
     struct block_view v;
@@ -178,28 +186,44 @@ static void block_backward(const struct pass *p, int64_t row, int64_t m, struct 
     block_open(&v, p->c, p->g, row, m, scratch);
     part.c = v.c;
     part.g = v.g;
-    rows_backward(&part, row, m, dw, first, scratch);
+    rows_backward(&part, row, m, sums, first, scratch);
     block_close(&v);
 }
 
 static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
 {
     const struct pass *p = arg;
-    struct mega_matrix dw = part(p, group);
-    memset(mega_matrix_row(dw, p->D), 0, (size_t)p->D * sizeof(float));
+    struct sums sums = part(p, group);
+    memset(sums.db, 0, (size_t)p->D * sizeof(float));
     int64_t start = p->rows * group / p->groups, end = p->rows * (group + 1) / p->groups;
     for (int64_t row = start, m; row < end; row += m) {
         m = least(end - row, p->block);
-        block_backward(p, row, m, dw, row == start, scratch);
+        block_backward(p, row, m, &sums, row == start, scratch);
         mega_arena_release(scratch, 0);
     }
+}
+
+/* all rows in one lane, of a part of a call; false: sums are not all to be added to */
+static bool by_rows(const struct pass *p)
+{
+    const uint32_t all = 1u << W | 1u << B;
+    mega_tensor *const *to = p->g->in;
+    if (!is_part(p->c) || (p->g->add & all) != all || !to[W] || !to[B]) return false;
+    struct sums sums = { mega_matrix_of(to[W], 0, 0), to[B]->data };
+    struct mega_arena *scratch = &p->c->work->scratch[0];
+    for (int64_t row = 0, m; row < p->rows; row += m) {
+        m = least(p->rows - row, p->block);
+        mega_arena_release(scratch, 0);
+        block_backward(p, row, m, &sums, false, scratch);
+    }
+    return true;
 }
 
 /* to (+)= the groups' shares of n numbers of row r, in order */
 static void total(const struct pass *p, int i, float *to, int64_t r, int64_t n)
 {
     total_groups(
-        to, p->g->add >> i & 1, mega_matrix_row(part(p, 0), r), part_bytes(p), p->groups, n);
+        to, p->g->add >> i & 1, mega_matrix_row(part(p, 0).dw, r), part_bytes(p), p->groups, n);
 }
 
 static void total_lane(void *arg, int64_t row, struct mega_arena *scratch)
@@ -218,6 +242,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         return;
     }
     p.w = block_pack(p.pairs, c->work, as_it_lies(mega_matrix_of(c->in[W], 0, 0)), p.D, p.E);
+    if (by_rows(&p)) return;
     p.groups = least(pieces(p.rows, 2 * p.block), MOST_GROUPS);
     p.parts = mega_scratch(c->work, (size_t)p.groups * part_bytes(&p));
     double cost = (double)p.rows * (double)(p.D * p.E) / 4;

@@ -104,12 +104,19 @@ static void forward(const struct mega_call *c)
 {
     struct forward s = { .c = c };
     int64_t rows = mega_height(c->in[X]), N = c->in[W]->dim[0], K = mega_width(c->in[X]);
-    if (rows <= FEW_ROWS) {
+    /* a part of a call may have few rows where the call has not */
+    if (rows <= FEW_ROWS && !is_half(c)) {
         mega_lanes(c->work, pieces(N, FEW_COLUMNS), lanes_cost(c), few_rows_forward, &s);
         return;
     }
     s.w = pack_turned(c->work, mega_matrix_of(c->in[W], 0, 0), K, N);
     mega_lanes(c->work, pieces(rows, block_rows(c)), lanes_cost(c), rows_forward, &s);
+}
+
+/* y from x w^T, which is kept */
+static void again(const struct mega_call *c)
+{
+    finish(c, 0, mega_height(c->in[X]), 0, c->in[W]->dim[0]);
 }
 
 /* ---- backward ---- */
@@ -223,6 +230,21 @@ static void by_columns(struct backward *s)
         mega_lanes(s->c->work, pieces(s->N, COLUMNS), cost, columns_lane, s);
 }
 
+/* all rows in one lane, of a part of a call */
+static void by_rows(struct backward *s)
+{
+    struct mega_grads *g = s->g;
+    struct sums sums = { .add_w = g->add >> W & 1, .add_b = g->add >> B & 1 };
+    struct mega_arena *scratch = &s->c->work->scratch[0];
+    if (g->in[W]) sums.dw = mega_matrix_of(g->in[W], 0, 0);
+    if (g->in[B]) sums.db = g->in[B]->data;
+    for (int64_t row = 0, m; row < s->rows; row += m) {
+        m = least(s->rows - row, s->block);
+        mega_arena_release(scratch, 0);
+        block_backward(s, row, m, &sums, scratch);
+    }
+}
+
 static size_t part_bytes(const struct backward *s)
 {
     return mega_matrix_bytes(s->N + 1, s->K) + mega_matrix_bytes(1, s->N);
@@ -291,7 +313,9 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     s.w = s.rows <= FEW_ROWS ? mega_right(products, w, s.K) : pack(c->work, w, s.N, s.K);
     /* then a group's dw is no larger than its d */
     s.groups = least(s.rows / (s.K > 2 * s.block ? s.K : 2 * s.block), MOST_GROUPS);
-    if (s.groups > 1 && s.N * s.K <= MOST_PART)
+    if (is_part(c))
+        by_rows(&s);
+    else if (s.groups > 1 && s.N * s.K <= MOST_PART)
         by_groups(&s);
     else
         by_columns(&s);
@@ -302,6 +326,7 @@ const struct mega_kernel MEGA_ISA_NAME(mega_cpu_linear) = {
     .accepts = accepts,
     .keep = keep,
     .forward = forward,
+    .again = again,
     .backward = backward,
     .reads_out = true,
 };

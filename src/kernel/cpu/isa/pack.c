@@ -19,12 +19,24 @@ static void lane(void *arg, int64_t i, struct mega_arena *scratch)
         j->room + i * j->to.panel, columns, b, j->k, n);
 }
 
+/* all panels, for a shelf */
+static void make(void *arg, void *room)
+{
+    struct job *j = arg;
+    j->room = room;
+    for (int64_t i = 0; i < pieces(j->n, j->to.columns); i++) lane(j, i, NULL);
+}
+
 struct mega_right MEGA_ISA_NAME(mega_pack)(
     struct mega_work *work, struct mega_matrix b, bool turned, int64_t k, int64_t n)
 {
     int64_t columns = mega_panel_columns(products, n);
-    float *room = mega_scratch(work, (size_t)mega_packed_size(products, k, n) * sizeof *room);
-    struct job j = { { room, columns, columns * k, columns }, room, b, turned, k, n };
+    size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
+    struct job j = { { NULL, columns, columns * k, columns }, NULL, b, turned, k, n };
+    struct mega_shelf_key key = { b.at, b.stride, k, n, turned ? SHELF_TURNED : SHELF_PACKED };
+    if (work->shelf) j.to.at = mega_shelf_get(work->shelf, &key, bytes, make, &j);
+    if (j.to.at) return j.to;
+    j.to.at = j.room = mega_scratch(work, bytes);
     mega_lanes(work, pieces(n, columns), (double)(k * n) / 4, lane, &j);
     return j.to;
 }

@@ -111,7 +111,10 @@ VEC_INLINE void add_step(
     EACH(r, rows) a[r] = vec_get(t->a[r] + k, left);
     EACH(i, columns)
     {
-        vec b = vec_get(t->b + i * t->b_row + k, left);
+        const float *at = t->b + i * t->b_row + k;
+        vec b = vec_get(at, left);
+        /* a block of several rows takes as long as memory: the next one's is asked for now */
+        if (rows > 1) __builtin_prefetch(at + columns * t->b_row);
         EACH(r, rows) sum[r * columns + i] += a[r] * b;
     }
 }

@@ -70,19 +70,25 @@ static void listen_at(const struct back *k, struct places *p, int i)
     const struct share *s = &k->s;
     const float *x = place_in(s, s->c->in[X], p->first + i),
                 *dy = place_in(s, k->pass->g->out[0], p->first + i);
-    vec ds[GROUPS] = { { 0 } }, db[GROUPS] = { { 0 } }, sum[GROUPS] = { { 0 } };
+    vec ds[GROUPS], db[GROUPS], sums[GROUPS];
     float offset = s->a->unit_offset ? 1 : 0, size = (float)s->size;
-    for (int g = 0; g < s->n; g++) EACH_SPOT(s, at, g)
-        {
-            vec in = fetch(x, &at), d = dy ? own(s, &at, fetch(dy, &at)) : vec_all(0);
-            if (k->w) d *= fetch(k->w, &at) + offset;
-            sum[g] += own(s, &at, in);
-            ds[g] += d * (in - p->u[i][g]);
-            db[g] += d;
-        }
+    for (int g = 0; g < GROUPS; g++) {
+        vec sum = { 0 }, sum_e = { 0 }, sum_d = { 0 };
+        if (g < s->n) EACH_SPOT(s, at, g)
+            {
+                vec in = fetch(x, &at), d = dy ? own(s, &at, fetch(dy, &at)) : vec_all(0);
+                if (k->w) d *= fetch(k->w, &at) + offset;
+                sum += own(s, &at, in);
+                sum_e += d * (in - p->u[i][g]);
+                sum_d += d;
+            }
+        sums[g] = sum;
+        ds[g] = sum_e;
+        db[g] = sum_d;
+    }
     totals(ds, p->ds[i]);
     totals(db, p->db[i]);
-    totals(sum, p->mean[i]);
+    totals(sums, p->mean[i]);
     EACH_VEC(j) vec_store(p->mean[i] + j, vec_load(p->mean[i] + j) / size);
 }
 
@@ -93,10 +99,14 @@ static void listen(const struct back *k, struct places *p)
         const float *kept = kept_at(s, p->first + i);
         p->real[i] = real_at(s, p->first + i);
         p->speaks[i] = p->real[i] || s->means;
-        for (int g = 0; g < ROOM; g++) {
-            p->u[i][g] = g < s->n ? kept[g] : 0;
-            p->r[i][g] = g < s->n ? kept[s->a->groups + g] : 0;
-            p->to_mean[i][g] = p->to_spread[i][g] = 0;
+        EACH_VEC(j)
+        {
+            bool some = j < s->n;
+            vec zero = vec_all(0);
+            vec_store(p->u[i] + j, some ? vec_get(kept + j, s->n - j) : zero);
+            vec_store(p->r[i] + j, some ? vec_get(kept + s->a->groups + j, s->n - j) : zero);
+            vec_store(p->to_mean[i] + j, zero);
+            vec_store(p->to_spread[i] + j, zero);
         }
         if (p->speaks[i]) listen_at(k, p, i);
     }
@@ -113,7 +123,7 @@ VEC_INLINE void step_back(struct back *k, struct places *p, int i, int j, const 
     vec v = vec_load(k->v + j) - 0.5f * r * r * r * vec_load(p->ds[i] + j) * share;
     if (p->real[i]) {
         float c = 1 / (float)n, size = (float)s->size;
-        vec e = vec_load(p->mean[i] + j) - vec_load(u_before + j);
+        vec e = vec_load(p->mean[i] + j) - vec_get(u_before + j, s->n - j);
         vec through = 2 * (s->means ? 1 : c) * (1 - c) * v * e;
         vec_store(p->to_mean[i] + j, (c * u + through) / size);
         if (!s->means) vec_store(p->to_spread[i] + j, (2 * c / size) * v);
@@ -140,10 +150,8 @@ static void walk_back(struct back *k, struct places *p)
 {
     const struct share *s = &k->s;
     for (int i = p->n - 1; i >= 0; i--) {
-        float before[ROOM] = { 0 };
-        const float *from = mean_before(k, p->first + i);
-        for (int g = 0; g < s->n; g++) before[g] = from[g];
-        for (int j = 0; p->speaks[i] && j < GROUPS; j += VEC) step_back(k, p, i, j, before);
+        const float *before = mean_before(k, p->first + i);
+        for (int j = 0; p->speaks[i] && j < s->n; j += VEC) step_back(k, p, i, j, before);
         if (begins_at(s, p->first + i)) end_document(k);
     }
 }

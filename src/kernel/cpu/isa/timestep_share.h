@@ -252,16 +252,24 @@ static inline void start_row(
 static inline void moments(
     const struct share *s, const float *x, float mean[ROOM], float spread[ROOM])
 {
-    vec sum[GROUPS] = { { 0 } }, squares[GROUPS] = { { 0 } };
+    vec sums[GROUPS], squares[GROUPS];
     float share = 1 / (float)s->size;
-    for (int g = 0; g < s->n; g++) EACH_SPOT(s, p, g) sum[g] += own(s, &p, fetch(x, &p));
-    totals(sum, mean);
+    for (int g = 0; g < GROUPS; g++) {
+        vec sum = { 0 };
+        if (g < s->n) EACH_SPOT(s, p, g) sum += own(s, &p, fetch(x, &p));
+        sums[g] = sum;
+    }
+    totals(sums, mean);
     EACH_VEC(i) vec_store(mean + i, vec_load(mean + i) * share);
-    for (int g = 0; g < s->n; g++) EACH_SPOT(s, p, g)
-        {
-            vec d = own(s, &p, fetch(x, &p) - mean[g]);
-            squares[g] += d * d;
-        }
+    for (int g = 0; g < GROUPS; g++) {
+        vec sum = { 0 };
+        if (g < s->n) EACH_SPOT(s, p, g)
+            {
+                vec d = own(s, &p, fetch(x, &p) - mean[g]);
+                sum += d * d;
+            }
+        squares[g] = sum;
+    }
     totals(squares, spread);
     EACH_VEC(i) vec_store(spread + i, vec_load(spread + i) * share);
 }
