@@ -254,13 +254,13 @@ class Megalodon(nn.Module):
         return [BlockState(self.c, rows) for _ in self.layers] + [None]
 
     def admissible(self, tokens, state):
-        """The text in pieces: to the end of a chunk, whole chunks, the rest."""
+        """The text in pieces: to the end of a chunk, whole chunks two at a time, the rest."""
         chunk, used = self.c.chunk, state[0].used
         while tokens.shape[1]:
-            length = tokens.shape[1]
-            whole = chunk - used if used else max(length // chunk * chunk, min(length, chunk))
-            yield tokens[:, :whole]
-            tokens, used = tokens[:, whole:], 0
+            whole = min(tokens.shape[1] // chunk, 2) * chunk
+            size = chunk - used if used else whole or tokens.shape[1]
+            yield tokens[:, :size]
+            tokens, used = tokens[:, size:], 0
 
     def read(self, tokens, state):
         """The logits after the last token of some more text."""

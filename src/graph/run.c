@@ -491,5 +491,5 @@ double mega_run_flops(const mega_run *r)
 void mega_run_walk(mega_run *r, void (*visit)(void *, const struct mega_call *), void *arg)
 {
     for (struct record *rec = r->last; rec; rec = rec->before)
-        if (rec->kind == RECORD_OP) visit(arg, &rec->call);
+        if (rec->kind == RECORD_OP && !rec->sweep) visit(arg, &rec->call);
 }

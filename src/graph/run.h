@@ -98,8 +98,8 @@ void mega_run_tap(mega_run *r, const char *what, const mega_tensor *t);
  * recomputed; 0 without gradients. */
 double mega_run_flops(const mega_run *r);
 
-/* Calls `visit` for every op on the tape, the last one first; after the backward pass there is
- * none. */
+/* Calls `visit` for every op on the tape that is computed for itself, not together with others
+ * (mega_run_scratch), the last one first; after the backward pass there is none. */
 void mega_run_walk(mega_run *r, void (*visit)(void *arg, const struct mega_call *c), void *arg);
 
 /* Bytes in use and at most so far: values and gradients of the step. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/file.h"
 #include "format/safetensors.h"
 
 #define FORMAT "1"
@@ -225,12 +226,22 @@ static mega_status load_all(const struct file *f, struct mega_composer *c, const
     return status;
 }
 
-mega_status mega_state_load(const char *path, struct mega_composer *c, const char *model)
+mega_status mega_state_parse(
+    const char *name, const void *bytes, size_t n, struct mega_composer *c, const char *model)
 {
-    struct file f = { .path = path };
+    struct file f = { .path = name };
     if (c->n) return mega_fail(MEGA_INTERNAL, "a state for a composer that has texts");
-    MEGA_TRY(mega_safetensors_open(&f.st, path));
+    MEGA_TRY(mega_safetensors_parse(&f.st, name, bytes, n));
     mega_status status = load_all(&f, c, model);
     mega_safetensors_close(&f.st);
+    return status;
+}
+
+mega_status mega_state_load(const char *path, struct mega_composer *c, const char *model)
+{
+    struct mega_map map;
+    MEGA_TRY(mega_map_open(&map, path));
+    mega_status status = mega_state_parse(path, map.data, map.size, c, model);
+    mega_map_close(&map);
     return status;
 }

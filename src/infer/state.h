@@ -16,4 +16,8 @@ mega_status mega_state_save(const char *path, const struct mega_composer *c, con
  * fit this one, by name. */
 mega_status mega_state_load(const char *path, struct mega_composer *c, const char *model);
 
+/* The same from bytes, which stay borrowed during the call; `name` stands in messages. */
+mega_status mega_state_parse(
+    const char *name, const void *bytes, size_t n, struct mega_composer *c, const char *model);
+
 #endif

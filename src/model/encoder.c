@@ -107,7 +107,11 @@ static void build_sublayer(mega_build *b, struct mega_sublayer *s, const char *n
     mega_sublayer_build(b, s,
         &(struct mega_sublayer_options){
             .placement = o->prenorm ? MEGA_PLACEMENT_PRE : MEGA_PLACEMENT_POST,
-            .norm = { (enum mega_norm_type)o->norm, o->width, true, true, MEGA_NORM_EPS },
+            .norm = { .type = (enum mega_norm_type)o->norm,
+                .width = o->width,
+                .affine = true,
+                .bias = true,
+                .eps = MEGA_NORM_EPS },
             .dropout = o->dropout,
             .feature_dropout = o->feature_dropout,
             .site = site,

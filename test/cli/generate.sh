@@ -123,3 +123,26 @@ if [[ -d $uniform ]]; then
         done
     done
 fi
+
+# a real model as it lies: the texts of the program that it comes from, alone and side by side, its context, its scores
+stories=${MEGA_DATA:-$here/../../../shared/data}/weights/stories260K
+model=$stories/stories260K.bin
+if [[ -f $model ]]; then
+    "$mega" generate "$model" --temperature 0 -n 200 -q | cmp - <(head -c -1 "$stories/greedy_200_no_prompt.txt")
+    "$mega" generate "$model" "Lily wanted a cat" --echo --temperature 0 -n 250 -q | cmp - <(head -c -1 "$stories/greedy_256_lily.txt")
+    for batch in 1 2 3; do
+        "$mega" generate "$model" "Lily wanted a cat" "One day, a big red dog" "" --temperature 0 -n 20 -q --batch $batch | cmp - <(
+            echo " named Max. Max was very happy. He wanted to play with his friend"
+            echo " named Max went to the park with his mom. They saw a big b"
+            echo "Once upon a time, there was a little girl named Lily. She loved to play"
+        )
+    done
+    "$mega" generate "$model" --temperature 0 -n 600 --json >made 2>said
+    grep -q "the context of 512 is full" said
+    [[ $(grep -o '"ids": [^]]*' made | tr -cd , | wc -c) == 511 ]] || fail "512 new tokens expected"
+    refused 1 "but the model's context is 512" "$mega" generate "$model" "$(printf 'cat %.0s' $(seq 600))"
+    "$mega" generate "$model" -n 700 --temperature 0 --context slide -q --json | grep -q '"ending": "tokens"'
+    printf 'Lily wanted a cat named Max. Max was very happy. He wanted to play with his friends.' | "$mega" score "$model" -q >scores
+    grep -q '^28 tokens, 84 bytes, 84 characters: 37.1141[0-9]* nats' scores || fail "scores: $(tail -n 1 scores)"
+    head -n 1 scores | grep -q "$(printf '^1\t317\t-4.4980')"
+fi
