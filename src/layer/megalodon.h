@@ -12,7 +12,6 @@
 #ifndef MEGA_LAYER_MEGALODON_H
 #define MEGA_LAYER_MEGALODON_H
 
-#include "base/option.h"
 #include "layer/cema.h"
 #include "layer/mlp.h"
 #include "layer/norm.h"
@@ -42,11 +41,6 @@ struct mega_megalodon_options {
     double norm_eps, rotary_base;
     double dropout, attention_dropout, hidden_dropout;
 };
-
-/* A recipe's keys of a layer: heads, keys, values, ema, chunk, groups, rotary_base, swiglu,
- * rescale, norm_affine, norm_eps, attention_dropout, init. What the model decides is not among
- * them: width, hidden, layer, dropout, hidden_dropout, port. */
-extern const struct mega_option mega_megalodon_options[];
 
 /* Refuses options that cannot be, by name. */
 mega_status mega_megalodon_check(const struct mega_megalodon_options *options);

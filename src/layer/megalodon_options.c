@@ -1,40 +1,6 @@
-/* What a recipe can say about a Megalodon layer, and how its weights begin. */
+/* What a Megalodon layer cannot be, and how its weights begin. */
 #include "layer/megalodon.h"
 #include "layer/megalodon_init.h"
-
-#define FIELD(member) offsetof(struct mega_megalodon_options, member)
-
-const struct mega_option mega_megalodon_options[] = {
-    { "heads", MEGA_OPTION_INT, FIELD(heads), "1", 1, 4096, NULL, "H",
-        "heads of attention (num_heads)", 0 },
-    { "keys", MEGA_OPTION_INT, FIELD(keys), "256", 2, 1 << 20, NULL, "Z",
-        "width of queries and keys, all heads together (z_dim)", 0 },
-    { "values", MEGA_OPTION_INT, FIELD(values), "2048", 1, 1 << 20, NULL, "E",
-        "width of values, all heads together (value_dim)", 0 },
-    { "ema", MEGA_OPTION_INT, FIELD(states), "16", 1, 4096, NULL, "N",
-        "complex EMA states for each channel (cema_ndim)", 0 },
-    { "chunk", MEGA_OPTION_INT, FIELD(chunk), "2048", 1, 1 << 30, NULL, "C",
-        "attention window (chunk_size)", 0 },
-    { "groups", MEGA_OPTION_INT, FIELD(groups), "32", 1, 1 << 20, NULL, "G",
-        "groups of the timestep norm, which divide the width (norm_num_groups)", 0 },
-    { "rotary_base", MEGA_OPTION_REAL, FIELD(rotary_base), "10000", 1, 1e12, NULL, "BASE",
-        "base of the rotary frequencies (rope_base)", 0 },
-    { "swiglu", MEGA_OPTION_BOOL, FIELD(swiglu), "false", 0, 0, NULL, NULL,
-        "a gated feed-forward", 0 },
-    { "rescale", MEGA_OPTION_BOOL, FIELD(rescale), "false", 0, 0, NULL, NULL,
-        "a trained factor of each layer's feed-forward (rescale_nffn)", 0 },
-    { "norm_affine", MEGA_OPTION_BOOL, FIELD(affine), "true", 0, 0, NULL, NULL,
-        "gains of the norms but the timestep norm, which has them always", 0 },
-    { "norm_eps", MEGA_OPTION_REAL, FIELD(norm_eps), "1e-5", 0, 1, NULL, "EPS",
-        "inside the root of every norm", 0 },
-    { "attention_dropout", MEGA_OPTION_REAL, FIELD(attention_dropout), "0", 0, 0.999, NULL, "P",
-        "dropout of the attention weights", 0 },
-    { "drop_keys", MEGA_OPTION_BOOL, FIELD(drop_keys), "false", 0, 0, NULL, NULL,
-        "attention dropout hides keys before the softmax (efficient_attn: swift, fused)", 0 },
-    { "init", MEGA_OPTION_CHOICE, FIELD(init), "he", 0, 0, MEGA_MEGALODON_INIT_CHOICES, NULL,
-        "how weights begin (init_mode)", 0 },
-    { 0 },
-};
 
 mega_status mega_megalodon_check(const struct mega_megalodon_options *o)
 {
