@@ -181,7 +181,7 @@ static mega_status load_text(
         return bad(f, "the ids of a text are not what they should be");
     int64_t fed = mega_st_int(stands, FED), ending = mega_st_int(stands, ENDING);
     *place = mega_st_int(stands, PLACE);
-    if (fed < 1 || fed > ids->count || *place < 1 || *place > fed || ending < 0 ||
+    if (fed < 1 || fed >= ids->count || *place < 1 || *place > fed || ending < 0 ||
         ending > MEGA_ENDING_INTERRUPTED || (c->model->longest && *place > c->model->longest))
         return bad(f, "a text stands where it cannot stand");
     int32_t *id = malloc(ids->size);
