@@ -319,7 +319,9 @@ static void add_language_model(struct reader *r)
     static const char chunks[] = "decoder_chunk_size|chunk_size";
     if (find(r, "embed_tokens.embeddings.0.0.weight") && !r->status)
         r->status = mega_fail(MEGA_UNSUPPORTED,
-            "%s: adaptive input and softmax, which this model does not have", r->from->path);
+            "%s: an embedding in bands (adaptive input), which is not read from official files "
+            "yet",
+            r->from->path);
     mega_text_add(
         r->json, "{\n  \"megac\": 1,\n  \"architecture\": \"language_model\",\n  \"model\": {");
     add_word(r, "decoder", "mega");
