@@ -29,7 +29,7 @@ struct setup {
     mega_run *run;
 };
 
-static void open(struct setup *s, const char *decoder)
+static struct mega_model_config configure(const char *decoder, int64_t vocabulary)
 {
     char text[512];
     struct mega_document d;
@@ -40,7 +40,13 @@ static void open(struct setup *s, const char *decoder)
                          &config, MEGA_LANGUAGE_MODEL, &d, mega_node_find(d.root, "model")),
         MEGA_OK);
     mega_document_done(&d);
-    config.language.vocabulary = (struct mega_vocabulary){ V, -1 };
+    config.language.vocabulary = (struct mega_vocabulary){ vocabulary, -1 };
+    return config;
+}
+
+static void open(struct setup *s, const char *decoder)
+{
+    struct mega_model_config config = configure(decoder, V);
     assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
     assert_int_equal(mega_model_new(&s->model, &config, true, true), MEGA_OK);
     mega_store_fill(&s->model->store, 3);
@@ -245,6 +251,49 @@ static void states_do_not_grow(void **state)
     free(y);
 }
 
+/* Megalodon section 6.1, and Llama-2 7B and GPT-2, with the vocabularies that they have */
+static const struct {
+    const char *decoder;
+    int64_t vocabulary, parameters;
+} published[] = {
+    { "decoder: megalodon, layers: 12, width: 1024, heads: 1, keys: 256, values: 2048, ffn: "
+      "2560, "
+      "chunk: 2048, groups: 32, swiglu: false",
+        32000, 220627968 },
+    { "decoder: megalodon, layers: 24, width: 2048, heads: 2, keys: 512, values: 4096, ffn: "
+      "4864, "
+      "chunk: 2048, groups: 64, swiglu: false",
+        32000, 1342832640 },
+    { "decoder: megalodon, layers: 24, width: 2048, heads: 2, keys: 512, values: 4096, ffn: "
+      "3584, "
+      "chunk: 2048, groups: 64, swiglu: true, scale_embedding: true, tied: true",
+        32000, 1327628288 },
+    { "decoder: megalodon, layers: 32, width: 4096, heads: 4, keys: 1024, values: 8192, ffn: "
+      "11264, chunk: 2048, groups: 64, swiglu: false",
+        32000, 7117381632 },
+    { "decoder: megalodon, layers: 32, width: 4096, heads: 4, keys: 1024, values: 8192, ffn: "
+      "8192, chunk: 4096, groups: 64, swiglu: true, rotary_base: 1e5",
+        32000, 7385817088 },
+    { "decoder: llama, layers: 32, width: 4096, heads: 32, ffn: 11008, longest: 4096", 32000,
+        6738415616 },
+    { "decoder: gpt2", 50257, 124439808 },
+};
+
+static void published_sizes_have_their_parameters(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
+        mega_model *m;
+        struct mega_model_config config =
+            configure(published[i].decoder, published[i].vocabulary);
+        assert_int_equal(mega_model_new(&m, &config, false, false), MEGA_OK);
+        if (mega_model_parameters(m) != published[i].parameters)
+            fail_msg("%s: %lld parameters", published[i].decoder,
+                (long long)mega_model_parameters(m));
+        mega_model_free(m);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -252,6 +301,7 @@ int main(void)
         cmocka_unit_test(packed_documents_are_each_alone),
         cmocka_unit_test(padding_on_either_side_changes_nothing),
         cmocka_unit_test(states_do_not_grow),
+        cmocka_unit_test(published_sizes_have_their_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
