@@ -131,18 +131,16 @@ static void adjust(struct mega_corpus_options *c, const struct options *o, const
 }
 
 /* what the first token of a text is guessed from */
-static const char *start_rule(const struct mega_corpus_options *c)
+static const char *start_rule(const struct mega_job *job)
 {
-    static const char *const rules[] = {
-        [MEGA_START_AUTO] = "the token that ends documents, where there is one",
-        [MEGA_START_NONE] = "none: a text's first token is not scored",
-        [MEGA_START_EOS] = "the end token",
-        [MEGA_START_BOS] = "the begin token"
-    };
-    return rules[c->start];
+    switch (mega_language_start(job)) {
+    case MEGA_START_EOS: return "the end token";
+    case MEGA_START_BOS: return "the begin token";
+    default: return "none: a text's first token is not scored";
+    }
 }
 
-static void print_texts_json(const struct mega_tally *t, const struct mega_corpus_options *c)
+static void print_texts_json(const struct mega_tally *t, const struct mega_job *job)
 {
     struct mega_text text = { 0 };
     mega_text_add(&text, "{\"tokens\": %lld, \"bytes\": %lld, \"loss\": ", (long long)t->tokens,
@@ -152,7 +150,7 @@ static void print_texts_json(const struct mega_tally *t, const struct mega_corpu
     mega_json_add_real(&text, mega_tally_perplexity(t));
     mega_text_add(&text, ", \"bits_per_byte\": ");
     mega_json_add_real(&text, mega_tally_bits(t));
-    mega_text_add(&text, ", \"start\": \"%s\"}", start_rule(c));
+    mega_text_add(&text, ", \"start\": \"%s\"}", start_rule(job));
     puts(text.failed ? "" : text.data);
     mega_text_done(&text);
 }
@@ -160,21 +158,20 @@ static void print_texts_json(const struct mega_tally *t, const struct mega_corpu
 static mega_status eval_texts(
     struct mega_session *s, const struct options *o, const char *file, struct mega_tally *t)
 {
-    struct mega_corpus_options *c = &s->files.language.corpus;
     enum mega_split split = file ? MEGA_SPLIT_TEST : (enum mega_split)o->split;
-    adjust(c, o, &file);
+    adjust(&s->files.language.corpus, o, &file);
     MEGA_TRY(mega_session_open_texts(s));
     MEGA_TRY(mega_job_load(s->job, split));
     MEGA_TRY(mega_evaluate(s->run, s->model, s->job, split, o->batch, o->tokens, false, t));
     if (o->json) {
-        print_texts_json(t, c);
+        print_texts_json(t, s->job);
         return MEGA_OK;
     }
     printf("%lld tokens scored", (long long)t->tokens);
     if (t->bytes) printf(", %lld bytes of text", (long long)t->bytes);
     printf(": loss %.6f nats, perplexity %.4f", mega_tally_loss(t), mega_tally_perplexity(t));
     if (t->bytes) printf(", %.4f bits a byte", mega_tally_bits(t));
-    printf("; start: %s\n", start_rule(c));
+    printf("; start: %s\n", start_rule(s->job));
     return MEGA_OK;
 }
 

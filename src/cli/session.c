@@ -21,6 +21,17 @@ static void set_precision(struct mega_session *s, int chosen)
     if (note) mega_log_line(&s->context->log, MEGA_LOG_NOTE, "%s", note);
 }
 
+/* A model from elsewhere: its folder holds a tokenizer and no word on texts. As mega score has
+ * it, a Llama's begin with the begin token, others with nothing, and none gets an end. */
+static void set_foreign_texts(struct mega_session *s)
+{
+    const struct mega_decoder_type *decoder = s->model->language.decoder;
+    struct mega_corpus_options *c = &s->files.language.corpus;
+    mega_task_options_language(&s->files);
+    c->end_of_document = MEGA_END_NONE;
+    c->start = strcmp(decoder->name, "llama") ? MEGA_START_NONE : MEGA_START_BOS;
+}
+
 /* what the recipe of a run, else config.json, says of the task */
 static mega_status read_task(struct mega_session *s, const char *path)
 {
@@ -33,8 +44,7 @@ static mega_status read_task(struct mega_session *s, const char *path)
     }
     const struct mega_node *task = mega_node_find(d->root, "task");
     if (!task && s->model->config.architecture == MEGA_LANGUAGE_MODEL) {
-        /* brought from elsewhere: its folder holds a tokenizer, and no word on texts */
-        mega_task_options_language(&s->files);
+        set_foreign_texts(s);
         return MEGA_OK;
     }
     return mega_task_options_read(&s->files, d, task);

@@ -71,6 +71,10 @@ extern const struct mega_option mega_corpus_options[];
 enum mega_text_end mega_text_end_of(
     const struct mega_corpus_options *o, const struct mega_text_encoder *e);
 
+/* What stands before a text, auto settled: what ends documents. */
+enum mega_text_start mega_text_start_of(
+    const struct mega_corpus_options *o, const struct mega_text_encoder *e);
+
 struct mega_corpus;
 
 /* Opens files, in order of their names' bytes within each pattern. Empty files are remarked

@@ -1,15 +1,20 @@
 /* Recipes into settings of batches. */
 #include "data/text_batches.h"
 
+enum mega_text_start mega_text_start_of(
+    const struct mega_corpus_options *o, const struct mega_text_encoder *e)
+{
+    if (o->start != MEGA_START_AUTO) return (enum mega_text_start)o->start;
+    enum mega_text_end end = mega_text_end_of(o, e);
+    return end == MEGA_END_EOS   ? MEGA_START_EOS
+           : end == MEGA_END_BOS ? MEGA_START_BOS
+                                 : MEGA_START_NONE;
+}
+
 static mega_status start_id(
     const struct mega_corpus_options *o, const struct mega_text_encoder *e, int32_t *id)
 {
-    int start = o->start;
-    enum mega_text_end end = mega_text_end_of(o, e);
-    if (start == MEGA_START_AUTO)
-        start = end == MEGA_END_EOS   ? MEGA_START_EOS
-                : end == MEGA_END_BOS ? MEGA_START_BOS
-                                      : MEGA_START_NONE;
+    enum mega_text_start start = mega_text_start_of(o, e);
     *id = start == MEGA_START_EOS ? e->eos : start == MEGA_START_BOS ? e->bos : -1;
     if (*id >= 0 || start == MEGA_START_NONE) return MEGA_OK;
     return mega_fail(MEGA_BAD_ARGUMENT,

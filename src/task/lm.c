@@ -134,6 +134,12 @@ struct mega_language_split mega_language_split(
                  mega_corpus_bytes_before(s->corpus, s->from) };
 }
 
+enum mega_text_start mega_language_start(const struct mega_job *job)
+{
+    const struct mega_language *l = (const struct mega_language *)job;
+    return mega_text_start_of(corpus_options(l), &l->encoder);
+}
+
 static struct mega_split_facts facts(const struct mega_job *job, enum mega_split split)
 {
     const struct mega_slice *s = &((const struct mega_language *)job)->slice[split];

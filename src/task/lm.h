@@ -28,4 +28,7 @@ struct mega_language_split {
 };
 struct mega_language_split mega_language_split(const struct mega_job *j, enum mega_split split);
 
+/* What stands before the first token of a text. */
+enum mega_text_start mega_language_start(const struct mega_job *j);
+
 #endif

@@ -96,6 +96,12 @@ refused 1 "the tokenizer has 256 ids, the model knows 16" "$mega" convert back x
 weights=${MEGA_DATA:-$here/../../../shared/data}/weights/stories260K
 if [[ -e $weights/stories260K.bin ]]; then
     "$mega" convert "$weights/stories260K.bin" tale --tokenizer "$weights/tok512.bin"
+    # eval and score begin a text alike: behind the begin token
+    printf 'Once upon a time, there was a little girl named Lily.' >tale.txt
+    evaluated=$("$mega" eval tale tale.txt) scored=$("$mega" score tale tale.txt 2>/dev/null | tail -n 1)
+    [[ $evaluated == *"start: the begin token" ]] || fail "$evaluated"
+    awk -v a="${evaluated#*loss }" -v b="${scored#*nats, }" 'BEGIN { exit !(a - b < 1e-5 && b - a < 1e-5 && a > 0) }' ||
+        fail "eval: $evaluated; score: $scored"
     "$mega" convert tale tale-hf --to hf
     for model in tale tale-hf; do
         { "$mega" generate $model --temperature 0 --tokens 200 -q && echo; } >told
