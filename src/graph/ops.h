@@ -91,6 +91,13 @@ static inline mega_tensor *mask(mega_run *r, mega_tensor *x, const struct mega_r
         r, &(struct mega_call){ .op = &mega_op_mask, .in = { x }, .rows = rows }, NULL);
 }
 
+/* The same where rows have such places; else x itself. */
+static inline mega_tensor *mask_padding(
+    mega_run *r, mega_tensor *x, const struct mega_rows *rows)
+{
+    return rows->len || rows->real ? mask(r, x, rows) : x;
+}
+
 static inline mega_tensor *number_embedding(
     mega_run *r, mega_tensor *x, mega_tensor *weight, mega_tensor *bias)
 {

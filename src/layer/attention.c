@@ -126,5 +126,5 @@ mega_tensor *mega_attention_run(
     q = rotate(r, m, q, o->heads, rows);
     k = rotate(r, m, k, o->kv_heads, rows);
     mega_tensor *y = linear(r, attend(r, m, q, k, v, rows), m->o, m->o_bias, MEGA_ACT_LINEAR);
-    return rows->len || rows->real ? mask(r, y, rows) : y;
+    return mask_padding(r, y, rows);
 }

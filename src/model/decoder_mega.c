@@ -281,12 +281,6 @@ static void *build(mega_build *b, const void *options, const struct mega_vocabul
 
 /* ---- running ---- */
 
-/* zeroes what is not real; without a mask everything is */
-static mega_tensor *clean(mega_run *r, mega_tensor *x, const struct mega_rows *rows)
-{
-    return rows->len || rows->real ? mask(r, x, rows) : x;
-}
-
 static mega_tensor *embed(mega_run *r, const struct mega_mega_decoder *m, mega_tensor *ids,
     const struct mega_rows *rows)
 {
@@ -296,7 +290,7 @@ static mega_tensor *embed(mega_run *r, const struct mega_mega_decoder *m, mega_t
                                         : embedding(r, m->table, ids, m->vocabulary.pad, scale);
     if (m->project_in) x = linear(r, x, m->project_in, NULL, MEGA_ACT_LINEAR);
     if (o->embed_norm) x = mega_norm_run(r, &m->embed_norm, x);
-    return clean(r, mega_dropout_run(r, &m->drop_embed, x, rows), rows);
+    return mask_padding(r, mega_dropout_run(r, &m->drop_embed, x, rows), rows);
 }
 
 static void layer_block(
@@ -321,7 +315,7 @@ static mega_tensor *features(
         mega_run_tap(r, m->layer[i].path, carry.x);
     }
     if (m->options.prenorm) carry.x = mega_norm_run(r, &m->final_norm, carry.x);
-    return clean(r, carry.x, rows);
+    return mask_padding(r, carry.x, rows);
 }
 
 static struct mega_output output(const void *self)

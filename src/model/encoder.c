@@ -266,12 +266,6 @@ static void layer_block(
                   : mega_feed_forward_run(r, &layer->feed_forward, c->x, rows);
 }
 
-/* zeroes what is not real; without a mask everything is */
-static mega_tensor *clean(mega_run *r, mega_tensor *x, const struct mega_rows *rows)
-{
-    return rows->len || rows->real ? mask(r, x, rows) : x;
-}
-
 mega_tensor *mega_encoder_run(
     mega_run *r, const struct mega_encoder *e, mega_tensor *text, const struct mega_rows **rows)
 {
@@ -284,7 +278,7 @@ mega_tensor *mega_encoder_run(
     if (mega_run_status(r)) return NULL;
     mega_tensor *x = embed(r, e, text, *rows); /* [B, T, D] */
     if (o->embed_norm) x = mega_norm_run(r, &e->embed_norm, x);
-    x = clean(r, mega_dropout_run(r, &e->drop_embed, x, *rows), *rows);
+    x = mask_padding(r, mega_dropout_run(r, &e->drop_embed, x, *rows), *rows);
     mega_run_tap(r, "embedded", x);
     struct mega_carry carry = { .x = x };
     for (int64_t i = 0; i < o->layers; i++) {
@@ -294,5 +288,5 @@ mega_tensor *mega_encoder_run(
         mega_run_tap(r, e->layer[i].path, carry.x);
     }
     if (o->prenorm) carry.x = mega_norm_run(r, &e->final_norm, carry.x);
-    return clean(r, carry.x, *rows);
+    return mask_padding(r, carry.x, *rows);
 }

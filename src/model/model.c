@@ -45,6 +45,11 @@ void mega_model_free(mega_model *m)
     free(m);
 }
 
+int64_t mega_model_towers(const mega_model *m)
+{
+    return m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
+}
+
 struct mega_stack *mega_model_stack(mega_model *m)
 {
     struct mega_language_model *l = &m->language;

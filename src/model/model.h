@@ -49,6 +49,9 @@ struct mega_model {
 mega_status mega_model_new(
     mega_model **out, const struct mega_model_config *config, bool numbers, bool for_training);
 
+/* Texts in a row: 2 for classifiers of pairs, else 1. */
+int64_t mega_model_towers(const mega_model *m);
+
 /* Its blocks. */
 struct mega_stack *mega_model_stack(mega_model *m);
 

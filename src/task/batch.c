@@ -59,7 +59,7 @@ void mega_batch_enter(mega_run *r, const mega_model *m, const struct mega_batch 
 {
     text[0] = mega_run_input(r, &b->text[0]);
     rows[0] = mega_run_rows(r, &b->rows[0]);
-    bool pair = m->config.architecture == MEGA_CLASSIFIER && m->config.task.towers == 2;
+    bool pair = mega_model_towers(m) == 2;
     text[1] = pair ? mega_run_input(r, &b->text[1]) : NULL;
     rows[1] = pair ? &b->rows[1] : NULL;
 }

@@ -15,11 +15,6 @@ static struct mega_st_tensor describe(
     return t;
 }
 
-static int64_t towers_of(const mega_model *m)
-{
-    return m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
-}
-
 /* the batch and what keys its random numbers, as batch.safetensors */
 static mega_status save_batch(const char *path, const struct mega_batch *b, int64_t towers,
     struct mega_now now, double units, int64_t first_row, mega_dtype dtype)
@@ -68,7 +63,8 @@ mega_status mega_bad_step_record(const struct mega_run_folder *f, mega_run *r,
     mega_run_folder_path(f, where, "bad-step-%06lld", step);
     snprintf(path, sizeof path, "%s/batch.safetensors", where);
     MEGA_TRY(mega_model_folder_save(where, m, config));
-    MEGA_TRY(save_batch(path, b, towers_of(m), now, units, first_row, mega_run_dtype(r)));
+    MEGA_TRY(
+        save_batch(path, b, mega_model_towers(m), now, units, first_row, mega_run_dtype(r)));
     return mega_fail(MEGA_NOT_FINITE,
         "the %s of update %lld is %g; %s; the step is kept: mega train --replay %s", what, step,
         value, first, where);
@@ -128,7 +124,8 @@ static mega_status replay(mega_context *c, mega_model *m, const char *path, doub
     void *owned[6] = { 0 };
     mega_run *r = NULL;
     MEGA_TRY(mega_safetensors_open(&s, path));
-    mega_status status = read_batch(&s, path, m->config.architecture, towers_of(m), &b, owned);
+    mega_status status =
+        read_batch(&s, path, m->config.architecture, mega_model_towers(m), &b, owned);
     struct mega_now now = { strtoull(meta(&s, "seed"), NULL, 10),
         strtoll(meta(&s, "step"), NULL, 10) };
     double units = strtod(meta(&s, "units"), NULL);

@@ -11,11 +11,6 @@
 
 enum { ROWS = 4, LONGEST = 256 };
 
-static int64_t towers_of(const mega_model *m)
-{
-    return m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
-}
-
 static struct mega_inputs inputs_of(const mega_model *m)
 {
     const struct mega_vocabulary *v = &m->config.language.vocabulary;
@@ -110,7 +105,7 @@ static mega_tensor *classify(
     bool numbers = m->config.task.inputs.numbers;
     mega_tensor *text[2] = { 0 };
     const struct mega_rows *row[2] = { 0 };
-    for (int k = 0; k < towers_of(m); k++) {
+    for (int k = 0; k < mega_model_towers(m); k++) {
         text[k] = text_of(r, f, k, numbers);
         rows[k] =
             (struct mega_rows){ .B = f->rows, .T = f->T, .len = numbers ? NULL : f->len[k] };
@@ -183,7 +178,7 @@ static mega_status answer_and_save(
     mega_run *r, const mega_model *m, const char *folder, struct reference *f)
 {
     mega_status status = forward(r, m, f, f->logits);
-    if (!status) status = save(folder, f, towers_of(m));
+    if (!status) status = save(folder, f, mega_model_towers(m));
     done(f);
     return status;
 }
@@ -212,7 +207,7 @@ mega_status mega_reference_store_texts(
         done(&f);
         return status;
     }
-    for (int k = 0; k < towers_of(m); k++) {
+    for (int k = 0; k < mega_model_towers(m); k++) {
         memcpy(f.id[k], texts->text[k].data, mega_size(&texts->text[k]));
         memcpy(f.len[k], texts->rows[k].len, (size_t)f.rows * sizeof **f.len);
     }
@@ -267,13 +262,13 @@ static mega_status load(const char *path, const mega_model *m, struct reference 
         };
         status = make_room(f);
     }
-    for (int k = 0; k < towers_of(m) && !status; k++) {
+    for (int k = 0; k < mega_model_towers(m) && !status; k++) {
         status = read(&s, path, ids[k], "I32", f->rows * f->T, f->id[k]);
         if (!status) status = read(&s, path, lens[k], "I32", f->rows, f->len[k]);
     }
     if (!status) status = read(&s, path, "logits", "F32", f->rows * f->answers, f->logits);
     mega_safetensors_close(&s);
-    return status ? status : check_ids(f, path, &inputs, towers_of(m));
+    return status ? status : check_ids(f, path, &inputs, mega_model_towers(m));
 }
 
 static mega_status compare(

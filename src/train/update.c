@@ -57,7 +57,7 @@ mega_status mega_pass_run(mega_run *r, const mega_model *m, struct mega_batch *b
         &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD | mode, .now = now }));
     /* two towers number their rows 2n and 2n + 1, so that no two texts of an update draw alike
      */
-    int64_t towers = m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
+    int64_t towers = mega_model_towers(m);
     for (int64_t k = 0; k < towers; k++) {
         int32_t *number = mega_run_memory(r, (size_t)b->n * sizeof *number);
         for (int64_t i = 0; number && i < b->n; i++)
