@@ -233,6 +233,7 @@ static void forward(mega_run *r, const struct sweep *s)
     struct plan p;
     size_t mark = mega_arena_mark(&r->values);
     if (plan_make(&p, r, s)) {
+        plan_room_forward(&p);
         struct mega_work *work = &r->context->work;
         double start = mega_profile_start(r->profile);
         mega_arena_release(&work->scratch[work->threads], 0);

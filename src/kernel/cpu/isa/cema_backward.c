@@ -426,7 +426,7 @@ static void total(void *arg, int64_t block, struct mega_arena *scratch)
     const struct pass *pass = arg;
     const struct mega_call *c = pass->c;
     int64_t N = c->in[ALPHA]->dim[1], size = part_size(c);
-    struct block b = block_of(c, block);
+    struct block b = block_at(c, 0, block);
     float *sum = part_of(pass, 0, block);
     memset(sum, 0, (size_t)size * sizeof *sum);
     for (int64_t row = 1; row <= c->in[X]->dim[0]; row++) {

@@ -32,12 +32,20 @@ static inline int64_t blocks_across(const struct mega_call *c)
     return (c->in[MEGA_EMA_X]->dim[2] + WIDTH - 1) / WIDTH;
 }
 
-static inline struct block block_of(const struct mega_call *c, int64_t lane)
+static inline struct block block_at(const struct mega_call *c, int64_t b, int64_t across)
 {
-    struct block k = { c, lane / blocks_across(c), lane % blocks_across(c) * WIDTH, WIDTH };
+    struct block k = { c, b, across * WIDTH, WIDTH };
     int64_t rest = c->in[MEGA_EMA_X]->dim[2] - k.channel;
     if (rest < WIDTH) k.width = (int)rest;
     return k;
+}
+
+/* Lanes that run side by side have different rows, or blocks that are not neighbours: cores
+ * fetch cache lines two by two, and would take them from each other. */
+static inline struct block block_of(const struct mega_call *c, int64_t lane)
+{
+    int64_t B = c->in[MEGA_EMA_X]->dim[0], i = lane / B, even = (blocks_across(c) + 1) / 2;
+    return block_at(c, lane % B, i < even ? 2 * i : 2 * (i - even) + 1);
 }
 
 /* channels of a block that lie in column v */
