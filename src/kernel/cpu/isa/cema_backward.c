@@ -199,8 +199,7 @@ static bool span_before(const struct mega_rows *rows, int64_t b, struct span *s)
 /* places that are not real */
 static void clear_places(const struct sweep *r, int64_t from, int64_t to)
 {
-    for (int64_t t = from; t < to && r->dx.row && !r->adds; t++)
-        memset(r->dx.row + t * r->dx.stride, 0, (size_t)r->dx.width * sizeof(float));
+    if (r->dx.row && !r->adds) clear_strip(&r->dx, from, to);
 }
 
 /* the places before `end`, the last one first; P is then what reaches the row's start */
@@ -378,7 +377,7 @@ static void clear_state(const struct block *b, mega_tensor *h)
 
 static struct strip strip_or_none(const struct block *b, const mega_tensor *t)
 {
-    return t ? strip_of(b, t) : (struct strip){ NULL, 0, 0 };
+    return t ? strip_of(b, t) : (struct strip){ 0 };
 }
 
 static void lane(void *arg, int64_t i, struct mega_arena *scratch)

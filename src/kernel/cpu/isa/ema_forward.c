@@ -150,11 +150,7 @@ static void forward(const struct mega_call *c)
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "takes float32 only";
-    if (c->dtype != MEGA_F32) return false;
-    for (int i = 0; i < MEGA_IN; i++)
-        if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
-    return true;
+    return types_accepted(c, why);
 }
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_ema) = { .name = MEGA_ISA_TEXT,
