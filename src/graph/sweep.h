@@ -28,8 +28,9 @@ struct sweep {
     int64_t unit; /* rows of a block */
     bool windows; /* of which there are whole ones in it */
     const struct mega_rows *rows;
-    int64_t weights; /* numbers of the parameters that are summed */
-    bool walked;     /* the backward pass has been here */
+    bool leaves_padding; /* blocks of nothing else */
+    int64_t weights;     /* numbers of the parameters that are summed */
+    bool walked;         /* the backward pass has been here */
 };
 
 int64_t sweep_blocks(const struct sweep *s); /* of all rows */
@@ -85,6 +86,7 @@ struct plan {
 struct lane {
     const struct plan *p;
     int64_t row, m; /* of all rows */
+    bool left_out;  /* nothing but padding that nobody asks for */
     struct mega_rows rows;
     int32_t len, number, first;
     mega_tensor *value, *slope; /* of each place */

@@ -191,11 +191,26 @@ static void step_back(struct lane *l, const struct step *s)
     if (l->seconds) l->seconds[2 * (s - l->p->step) + 1] += mega_clock_s() - start;
 }
 
+/* no gradient comes to the block, and none goes on */
+static void clear_slopes(struct lane *l)
+{
+    for (int i = 0; i < l->p->n; i++) {
+        const struct place *p = &l->p->place[i];
+        if (p->slope == SLOPE_FULL && p->filled && !p->full->filled)
+            mega_tensor_zero(&l->slope[i]);
+    }
+}
+
 static void block_back(struct lane *l, int64_t i, char *part)
 {
     size_t mark = mega_arena_mark(l->scratch);
     plan_block(l, i);
     make_slopes(l, part);
+    if (l->left_out) {
+        clear_slopes(l);
+        mega_arena_release(l->scratch, mark);
+        return;
+    }
     for (int k = 0; k < l->p->s->n; k++)
         if (l->p->step[k].again) plan_make_again(l, &l->p->step[k]);
     for (int k = l->p->s->n - 1; k >= 0; k--)

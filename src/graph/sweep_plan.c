@@ -131,6 +131,7 @@ void plan_block(struct lane *l, int64_t i)
     int64_t each = (s->T + s->unit - 1) / s->unit, b = i / each, from = i % each * s->unit;
     l->row = b * s->T + from;
     l->m = s->T - from < s->unit ? s->T - from : s->unit;
+    l->left_out = s->leaves_padding && s->rows && from >= mega_rows_len(s->rows, b);
     cut_rows(l, b, from);
     for (int k = 0; k < l->p->n; k++) {
         const struct place *p = &l->p->place[k];
