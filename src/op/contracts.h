@@ -35,18 +35,50 @@ struct mega_attr_activation {
 /* add: a, b -> y, same shape */
 
 /* attention: exact attention of H heads inside windows, G heads of keys and values; query head
- * h reads head h / (H / G) of them. A head is a range of columns (heads.h). in: q [B,T,H*d], k
- * [B,T,G*d], v [B,T,G*dv], bias [2n-1] (optional, F32, for all heads; entry n-1+j-i for query i
- * and key j of a window), past_k [B,P,G*d], past_v [B,P,G*dv] (optional: a stream's log; place
- * p lies at p modulo P, places before rows->place are valid) out: o [B,T,H*dv]; weights
- * [B,H*K,W,W] only if attr.weights (K windows of at most W places, those of head 0 first; dense
- * runs without a stream). */
-enum mega_attention_fn { MEGA_ATTENTION_SOFTMAX, MEGA_ATTENTION_LAPLACE, MEGA_ATTENTION_RELU2 };
-#define MEGA_ATTENTION_CHOICES "softmax|laplace|relu2"
+ * h reads head h / (H / G) of them. A head is a range of columns (heads.h). T queries a row, S
+ * keys (c->keys: their rows; NULL: the call's own, S = T). Where S and T differ and attention
+ * is causal, query i stands at key S - T + i.
+ *
+ * in: q [B,T,H*d], k [B,S,G*d], v [B,S,G*dv]; all others are optional:
+ *   bias [2n-1] for all heads or [H,2n-1], F32: entry n-1+j-i for query i and key j of a window
+ *   past_k [B,P,G*d], past_v [B,P,G*dv]: a stream's log; place p lies at p modulo P, places
+ *     before rows->place are valid
+ *   prefix_k [G,N,d], prefix_v [G,N,dv]: keys that every query sees; no bias, mask or window
+ *     concerns them (persistent memory: 1907.01470)
+ *   sink [H] F32: a logit a head, whose share of the softmax goes nowhere (2508.10925)
+ *   decay [B,T,H], decay_k [B,S,H] (absent: decay), past_decay [B,P,H], F32: running sums C of
+ *     the logarithms of forget gates; C_i - C_j is added to the score (2503.02130)
+ *   share [B,T,H*R], bank [R,N]: sum_r share[i,r] bank[r,i-j] is added for 0 <= i-j < N
+ *   talk_pre, talk_post, talk_scaled [H,H]: heads mixed (2003.02436): scaled scores before bias
+ *     and mask; weights after dropout; a factor of the weights made of raw scores
+ *   cope [N,d]: contextual positions (2405.18719)
+ *   before [B,H,T,M]: scores of the layer before, which are added (2012.11747); M = P' + S
+ * keys, P' = places of the past in use out: o [B,T,H*dv]; weights only if attr.weights (dense
+ * runs without a stream): [B,H*K,W,W] of K windows of at most W places, those of head 0 first;
+ * without windows, or where S and T differ, [B,H,T,S]; scores [B,H,T,M], if attr.scores: raw,
+ * to be the next layer's `before`. */
+enum mega_attention_fn {
+    MEGA_ATTENTION_SOFTMAX,
+    MEGA_ATTENTION_LAPLACE,
+    MEGA_ATTENTION_RELU2,
+    MEGA_ATTENTION_SIGMOID,  /* sigmoid(s + sigmoid_bias) (2409.04431) */
+    MEGA_ATTENTION_TOPK,     /* softmax of the scores not below the k-th largest (1912.11637) */
+    MEGA_ATTENTION_HARD,     /* 1 at the first largest; the gradient is the softmax's */
+    MEGA_ATTENTION_COG,      /* softmax of |s|, with the sign of s (2411.07176) */
+    MEGA_ATTENTION_GUMBEL,   /* softmax((s + noise) / temperature) */
+    MEGA_ATTENTION_INVERTED, /* softmax over queries, then divided by each row's sum */
+};
+#define MEGA_ATTENTION_CHOICES "softmax|laplace|relu2|sigmoid|topk|hard|cog|gumbel|inverted"
+
+/* How it may be computed: tiles of scores, or strips of whole rows of all heads (spec: FUSED,
+ * STRIP). Auto: tiles where they can. */
+enum mega_attention_exec { MEGA_ATTENTION_AUTO, MEGA_ATTENTION_FUSED, MEGA_ATTENTION_STRIP };
+#define MEGA_ATTENTION_EXEC_CHOICES "auto|fused|strip"
+
 struct mega_attr_attention {
     enum mega_attention_fn fn;
     bool causal;
-    bool weights;
+    bool weights, scores;
     bool drop_keys; /* dropout hides keys from a query before the function, and scales nothing
                        (DropKey: Li et al., 2022); one that sees none gives 0 */
     int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
@@ -55,6 +87,17 @@ struct mega_attr_attention {
     int64_t heads, kv_heads; /* H, 0: 1; G, which divides H, 0: H */
     double scale;            /* factor of the scores; 0: what the function says, 1/sqrt(d) for
                                 softmax, else 1/keys counted */
+    enum mega_attention_exec exec;
+    int64_t reach;  /* a query sees keys less than so many places away; 0: any number */
+    int64_t prefix; /* keys below it are seen by all queries, causal or not (prefix LM) */
+    int64_t zeros;  /* slots of score 0 and value 0 (softmax-plus-one) */
+    bool l2;        /* scores -scale |q - k|^2 in place of the product (2006.04710) */
+    double clamp;   /* c: s becomes c tanh(s / c) after all that is added; 0: no */
+    int64_t top;    /* k of topk */
+    bool through;   /* topk: the gradient of the softmax (straight-through) */
+    double sigmoid_bias;
+    double temperature; /* of gumbel; 0: 1 */
+    bool selective;     /* 2410.02703: what head 0 has read fades for later queries */
 };
 enum {
     MEGA_ATTENTION_Q,
@@ -62,7 +105,21 @@ enum {
     MEGA_ATTENTION_V,
     MEGA_ATTENTION_BIAS,
     MEGA_ATTENTION_PAST_K,
-    MEGA_ATTENTION_PAST_V
+    MEGA_ATTENTION_PAST_V,
+    MEGA_ATTENTION_PREFIX_K,
+    MEGA_ATTENTION_PREFIX_V,
+    MEGA_ATTENTION_SINK,
+    MEGA_ATTENTION_DECAY,
+    MEGA_ATTENTION_DECAY_K,
+    MEGA_ATTENTION_PAST_DECAY,
+    MEGA_ATTENTION_SHARE,
+    MEGA_ATTENTION_BANK,
+    MEGA_ATTENTION_TALK_PRE,
+    MEGA_ATTENTION_TALK_POST,
+    MEGA_ATTENTION_TALK_SCALED,
+    MEGA_ATTENTION_COPE,
+    MEGA_ATTENTION_BEFORE,
+    MEGA_ATTENTION_INPUTS /* how many */
 };
 
 /* band: ids of a vocabulary that is cut into bands, I32 -> numbers of the same shape, I32, no

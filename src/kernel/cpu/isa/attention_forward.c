@@ -15,6 +15,8 @@ static bool accepts(const struct mega_call *c, const char **why)
 {
     *why = "gives no weights out";
     if (((const struct mega_attr_attention *)c->attr)->weights) return false;
+    *why = "softmax, laplace and relu2 only";
+    if (((const struct mega_attr_attention *)c->attr)->fn > MEGA_ATTENTION_RELU2) return false;
     *why = "float32 only";
     for (int i = Q; i <= PAST_V; i++)
         if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
@@ -88,6 +90,7 @@ static void weigh(
         break;
     case MEGA_ATTENTION_LAPLACE: row_functions->laplace(s, s, n); break;
     case MEGA_ATTENTION_RELU2: row_functions->relu2(s, s, n); break;
+    default: break; /* not accepted */
     }
     clear(s + n, s + k->n);
     if (!p->drops) return;
