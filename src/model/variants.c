@@ -49,3 +49,20 @@ bool mega_variant_setting(const struct mega_variant *v, int i, char name[64], ch
     }
     return false;
 }
+
+/* a number or text of one's own is written in capitals */
+static bool is_free(const char *value)
+{
+    return *value >= 'A' && *value <= 'Z';
+}
+
+bool mega_variant_is_in(const struct mega_variant *v, const struct mega_option *table)
+{
+    char name[64], value[64];
+    for (int i = 0; mega_variant_setting(v, i, name, value); i++) {
+        const struct mega_option *o = mega_option_find(table, name);
+        bool choice = o && o->type == MEGA_OPTION_CHOICE && !is_free(value);
+        if (!o || (choice && mega_choice_find(o->choices, value) < 0)) return false;
+    }
+    return true;
+}

@@ -33,6 +33,9 @@ const struct mega_variant *mega_variant_find(const char *name);
 /* The name nearest to a misspelt one; NULL if none is near. */
 const char *mega_variant_nearest(const char *name);
 
+/* Whether a table has the options and values that turn it on. */
+bool mega_variant_is_in(const struct mega_variant *v, const struct mega_option *table);
+
 /* The i-th setting of an entry cut in two; false: there is none. */
 bool mega_variant_setting(const struct mega_variant *v, int i, char name[64], char value[64]);
 

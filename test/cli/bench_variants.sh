@@ -33,10 +33,9 @@ grep -q '^base,2,' t.csv && grep -q '^rmsnorm,2,' t.csv || fail "$(cat t.csv)"
 cmp runs/rmsnorm-s2/latest/model.safetensors alone/latest/model.safetensors
 
 # a variant that cannot be has a line that says so; the others are there
-sed 's/positions: learned/heads: 3/' own/base.yaml >own/crooked.yaml
-sed -i 's/heads: 2, //' own/crooked.yaml
+sed 's/positions: learned/kv_heads: 3/' own/base.yaml >own/crooked.yaml
 refused 1 "trainings did not come to their end" "$mega" bench variants crooked --recipes own --out runs --seeds 1 --csv t.csv
-grep -q '^crooked,0,.*3 heads' t.csv || fail "$(cat t.csv)"
+grep -q '^crooked,0,.*kv_heads' t.csv || fail "$(cat t.csv)"
 grep -q '^base,1,' t.csv
 refused 1 "there is no recipe own/nothing.yaml" "$mega" bench variants nothing --recipes own --out runs
 refused 1 "there is no folder nowhere" "$mega" bench variants --recipes nowhere
