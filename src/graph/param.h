@@ -14,6 +14,7 @@ enum mega_init_kind {
     MEGA_INIT_ALTERNATE, /* mean +1 for even, -1 for odd places of the second dimension,
                             standard deviation b (EMA beta) */
     MEGA_INIT_XAVIER,    /* uniform within sqrt(6 / (rows + columns)) */
+    MEGA_INIT_UNIFORM,   /* between a - b and a + b */
     MEGA_INIT_FAN_IN,    /* normal, standard deviation b / sqrt(columns) */
     MEGA_INIT_TRUNCATED, /* normal, standard deviation b, drawn again beyond -a ... a */
     MEGA_INIT_REAL,      /* complex numbers [.., 2]: real parts normal with b, imaginary 0 */
@@ -53,6 +54,7 @@ struct mega_cell {
     int64_t window; /* LOG: places that a query may look back; 0: all that the stream has room
                        for */
     double fresh;
+    bool statistics; /* ROW: a count, mean or variance of what was read, by which a norm goes */
     int index;
     mega_tensor value, next_value; /* MODEL only */
     struct mega_cell *next;        /* in the store */
