@@ -31,8 +31,9 @@ mega_tensor *mega_ema_run(
     a.two_way = e->two_way;
     a.state = h != NULL;
     a.truncation = e->truncation;
-    /* a sweep does the silu in cache; of bfloat16 the sum would be rounded first */
-    a.silu = mega_run_dtype(r) == MEGA_BF16;
+    /* by rows it needs nothing kept, but sees a sum that bfloat16 has rounded */
+    bool by_rows = (mega_run_mode(r) & MEGA_RUN_GRAD) && mega_run_dtype(r) != MEGA_BF16;
+    a.silu = !by_rows;
     struct mega_call c = { .op = &mega_op_ema, .attr = &a, .rows = rows };
     c.in[MEGA_EMA_X] = x;
     c.in[MEGA_EMA_DELTA] = e->delta;
