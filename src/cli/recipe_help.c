@@ -4,8 +4,22 @@
 
 #include "train/recipe.h"
 
+/* another word for other keys */
+static void alias(FILE *to, const struct mega_option *o, bool markdown)
+{
+    fprintf(to, markdown ? "| `%s` | | means " : "  %-20s means %s", o->name, o->choices);
+    if (markdown)
+        for (const char *p = o->choices; *p; p++) fprintf(to, *p == '|' ? ", " : "%c", *p);
+    if (o->unit) fprintf(to, "%sfalse: %s", *o->choices ? "; " : "", o->unit);
+    fputs(markdown ? " |\n" : "\n", to);
+}
+
 static void key(FILE *to, const struct mega_option *o, bool markdown)
 {
+    if (o->type == MEGA_OPTION_ALIAS) {
+        alias(to, o, markdown);
+        return;
+    }
     const char *fallback = o->fallback ? o->fallback : "(required)";
     if (!markdown) {
         fprintf(to, "  %-20s %-12s %s%s%s\n", o->name, *fallback ? fallback : "\"\"", o->help,

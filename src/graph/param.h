@@ -18,7 +18,8 @@ enum mega_init_kind {
     MEGA_INIT_TRUNCATED, /* normal, standard deviation b, drawn again beyond -a ... a */
     MEGA_INIT_REAL,      /* complex numbers [.., 2]: real parts normal with b, imaginary 0 */
     MEGA_INIT_ANGLES,    /* logits of exp(-m log(D) / D), m = 1 ... D numbers, in any order */
-    MEGA_INIT_PADDED     /* mean 0, standard deviation b, but row a is 0 */
+    MEGA_INIT_PADDED,    /* mean 0, standard deviation b, but row a is 0 */
+    MEGA_INIT_UNIFORM    /* within b around a */
 };
 struct mega_init {
     enum mega_init_kind kind;
@@ -69,6 +70,7 @@ struct mega_store {
     int n_params, n_cells;
     int64_t count;   /* numbers in each flat array, with the gaps of alignment */
     int64_t numbers; /* trainable numbers */
+    int64_t lead;    /* places that a stream's rows begin with beside their tokens */
     float *value, *gradient, *moment1, *moment2;
 };
 

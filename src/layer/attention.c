@@ -41,10 +41,12 @@ static mega_tensor *declare(mega_build *b, const char *name, int64_t rows, int64
 }
 
 /* rotated keys and values of a stream */
-static void declare_logs(mega_build *b, struct mega_attention *m)
+void mega_attention_states(mega_build *b, struct mega_attention *m)
 {
     const struct mega_attention_options *o = &m->options;
     int64_t keys = o->kv_heads * o->keys, values = o->kv_heads * o->values;
+    m->past_keys = m->past_values = NULL;
+    if (!o->causal) return;
     m->past_keys = mega_cell_add(b, "keys", MEGA_CELL_LOG, MEGA_F32, 1, &keys, 0);
     m->past_values = mega_cell_add(b, "values", MEGA_CELL_LOG, MEGA_F32, 1, &values, 0);
     if (b->status) return;
@@ -64,7 +66,7 @@ void mega_attention_build(
     m->k = declare(b, names->k, G * o->keys, D, &m->k_bias, o->bias);
     m->v = declare(b, names->v, G * o->values, D, &m->v_bias, o->bias);
     m->o = declare(b, names->o, D, H * o->values, &m->o_bias, o->bias);
-    if (o->causal) declare_logs(b, m);
+    mega_attention_states(b, m);
 }
 
 static mega_tensor *rotate(mega_run *r, const struct mega_attention *m, mega_tensor *x,

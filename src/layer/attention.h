@@ -48,6 +48,9 @@ mega_status mega_attention_check(const struct mega_attention_options *options);
 void mega_attention_build(
     mega_build *b, struct mega_attention *m, const struct mega_attention_options *options);
 
+/* Declares the states of a stream alone: of one more use of the same parameters. */
+void mega_attention_states(mega_build *b, struct mega_attention *m);
+
 /* z [B, T, D] -> [B, T, D]. */
 mega_tensor *mega_attention_run(
     mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows);

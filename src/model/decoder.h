@@ -15,10 +15,13 @@ struct mega_vocabulary {
     int64_t pad;  /* the id that fills rows and learns nothing; -1: none */
 };
 
-/* The output layer: one matrix, or bands of words. */
+/* The output layer: one matrix, bands of words, or a function of its own. */
 struct mega_output {
     mega_tensor *weight, *bias;                   /* [V, D]; [V] or NULL */
     const struct mega_adaptive_softmax *adaptive; /* or NULL; then there is no matrix */
+    /* x [.., D] -> logits, where they are more than one linear layer; else NULL */
+    mega_tensor *(*logits)(mega_run *r, const void *self, mega_tensor *x);
+    const void *self; /* its */
 };
 
 /* What is known before anything is built. */

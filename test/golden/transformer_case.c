@@ -29,18 +29,18 @@ static bool layer_flag(struct golden_case *c, const char *key)
 
 static void read_attention(struct golden_case *c, struct mega_transformer_options *o)
 {
-    o->heads = golden_cfg_int(c, "attn_layers.heads", 8);
-    o->keys = golden_cfg_int(c, "attn_layers.attn_dim_head", 64);
-    o->values = golden_cfg_int(c, "attn_layers.attn_value_dim_head", 0);
-    o->kv_heads = layer_flag(c, "attn_one_kv_head")
-                      ? 1
-                      : golden_cfg_int(c, "attn_layers.attn_kv_heads", 0);
-    o->chunk = -1;
+    o->heads.each = golden_cfg_int(c, "attn_layers.heads", 8);
+    o->keys.each = golden_cfg_int(c, "attn_layers.attn_dim_head", 64);
+    o->values.each = golden_cfg_int(c, "attn_layers.attn_value_dim_head", 0);
+    o->kv_heads.each = layer_flag(c, "attn_one_kv_head")
+                           ? 1
+                           : golden_cfg_int(c, "attn_layers.attn_kv_heads", 0);
+    o->chunk.each = -1;
     const struct mega_st_tensor *frequencies =
         golden_find(c, "param.attn_layers.rotary_pos_emb.inv_freq");
     bool rotary = layer_flag(c, "rotary_pos_emb");
     golden_cfg_int(c, "attn_layers.rotary_emb_dim", 0); /* twice as many frequencies */
-    o->rotary = (struct mega_rotary_options){
+    o->attention.rotary = (struct mega_rotary_options){
         .dims = rotary && frequencies ? 2 * frequencies->count : 0,
         .base = 10000,
         .factor = 1,
@@ -65,7 +65,7 @@ static void read_norms(struct golden_case *c, struct mega_transformer_options *o
 
 static void read_feed_forward(struct golden_case *c, struct mega_transformer_options *o)
 {
-    o->ffn = o->width * golden_cfg_int(c, "attn_layers.ff_mult", 4);
+    o->ffn.each = o->width * golden_cfg_int(c, "attn_layers.ff_mult", 4);
     o->gated = layer_flag(c, "ff_glu");
     o->act = MEGA_ACT_GELU;
     if (layer_flag(c, "ff_swish")) o->act = MEGA_ACT_SILU;
@@ -94,7 +94,7 @@ static void read_options(struct transformer_case *t)
     struct golden_case *c = t->c;
     struct mega_transformer_options *o = &t->options;
     o->width = golden_cfg_int(c, "attn_layers.dim", 0);
-    o->layers = golden_cfg_int(c, "attn_layers.depth", 0);
+    o->plan.layers = golden_cfg_int(c, "attn_layers.depth", 0);
     o->causal = golden_cfg_choice(c, "kind", "Encoder|Decoder", 0);
     read_attention(c, o);
     read_norms(c, o);
@@ -171,7 +171,7 @@ static struct place place_of(const struct transformer_case *t, const char *ours)
  * its heads stand in another order. */
 static int64_t file_head(const struct mega_transformer_options *o, int64_t h)
 {
-    int64_t G = o->kv_heads ? o->kv_heads : o->heads, group = o->heads / G;
+    int64_t G = o->kv_heads.each ? o->kv_heads.each : o->heads.each, group = o->heads.each / G;
     return h % group * G + h / group;
 }
 
@@ -180,12 +180,12 @@ static int64_t file_index(const struct transformer_case *t, const struct mega_pa
     const struct place *at, int64_t i)
 {
     const struct mega_transformer_options *o = &t->options;
-    int64_t d = o->keys * o->width, dv = o->values ? o->values : o->keys;
+    int64_t d = o->keys.each * o->width, dv = o->values.each ? o->values.each : o->keys.each;
     if (at->second) return i + p->count;
     if (strstr(p->name, ".attn.q.")) return file_head(o, i / d) * d + i % d;
     if (strstr(p->name, ".attn.o."))
-        return file_head(o, i / dv % o->heads) * dv + i % dv +
-               i / (o->heads * dv) * (o->heads * dv);
+        return file_head(o, i / dv % o->heads.each) * dv + i % dv +
+               i / (o->heads.each * dv) * (o->heads.each * dv);
     return i;
 }
 

@@ -1,0 +1,163 @@
+#include "model/transformer_rules.h"
+
+#include "op/contracts.h"
+
+/* both are on, and they do not go together */
+struct pair {
+    bool bad;
+    const char *one, *other, *why;
+};
+
+static mega_status refuse_pairs(const struct pair *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i].bad)
+            return mega_fail(MEGA_BAD_ARGUMENT, "%s does not go with %s: %s", p[i].one,
+                p[i].other, p[i].why);
+    return MEGA_OK;
+}
+#define REFUSE(pairs) MEGA_TRY(refuse_pairs(pairs, sizeof pairs / sizeof *pairs))
+
+static mega_status check_sizes(const struct mega_transformer_options *o)
+{
+    int64_t ffn = o->ffn_factor > 0 ? 1 : mega_ints_at(&o->ffn, 0);
+    bool vocabulary = o->vocabulary >= 1 || o->numbers;
+    if (vocabulary && o->width >= 1 && ffn >= 0 && mega_ints_at(&o->heads, 0) >= 0)
+        return MEGA_OK;
+    return mega_fail(MEGA_BAD_ARGUMENT,
+        "a Transformer of vocabulary %lld, width %lld, layers %lld, ffn %lld, heads %lld: "
+        "expected at least 1 of each",
+        (long long)o->vocabulary, (long long)o->width, (long long)o->plan.layers,
+        (long long)ffn, (long long)mega_ints_at(&o->heads, 0));
+}
+
+static mega_status check_norms(const struct mega_transformer_options *o)
+{
+    enum mega_placement p = (enum mega_placement)o->placement;
+    bool squash = o->norm == MEGA_DYT || o->norm == MEGA_DERF,
+         adaptive = mega_norm_is_adaptive(o->norm);
+    if (o->norm == MEGA_BATCHNORM || o->norm == MEGA_SYNCBATCHNORM)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "norm is over the batch: expected one of layernorm, scalenorm, rmsnorm, "
+            "simple_rmsnorm, dyt, derf, adaln, ada_rmsnorm");
+    if (adaptive && o->norms.condition < 1)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "norm is adaptive and norm_condition is 0: expected the channels of its condition");
+    const struct pair pairs[] = {
+        { squash && p != MEGA_PLACEMENT_PRE && p != MEGA_PLACEMENT_NONE, "norm dyt or derf",
+            "placement", "only pre: what it makes has no fixed size to add to or to end with" },
+        { o->norms.branch_sites > MEGA_BRANCH_SITES_NONE && !mega_placement_has_pre(p),
+            "norm_branch_sites", "placement",
+            "a norm on a branch's output needs one on its input: expected pre or sandwich" },
+        { o->branch.scale == MEGA_BRANCH_ADAPTIVE && o->norms.condition < 1,
+            "branch_scale adaptive", "norm_condition 0", "its gate is made of a condition" },
+    };
+    REFUSE(pairs);
+    return MEGA_OK;
+}
+
+static mega_status check_residual(const struct mega_transformer_options *o)
+{
+    const struct mega_residual_options *s = &o->residual;
+    bool add = s->kind == MEGA_RESIDUAL_ADD, second = o->placement == MEGA_PLACEMENT_RESIDUAL,
+         deep = o->placement == MEGA_PLACEMENT_DEEPNORM;
+    const struct pair pairs[] = {
+        { second && !add, "placement residual", "residual",
+            "its two streams are both plain sums: expected add" },
+        { deep && !add, "placement deepnorm", "residual",
+            "its factor belongs to a plain sum: expected add" },
+        { !add && s->kind == MEGA_RESIDUAL_GRU && (s->scale || s->alpha > 0), "residual gru",
+            s->scale ? "scale_residual" : "residual_alpha",
+            "the gates decide what the stream keeps" },
+        { s->kind == MEGA_RESIDUAL_MV_SPLIT && o->causal, "residual mv_split", "a decoder",
+            "means over the sequence look into the future" },
+        { s->kind == MEGA_RESIDUAL_ORTHOGONAL && s->sample && o->causal,
+            "orthogonal_scope sample", "a decoder",
+            "a product over the sequence looks into the future" },
+        { s->unet && !add, "unet_skips", "residual", "expected add" },
+        { s->unet && (o->plan.tied || o->plan.sandwich_coef || o->plan.par_ratio ||
+                         (o->plan.layer_types && *o->plan.layer_types) ||
+                         o->plan.layer_order.n || o->plan.repeat.n),
+            "unet_skips", "another order of layers",
+            "a layer needs a mirror image: expected layers alone" },
+        { s->reinject_gate && !s->reinject, "reinject_gate", "reinject_input false",
+            "there is nothing to gate" },
+    };
+    REFUSE(pairs);
+    return MEGA_OK;
+}
+
+static mega_status check_ends(const struct mega_transformer_options *o)
+{
+    const struct mega_embedding_options *e = &o->embedding;
+    int64_t width = e->width ? e->width : o->width;
+    if (o->tied && !o->headless && width != o->width)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "tied is true, but emb_dim is %lld and width is %lld: the table has another width "
+            "than what the head reads: expected tied: false",
+            (long long)width, (long long)o->width);
+    const struct pair pairs[] = {
+        { e->memory_every && !e->memory, "memory_every", "num_memory_tokens 0",
+            "there is nothing to repeat" },
+        { e->memory_every && !o->causal, "memory_every", "an encoder",
+            "memory between the places belongs to causal attention" },
+        { e->fixed_scale && !e->fixed, "l2norm_embed_scale", "l2norm_embed false",
+            "the factor is of normalised rows" },
+        { o->numbers && (e->fixed || o->tied), e->fixed ? "l2norm_embed" : "tied", "numbers",
+            "there is no table" },
+        { o->head.mixture && o->head.fixed, "output_mos", "fixnorm_output",
+            "each mixes logits its own way" },
+    };
+    REFUSE(pairs);
+    return MEGA_OK;
+}
+
+static mega_status check_rest(const struct mega_transformer_options *o)
+{
+    const struct mega_shift_options *s = &o->shift;
+    bool solu = o->act == MEGA_MLP_SOLU;
+    const struct pair pairs[] = {
+        { solu && o->gated, "activation solu", "gated", "it has a gate of its own" },
+        { o->mlp.gate_clamp > 0 && !o->gated, "ff_gate_clamp", "gated false",
+            "there is no gate" },
+        { s->mask && !s->steps.n && !s->steps.each, "shift_mask", "shift_tokens 0",
+            "nothing is shifted" },
+        { o->plan.drop_path && !o->plan.layer_dropout.n && !(o->plan.layer_dropout.each > 0),
+            "drop_path", "layer_dropout 0", "nothing is left out" },
+    };
+    REFUSE(pairs);
+    return MEGA_OK;
+}
+
+mega_status mega_transformer_check(const struct mega_transformer_options *o)
+{
+    MEGA_TRY(check_sizes(o));
+    MEGA_TRY(check_norms(o));
+    MEGA_TRY(check_residual(o));
+    MEGA_TRY(check_ends(o));
+    return check_rest(o);
+}
+
+const char *mega_transformer_doubt(const struct mega_transformer_options *o, int n)
+{
+    const struct {
+        bool is;
+        const char *text;
+    } doubts[] = {
+        { o->embedding.fixed && o->embedding.norm,
+            "l2norm_embed and post_emb_norm are both on: each fixes the size of what is "
+            "embedded" },
+        { o->plan.macaron && o->plan.layer_types && *o->plan.layer_types,
+            "macaron with layer_types" },
+    };
+    for (size_t i = 0; i < sizeof doubts / sizeof *doubts; i++)
+        if (doubts[i].is && n-- == 0) return doubts[i].text;
+    return NULL;
+}
+
+const char *mega_transformer_breaks_stream(const struct mega_transformer_options *o)
+{
+    if (!o->causal) return "its attention looks into the future";
+    if (o->embedding.memory_every) return "memory_every stands between the places";
+    return NULL;
+}
