@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "model/transformer_options.h"
 #include "train/recipe.h"
 
 /* another word for other keys */
@@ -69,6 +70,8 @@ static void model_keys(FILE *to, bool markdown)
 {
     for (const struct mega_mixer *const *m = mega_mixers; *m; m++)
         some_keys(to, "model", "mixer", (*m)->name, &(*m)->options, 1, markdown);
+    const struct mega_option *encoder = mega_transformer_encoder_table;
+    some_keys(to, "model", "encoder", "transformer", &encoder, 1, markdown);
     for (const struct mega_decoder_type *const *d = mega_decoders; *d; d++) {
         const struct mega_option *table[] = { mega_language_model_options, (*d)->options };
         some_keys(to, "model", "task lm and decoder", (*d)->name, table, 2, markdown);

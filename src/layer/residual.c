@@ -42,8 +42,23 @@ static void build_gru(mega_build *b, struct mega_residual *m, int64_t D)
     mega_build_leave(b, entered);
 }
 
+/* weights of all states so far, of a mean square of 1 */
+static void build_lime(mega_build *b, struct mega_residual *m, int64_t width, int64_t k)
+{
+    int64_t n = k + 1;
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    size_t entered = mega_build_enter(b, "lime"), inside = mega_build_enter(b, "norm");
+    mega_norm_declare(b, &m->lime_norm,
+        &(struct mega_norm_options){
+            .type = MEGA_RMSNORM, .width = width, .affine = true, .eps = MEGA_NORM_EPS });
+    mega_build_leave(b, inside);
+    m->lime = mega_param_add(b, "weight", small, 2, (int64_t[]){ n, width });
+    m->lime_bias = mega_param_add(b, "bias", zero, 1, &n);
+    mega_build_leave(b, entered);
+}
+
 void mega_residual_build(mega_build *b, struct mega_residual *m,
-    const struct mega_residual_options *o, int64_t width, bool second, bool skips)
+    const struct mega_residual_options *o, int64_t width, int64_t k, bool second, bool skips)
 {
     *m = (struct mega_residual){ .kind = (enum mega_residual_kind)o->kind,
         .stock = o->gate,
@@ -61,6 +76,10 @@ void mega_residual_build(mega_build *b, struct mega_residual *m,
         m->b = line(b, "b", width, (struct mega_init){ MEGA_INIT_CONSTANT, 0.03, 0 });
         mega_build_leave(b, entered);
     }
+    if (m->kind == MEGA_RESIDUAL_LIME) build_lime(b, m, width, k);
+    if (o->streams > 1)
+        mega_hyper_build(
+            b, &m->hyper, o->streams, o->constraint, o->rounds > 0 ? o->rounds : 5, width, k);
     if (skips)
         m->skip = mega_param_add(b, "skip.weight", (struct mega_init){ MEGA_INIT_FAN_IN, 0, 1 },
             2, (int64_t[]){ width, 2 * width });
@@ -68,15 +87,43 @@ void mega_residual_build(mega_build *b, struct mega_residual *m,
 
 /* ---- reading ---- */
 
-mega_tensor *mega_residual_read(
-    mega_run *r, const struct mega_residual *m, struct mega_carry *c)
+/* sum_t softmax(W rms(x) + b)_t hid_t, in groups of what one op takes */
+static mega_tensor *look_back(mega_run *r, const struct mega_residual *m, struct mega_carry *c)
 {
+    int64_t n = m->lime->dim[0];
+    mega_tensor **hid = c->more + MEGA_PASSED_LIST, *sum = NULL;
+    hid[n - 1] = c->x;
+    mega_tensor *w = softmax(r, linear(r, mega_norm_run(r, &m->lime_norm, c->x), m->lime,
+                                    m->lime_bias, MEGA_ACT_LINEAR));
+    for (int64_t from = 0; from < n; from += MEGA_MIX_MOST) {
+        struct mega_attr_mix a;
+        memset(&a, 0, sizeof a);
+        a.from = from;
+        a.step = 1;
+        struct mega_call call = { .op = &mega_op_mix, .attr = &a };
+        call.in[MEGA_MIX_WEIGHTS] = w;
+        for (int64_t i = from; i < n && i < from + MEGA_MIX_MOST; i++)
+            call.in[MEGA_MIX_X + i - from] = hid[i];
+        mega_tensor *part = mega_run_call(r, &call, NULL);
+        sum = sum ? add(r, sum, part) : part;
+    }
+    return sum;
+}
+
+mega_tensor *mega_residual_read(mega_run *r, const struct mega_residual *m,
+    struct mega_carry *c, struct mega_residual_turn *turn)
+{
+    *turn = (struct mega_residual_turn){ 0 };
     if (m->keep_as >= 0) c->more[MEGA_PASSED_LIST + m->keep_as] = c->x;
     if (m->skip)
         c->x = linear(r, concat(r, c->more[MEGA_PASSED_LIST + m->skip_from], c->x), m->skip,
             NULL, MEGA_ACT_LINEAR);
-    mega_tensor *input = c->more[MEGA_PASSED_INPUT];
-    return input ? add(r, c->x, input) : c->x;
+    mega_tensor *input = c->more[MEGA_PASSED_INPUT], *u = c->x;
+    if (m->lime) u = look_back(r, m, c);
+    if (m->hyper.streams)
+        u = mega_hyper_read(
+            r, &m->hyper, c->more + MEGA_PASSED_LIST, &turn->alpha, &turn->beta);
+    return input ? add(r, u, input) : u;
 }
 
 /* ---- writing ---- */
@@ -154,14 +201,21 @@ static mega_tensor *split(mega_run *r, const struct mega_residual *m, mega_tenso
 }
 
 void mega_residual_write(mega_run *r, const struct mega_residual *m,
-    const struct mega_sublayer *around, struct mega_carry *c, mega_tensor *y,
-    const struct mega_rows *rows)
+    const struct mega_sublayer *around, struct mega_carry *c,
+    const struct mega_residual_turn *turn, mega_tensor *y, const struct mega_rows *rows)
 {
+    if (m->hyper.streams) {
+        mega_tensor **stream = c->more + MEGA_PASSED_LIST;
+        mega_hyper_write(r, &m->hyper, stream, turn->alpha, turn->beta, y);
+        c->x = stream[0];
+        return;
+    }
     mega_tensor **second = &c->more[MEGA_PASSED_SECOND];
     if (m->second > 0)
         *second = add(r, *second, m->second < 1 ? scale(r, y, NULL, m->second) : y);
     mega_tensor *x = mega_sublayer_keep(r, around, c->x);
     switch (m->kind) {
+    case MEGA_RESIDUAL_LIME:
     case MEGA_RESIDUAL_ADD: x = add(r, y, x); break;
     case MEGA_RESIDUAL_GRU: x = gru(r, m, x, y, rows); break;
     case MEGA_RESIDUAL_ORTHOGONAL: x = add(r, orthogonal(r, m, x, y, rows), x); break;
@@ -172,5 +226,6 @@ void mega_residual_write(mega_run *r, const struct mega_residual *m,
 
 bool mega_residual_is_plain(const struct mega_residual *m)
 {
-    return m->kind == MEGA_RESIDUAL_ADD && !(m->second > 0);
+    bool sum = m->kind == MEGA_RESIDUAL_ADD || m->kind == MEGA_RESIDUAL_LIME;
+    return sum && !(m->second > 0) && !m->hyper.streams;
 }

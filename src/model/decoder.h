@@ -37,6 +37,10 @@ struct mega_decoder_type {
     const struct mega_option *options;
     size_t options_size;
     struct mega_decoder_shape (*shape)(const void *options);
+    /* refuses options that do not go together; NULL: all do, or building tells */
+    mega_status (*check)(const void *options);
+    /* the n-th thing about them that is hardly meant, or NULL; may be NULL itself */
+    const char *(*doubt)(const void *options, int n);
     void *(*build)(mega_build *b, const void *options,
         const struct mega_vocabulary *v); /* borrowed; NULL: b->status */
     mega_tensor *(*features)(mega_run *r, const void *self, mega_tensor *ids,

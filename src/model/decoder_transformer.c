@@ -1,6 +1,7 @@
 /* The Transformer with all its options (Vaswani et al., 2017, and what came after). */
 #include "model/transformer_decoder.h"
 #include "model/transformer_options.h"
+#include "model/transformer_rules.h"
 
 static struct mega_decoder_shape shape(const void *options)
 {
@@ -13,12 +14,26 @@ static void *build(mega_build *b, const void *options, const struct mega_vocabul
     return mega_transformer_new(b, *o, v);
 }
 
+static mega_status check(const void *options)
+{
+    struct mega_transformer_options o = *(const struct mega_transformer_options *)options;
+    o.causal = true;
+    return mega_transformer_check(&o);
+}
+
+static const char *doubt(const void *options, int n)
+{
+    return mega_transformer_doubt(options, n);
+}
+
 const struct mega_decoder_type mega_decoder_transformer = {
     .name = "transformer",
     .title = "Transformer",
     .options = mega_transformer_table,
     .options_size = sizeof(struct mega_transformer_options),
     .shape = shape,
+    .check = check,
+    .doubt = doubt,
     .build = build,
     MEGA_TRANSFORMER_RUNS,
 };

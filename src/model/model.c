@@ -15,7 +15,10 @@ static mega_status declare(mega_model *m)
     if (c->architecture == MEGA_LANGUAGE_MODEL)
         mega_language_model_build(&b, &m->language, &c->language);
     else
-        mega_classifier_build(&b, &m->classifier, &c->encoder, c->mixer, &c->head, &c->task);
+        mega_classifier_build(&b, &m->classifier,
+            &(struct mega_classifier_encoder){
+                c->encoder_kind, &c->encoder, c->mixer, &c->transformer },
+            &c->head, &c->task);
     return b.status;
 }
 
@@ -45,6 +48,14 @@ void mega_model_free(mega_model *m)
     free(m);
 }
 
+int64_t mega_model_config_longest(const struct mega_model_config *c)
+{
+    if (c->architecture == MEGA_LANGUAGE_MODEL)
+        return mega_decoders[c->language.decoder]->shape(c->language.options).longest;
+    return c->encoder_kind == MEGA_ENCODER_TRANSFORMER ? c->transformer.longest
+                                                       : c->encoder.longest;
+}
+
 int64_t mega_model_towers(const mega_model *m)
 {
     return m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
@@ -53,7 +64,7 @@ int64_t mega_model_towers(const mega_model *m)
 struct mega_stack *mega_model_stack(mega_model *m)
 {
     struct mega_language_model *l = &m->language;
-    return l->decoder ? l->decoder->stack(l->self) : &m->classifier.encoder.stack;
+    return l->decoder ? l->decoder->stack(l->self) : mega_classifier_stack(&m->classifier);
 }
 
 int64_t mega_model_parameters(const mega_model *m)

@@ -118,7 +118,7 @@ static void *room(struct mega_arena *arena, int64_t n, size_t size)
 }
 
 static mega_status lay_modules(
-    struct mega_plan *p, const struct mega_plan_options *o, struct mega_arena *arena)
+    struct mega_layer_plan *p, const struct mega_plan_options *o, struct mega_arena *arena)
 {
     struct letters l = { .n = 0 };
     lay_letters(o, &l);
@@ -151,7 +151,7 @@ static mega_status check_repeat(const struct mega_ints *r, int64_t blocks)
         r->n, (long long)blocks - 1);
 }
 
-static mega_status add_step(struct mega_plan *p, int64_t module, int64_t block)
+static mega_status add_step(struct mega_layer_plan *p, int64_t module, int64_t block)
 {
     if (p->steps >= MOST)
         return mega_fail(
@@ -161,7 +161,7 @@ static mega_status add_step(struct mega_plan *p, int64_t module, int64_t block)
     return MEGA_OK;
 }
 
-static mega_status lay_order(struct mega_plan *p, const struct mega_ints *order)
+static mega_status lay_order(struct mega_layer_plan *p, const struct mega_ints *order)
 {
     int64_t n = order->n ? order->n : 1;
     for (int64_t i = 0; i < n; i++) {
@@ -176,7 +176,7 @@ static mega_status lay_order(struct mega_plan *p, const struct mega_ints *order)
 }
 
 static mega_status lay_steps(
-    struct mega_plan *p, const struct mega_plan_options *o, struct mega_arena *arena)
+    struct mega_layer_plan *p, const struct mega_plan_options *o, struct mega_arena *arena)
 {
     bool by_hand = (o->layer_types && *o->layer_types) || o->sandwich_coef || o->par_ratio,
          ordered = o->layer_order.n || o->layer_order.each > 0,
@@ -205,18 +205,11 @@ static mega_status lay_steps(
     return MEGA_OK;
 }
 
-mega_status mega_plan_make(
-    struct mega_plan *p, const struct mega_plan_options *o, struct mega_arena *arena)
+mega_status mega_layer_plan_make(
+    struct mega_layer_plan *p, const struct mega_plan_options *o, struct mega_arena *arena)
 {
-    *p = (struct mega_plan){ 0 };
+    *p = (struct mega_layer_plan){ 0 };
     MEGA_TRY(check(o));
     MEGA_TRY(lay_modules(p, o, arena));
     return lay_steps(p, o, arena);
-}
-
-int64_t mega_plan_place(const struct mega_plan *p, int64_t k)
-{
-    int64_t before = 0;
-    for (int64_t i = 0; i < k; i++) before += p->kind[i] == p->kind[k];
-    return before;
 }

@@ -61,7 +61,7 @@ struct mega_plan_options {
 
 enum mega_branch_kind { MEGA_BRANCH_ATTENTION, MEGA_BRANCH_CROSS, MEGA_BRANCH_MLP };
 
-struct mega_plan {
+struct mega_layer_plan {
     int64_t modules, steps;
     enum mega_branch_kind *kind; /* [modules] */
     bool *half;                  /* [modules]: a Macaron feed-forward */
@@ -71,10 +71,7 @@ struct mega_plan {
 };
 
 /* Lays the plan out in the arena; what cannot be is refused by name. */
-mega_status mega_plan_make(
-    struct mega_plan *p, const struct mega_plan_options *o, struct mega_arena *arena);
-
-/* How many modules of the same kind come before module k. */
-int64_t mega_plan_place(const struct mega_plan *p, int64_t k);
+mega_status mega_layer_plan_make(
+    struct mega_layer_plan *p, const struct mega_plan_options *o, struct mega_arena *arena);
 
 #endif

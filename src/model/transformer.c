@@ -23,36 +23,8 @@ static struct mega_norm_options norm_options(const struct mega_transformer_optio
         .slope = o->norms.slope };
 }
 
-/* a list has a value for each of `n` modules */
-static mega_status check_list(const char *name, int has, int64_t n, const char *what)
-{
-    if (!has || has == n) return MEGA_OK;
-    return mega_fail(MEGA_BAD_ARGUMENT,
-        "%s is a list of %d, but the plan has %lld %s: expected one number, or one for each",
-        name, has, (long long)n, what);
-}
-
-static mega_status check_lists(const struct mega_transformer *m)
-{
-    static const char attention[] = "attentions", mlp[] = "feed-forwards", all[] = "sublayers";
-    const struct mega_transformer_options *o = &m->options;
-    int64_t a = m->plan.count[MEGA_BRANCH_ATTENTION] + m->plan.count[MEGA_BRANCH_CROSS],
-            f = m->plan.count[MEGA_BRANCH_MLP], k = m->plan.modules;
-    MEGA_TRY(check_list("heads", o->heads.n, a, attention));
-    MEGA_TRY(check_list("kv_heads", o->kv_heads.n, a, attention));
-    MEGA_TRY(check_list("keys", o->keys.n, a, attention));
-    MEGA_TRY(check_list("values", o->values.n, a, attention));
-    MEGA_TRY(check_list("chunk", o->chunk.n, a, attention));
-    MEGA_TRY(check_list("attention_dropout", o->attention_dropout.n, a, attention));
-    MEGA_TRY(check_list("ffn", o->ffn.n, f, mlp));
-    MEGA_TRY(check_list("hidden_dropout", o->hidden_dropout.n, f, mlp));
-    MEGA_TRY(check_list("shift_tokens", o->shift.steps.n, k, all));
-    MEGA_TRY(check_list("sublayer_dropout", o->branch.dropout.n, k, all));
-    return check_list("layer_dropout", o->plan.layer_dropout.n, m->plan.steps, "executions");
-}
-
 /* how many attentions, of either kind, or feed-forwards come before module k */
-static int64_t place_of(const struct mega_plan *p, int64_t k)
+static int64_t place_of(const struct mega_layer_plan *p, int64_t k)
 {
     int64_t before = 0;
     for (int64_t i = 0; i < k; i++)
@@ -169,7 +141,7 @@ static void build_first(mega_build *b, struct mega_transformer *m, int64_t i)
     struct mega_transformer_sublayer *s = &m->step[i];
     const struct mega_transformer_options *o = &m->options;
     build_around(b, s, m, m->plan.half[s->module]);
-    mega_residual_build(b, &s->residual, &o->residual, o->width,
+    mega_residual_build(b, &s->residual, &o->residual, o->width, i,
         o->placement == MEGA_PLACEMENT_RESIDUAL, mirror_of(m, i) >= 0);
     set_shift(s, o);
     mega_shift_build(b, &s->shift, o->width);
@@ -216,12 +188,21 @@ static void build_step(mega_build *b, struct mega_transformer *m, int64_t i)
     s->residual.skip_from = mirror_of(m, i);
 }
 
+/* how many states of the stream, or streams, sublayers keep for those after them */
+static int64_t listed_states(const struct mega_transformer *m)
+{
+    const struct mega_residual_options *o = &m->options.residual;
+    if (o->unet) return m->options.plan.layers / 2;
+    if (o->kind == MEGA_RESIDUAL_LIME) return m->plan.steps;
+    return o->streams > 1 ? o->streams : 0;
+}
+
 static void build_plan(mega_build *b, struct mega_transformer *m)
 {
-    if (!b->status) b->status = mega_plan_make(&m->plan, &m->options.plan, &b->store->names);
-    if (!b->status) b->status = check_lists(m);
+    if (!b->status)
+        b->status = mega_layer_plan_make(&m->plan, &m->options.plan, &b->store->names);
     if (b->status) return;
-    m->listed = m->options.residual.unet ? m->options.plan.layers / 2 : 0;
+    m->listed = listed_states(m);
     if (m->listed > MEGA_PASSED_MOST - MEGA_PASSED_LIST) {
         b->status = mega_fail(MEGA_UNSUPPORTED,
             "the stream would keep %lld of its states, but at most %d are supported: expected "
@@ -249,6 +230,10 @@ static void build_embedding(mega_build *b, struct mega_transformer *m)
             .position_scale = o->position_scale,
             .dropout = o->dropout,
             .norm = norm_options(o) });
+    if (o->residual.streams > 1)
+        m->streams =
+            mega_param_add(b, "stream_emb", (struct mega_init){ MEGA_INIT_CONSTANT, 0, 0 }, 2,
+                (int64_t[]){ o->residual.streams, o->width });
     if (!o->residual.reinject) return;
     struct mega_init zero = { MEGA_INIT_CONSTANT, 0, 0 }, small = { MEGA_INIT_NORMAL, 0, 0.02 };
     size_t entered = mega_build_enter(b, "reinject");
@@ -278,6 +263,9 @@ void mega_transformer_build(
 {
     *m = (struct mega_transformer){ .options = *o };
     if (!b->status) b->status = mega_transformer_check(o);
+    if (!b->status && o->vocabulary < 1 && !o->numbers)
+        b->status = mega_fail(MEGA_BAD_ARGUMENT,
+            "a Transformer of vocabulary %lld: expected at least 1", (long long)o->vocabulary);
     if (b->status) return;
     build_embedding(b, m);
     build_plan(b, m);
@@ -342,11 +330,12 @@ static void step(
 {
     const struct execution *e = self;
     const struct mega_transformer_sublayer *s = e->s;
+    struct mega_residual_turn turn;
     bool mlp = s->kind == MEGA_BRANCH_MLP, paths = s->drop > 0 &&
                                                    e->m->options.plan.drop_path &&
                                                    (mega_run_mode(r) & MEGA_RUN_TRAIN);
     mega_tensor *condition = c->more[MEGA_PASSED_CONDITION],
-                *u = mega_residual_read(r, &s->residual, c),
+                *u = mega_residual_read(r, &s->residual, c, &turn),
                 *z = mega_sublayer_read_with(r, &s->around, u, condition);
     z = mega_shift_run(r, &s->shift, z, rows);
     if (mlp && !paths && mega_residual_is_plain(&s->residual) &&
@@ -359,7 +348,7 @@ static void step(
     mega_tensor *y = mlp ? mega_mlp_run(r, &s->mlp, z, rows) : attend(r, e, c, z, rows);
     y = mega_sublayer_scale(r, &s->around, y, condition, rows);
     if (paths) y = drop_rows(r, s, y, rows);
-    mega_residual_write(r, &s->residual, &s->around, c, y, rows);
+    mega_residual_write(r, &s->residual, &s->around, c, &turn, y, rows);
 }
 
 /* does training leave this execution out? one draw a step */
@@ -389,6 +378,16 @@ static mega_tensor *reinjected(mega_run *r, const struct mega_transformer *m, me
         r, &(struct mega_call){ .op = &mega_op_mix, .in = { w, y }, .attr = &a }, NULL);
 }
 
+/* row s of a table at every place of x */
+static mega_tensor *one_row(mega_run *r, mega_tensor *table, mega_tensor *x, int64_t s)
+{
+    int64_t dim[] = { mega_dim(x, 0), mega_dim(x, 1) };
+    mega_tensor *id = mega_run_tensor(r, MEGA_I32, 2, dim);
+    for (int64_t i = 0; id && id->data && i < dim[0] * dim[1]; i++)
+        ((int32_t *)id->data)[i] = (int32_t)s;
+    return embedding(r, table, id, -1, 1);
+}
+
 static bool begin(mega_run *r, const struct mega_transformer *m,
     const struct mega_transformer_inputs *in, mega_tensor *x, struct mega_carry *c)
 {
@@ -402,6 +401,8 @@ static bool begin(mega_run *r, const struct mega_transformer *m,
     c->more[MEGA_PASSED_CONDITION] = in->condition;
     c->more[MEGA_PASSED_INPUT] = reinjected(r, m, x);
     if (second > 0) c->more[MEGA_PASSED_SECOND] = second < 1 ? scale(r, x, NULL, second) : x;
+    for (int64_t s = 0; m->streams && s < m->streams->dim[0]; s++)
+        c->more[MEGA_PASSED_LIST + s] = add(r, x, one_row(r, m->streams, x, s));
     return true;
 }
 
@@ -412,6 +413,8 @@ static mega_tensor *finish(mega_run *r, const struct mega_transformer *m,
     mega_tensor *x = c->x, *second = c->more[MEGA_PASSED_SECOND],
                 *condition = c->more[MEGA_PASSED_CONDITION];
     double clamp = m->options.head.clamp;
+    for (int64_t s = 1; m->streams && s < m->streams->dim[0]; s++)
+        x = add(r, x, c->more[MEGA_PASSED_LIST + s]);
     if (second && m->has_final_norm)
         x = add(r, x, mega_norm_run_with(r, &m->final_norm, second, condition));
     if (clamp > 0) x = soft_clamp(r, x, clamp);

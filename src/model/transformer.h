@@ -87,12 +87,13 @@ struct mega_transformer_sublayer {
 
 struct mega_transformer {
     struct mega_transformer_options options;
-    struct mega_plan plan;
+    struct mega_layer_plan plan;
     struct mega_transformer_embedding embedding;
     struct mega_transformer_sublayer *step; /* [plan.steps] */
     struct mega_stack stack;
     int64_t listed;                        /* states of the stream that are kept for later */
     mega_tensor *reinject, *reinject_gate; /* [D, D], [1, D] or NULL */
+    mega_tensor *streams;                  /* [S, D]: of hyper-connections, or NULL */
     bool has_final_norm;
     struct mega_norm final_norm;
     struct mega_transformer_head head;

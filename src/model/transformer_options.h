@@ -7,4 +7,7 @@
 /* For struct mega_transformer_options. */
 extern const struct mega_option mega_transformer_table[];
 
+/* The same without those of the output layer, which an encoder does not have. */
+extern const struct mega_option mega_transformer_encoder_table[];
+
 #endif

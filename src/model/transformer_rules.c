@@ -20,15 +20,65 @@ static mega_status refuse_pairs(const struct pair *p, size_t n)
 
 static mega_status check_sizes(const struct mega_transformer_options *o)
 {
-    int64_t ffn = o->ffn_factor > 0 ? 1 : mega_ints_at(&o->ffn, 0);
-    bool vocabulary = o->vocabulary >= 1 || o->numbers;
-    if (vocabulary && o->width >= 1 && ffn >= 0 && mega_ints_at(&o->heads, 0) >= 0)
-        return MEGA_OK;
+    bool some = o->ffn_factor > 0 || mega_ints_at(&o->ffn, 0) >= 1;
+    if (o->width >= 1 && some && mega_ints_at(&o->heads, 0) >= 0) return MEGA_OK;
     return mega_fail(MEGA_BAD_ARGUMENT,
-        "a Transformer of vocabulary %lld, width %lld, layers %lld, ffn %lld, heads %lld: "
-        "expected at least 1 of each",
-        (long long)o->vocabulary, (long long)o->width, (long long)o->plan.layers,
-        (long long)ffn, (long long)mega_ints_at(&o->heads, 0));
+        "a Transformer of width %lld, ffn %lld, heads %lld: expected at least 1 of each",
+        (long long)o->width, (long long)mega_ints_at(&o->ffn, 0),
+        (long long)mega_ints_at(&o->heads, 0));
+}
+
+/* a list has a value for each of `n` modules */
+static mega_status check_list(const char *name, int has, int64_t n, const char *what)
+{
+    if (!has || has == n) return MEGA_OK;
+    return mega_fail(MEGA_BAD_ARGUMENT,
+        "%s is a list of %d, but the plan has %lld %s: expected one number, or one for each",
+        name, has, (long long)n, what);
+}
+
+static mega_status check_lists(
+    const struct mega_transformer_options *o, const struct mega_layer_plan *plan)
+{
+    static const char attention[] = "attentions", mlp[] = "feed-forwards", all[] = "sublayers";
+    int64_t a = plan->count[MEGA_BRANCH_ATTENTION] + plan->count[MEGA_BRANCH_CROSS],
+            f = plan->count[MEGA_BRANCH_MLP], k = plan->modules;
+    MEGA_TRY(check_list("heads", o->heads.n, a, attention));
+    MEGA_TRY(check_list("kv_heads", o->kv_heads.n, a, attention));
+    MEGA_TRY(check_list("keys", o->keys.n, a, attention));
+    MEGA_TRY(check_list("values", o->values.n, a, attention));
+    MEGA_TRY(check_list("chunk", o->chunk.n, a, attention));
+    MEGA_TRY(check_list("attention_dropout", o->attention_dropout.n, a, attention));
+    MEGA_TRY(check_list("ffn", o->ffn.n, f, mlp));
+    MEGA_TRY(check_list("hidden_dropout", o->hidden_dropout.n, f, mlp));
+    MEGA_TRY(check_list("shift_tokens", o->shift.steps.n, k, all));
+    MEGA_TRY(check_list("sublayer_dropout", o->branch.dropout.n, k, all));
+    return check_list("layer_dropout", o->plan.layer_dropout.n, plan->steps, "executions");
+}
+
+/* the attentions, each with its own sizes */
+static mega_status check_attentions(
+    const struct mega_transformer_options *o, const struct mega_layer_plan *plan)
+{
+    int64_t n = plan->count[MEGA_BRANCH_ATTENTION] + plan->count[MEGA_BRANCH_CROSS];
+    for (int64_t i = 0; i < n; i++) {
+        struct mega_attention_options a = mega_transformer_attention(o, i);
+        if (a.heads) MEGA_TRY(mega_attention_check(&a));
+    }
+    return MEGA_OK;
+}
+
+/* what needs the plan, which is laid out for that */
+static mega_status check_plan(const struct mega_transformer_options *o)
+{
+    struct mega_arena room;
+    struct mega_layer_plan plan;
+    MEGA_TRY(mega_arena_init(&room, (size_t)1 << 24));
+    mega_status status = mega_layer_plan_make(&plan, &o->plan, &room);
+    if (!status) status = check_lists(o, &plan);
+    if (!status) status = check_attentions(o, &plan);
+    mega_arena_done(&room);
+    return status;
 }
 
 static mega_status check_norms(const struct mega_transformer_options *o)
@@ -80,6 +130,27 @@ static mega_status check_residual(const struct mega_transformer_options *o)
                          o->plan.layer_order.n || o->plan.repeat.n),
             "unet_skips", "another order of layers",
             "a layer needs a mirror image: expected layers alone" },
+        { s->streams > 1 && !add, "residual_streams", "residual",
+            "streams are mixed their own way: expected add" },
+        { s->streams > 1 && s->unet, "residual_streams", "unet_skips",
+            "a skip belongs to one stream" },
+        { s->streams > 1 && (second || deep), "residual_streams",
+            second ? "placement residual" : "placement deepnorm", "it belongs to one stream" },
+        { s->streams > 1 && (o->placement == MEGA_PLACEMENT_POST ||
+                                o->placement == MEGA_PLACEMENT_PRE_POST),
+            "residual_streams", "placement", "there is no sum to norm: expected pre or none" },
+        { s->streams > 1 && (s->scale || s->alpha > 0), "residual_streams",
+            s->scale ? "scale_residual" : "residual_alpha",
+            "learned weights decide what a stream keeps" },
+        { s->constraint && s->streams < 2, "stream_constraint", "residual_streams 1",
+            "there is nothing to mix" },
+        { s->kind == MEGA_RESIDUAL_LIME &&
+                (o->plan.tied || o->plan.layer_order.n || o->plan.repeat.n),
+            "residual lime", "layers that are executed again",
+            "a sublayer weighs all states before it: expected each once" },
+        { s->kind == MEGA_RESIDUAL_LIME && !o->plan.drop_path &&
+                (o->plan.layer_dropout.n || o->plan.layer_dropout.each > 0),
+            "residual lime", "layer_dropout", "a state would be missing: expected drop_path" },
         { s->reinject_gate && !s->reinject, "reinject_gate", "reinject_input false",
             "there is nothing to gate" },
     };
@@ -135,7 +206,8 @@ mega_status mega_transformer_check(const struct mega_transformer_options *o)
     MEGA_TRY(check_norms(o));
     MEGA_TRY(check_residual(o));
     MEGA_TRY(check_ends(o));
-    return check_rest(o);
+    MEGA_TRY(check_rest(o));
+    return check_plan(o);
 }
 
 const char *mega_transformer_doubt(const struct mega_transformer_options *o, int n)
