@@ -18,6 +18,12 @@ static mega_status find_choice(const struct mega_option *o, const struct mega_do
         d->name, name->line, name->column, o->name, name->text ? name->text : "", o->choices);
 }
 
+/* a message about options that do not go together gets its place */
+static mega_status in_model(const struct mega_document *d, mega_status status)
+{
+    return status ? mega_fail_in(status, "%s: model: ", d->name) : MEGA_OK;
+}
+
 static mega_status check_size(const char *kind, const char *name, size_t need, size_t have)
 {
     return need <= have ? MEGA_OK
@@ -45,7 +51,7 @@ static mega_status read_transformer(
     MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 3));
     c->transformer.recompute = (int)mega_recompute_resolve(c->transformer.recompute);
     c->transformer.headless = true;
-    return mega_fail_in(mega_transformer_check(&c->transformer), "%s: model: ", d->name);
+    return in_model(d, mega_transformer_check(&c->transformer));
 }
 
 static mega_status read_classifier(
@@ -98,8 +104,7 @@ static mega_status read_language_model(
     const struct mega_option *tables[] = { mega_language_model_options, decoder->options };
     void *values[] = { l, l->options };
     MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 2));
-    return decoder->check ? mega_fail_in(decoder->check(l->options), "%s: model: ", d->name)
-                          : MEGA_OK;
+    return decoder->check ? in_model(d, decoder->check(l->options)) : MEGA_OK;
 }
 
 static void print_language_model(const struct mega_model_config *c, struct mega_text *to)
