@@ -7,13 +7,9 @@
 #include "graph/run.h"
 #include "op/contracts.h"
 
-extern const struct mega_op mega_op_activation, mega_op_add, mega_op_attention, mega_op_band,
-    mega_op_batch_norm, mega_op_cema, mega_op_choose, mega_op_concat, mega_op_cross_entropy,
-    mega_op_dropout, mega_op_ema, mega_op_embedding, mega_op_feed_forward, mega_op_gate,
-    mega_op_gated_output, mega_op_gated_residual, mega_op_linear, mega_op_log_softmax,
-    mega_op_mask, mega_op_norm, mega_op_number_embedding, mega_op_output_loss, mega_op_pool,
-    mega_op_position_embedding, mega_op_query_key, mega_op_query_key_norm, mega_op_rotary,
-    mega_op_rotary_bias, mega_op_scale, mega_op_timestep_norm, mega_op_transpose;
+#define X(name) extern const struct mega_op mega_op_##name;
+#include "op/ops.def"
+#undef X
 
 static inline mega_tensor *columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
 {
@@ -69,6 +65,38 @@ static inline mega_tensor *gate(mega_run *r, mega_tensor *x, mega_tensor *g, enu
     struct mega_attr_gate a = { act };
     return mega_run_call(
         r, &(struct mega_call){ .op = &mega_op_gate, .in = { x, g }, .attr = &a }, NULL);
+}
+
+/* x times a number w of each head, times act of a gate [.., H]; both may be NULL. */
+static inline mega_tensor *head_scale(mega_run *r, mega_tensor *x, mega_tensor *w,
+    mega_tensor *g, int64_t heads, enum mega_act act)
+{
+    struct mega_attr_head_scale a;
+    memset(&a, 0, sizeof a);
+    a.heads = heads;
+    a.act = act;
+    return mega_run_call(r,
+        &(struct mega_call){ .op = &mega_op_head_scale, .in = { x, w, g }, .attr = &a }, NULL);
+}
+
+/* The same with w by its logarithm, at most log 100. */
+static inline mega_tensor *head_scale_log(
+    mega_run *r, mega_tensor *x, mega_tensor *w, int64_t heads)
+{
+    struct mega_attr_head_scale a;
+    memset(&a, 0, sizeof a);
+    a.heads = heads;
+    a.log = true;
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_head_scale, .in = { x, w }, .attr = &a }, NULL);
+}
+
+/* In with its clamp, out with 0. */
+static inline mega_tensor *laser(mega_run *r, mega_tensor *x, double clamp)
+{
+    struct mega_attr_laser a = { clamp };
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_laser, .in = { x }, .attr = &a }, NULL);
 }
 
 static inline mega_tensor *linear(

@@ -18,7 +18,8 @@ enum mega_init_kind {
     MEGA_INIT_TRUNCATED, /* normal, standard deviation b, drawn again beyond -a ... a */
     MEGA_INIT_REAL,      /* complex numbers [.., 2]: real parts normal with b, imaginary 0 */
     MEGA_INIT_ANGLES,    /* logits of exp(-m log(D) / D), m = 1 ... D numbers, in any order */
-    MEGA_INIT_PADDED     /* mean 0, standard deviation b, but row a is 0 */
+    MEGA_INIT_PADDED,    /* mean 0, standard deviation b, but row a is 0 */
+    MEGA_INIT_IDENTITY   /* 1 where row and column are equal, else 0 */
 };
 struct mega_init {
     enum mega_init_kind kind;
