@@ -41,6 +41,9 @@ struct mega_generator_options {
     const char *tokenizer; /* file or folder, or "bytes"; NULL: the model's own */
     const char *precision; /* of activations, "float32", "bf16" or "auto"; NULL: float32 */
     enum mega_begin begin;
+    int64_t truncate_chunks; /* Megalodon: norms over time forget what a text that is read in
+                                holds more than so many chunks back (8 in the authors' program);
+                                0: nothing */
 };
 
 /* Opens a language model: a folder of this program or of Hugging Face, or a file of another

@@ -81,6 +81,16 @@ mega_status mega_bench_generator_read(
     return MEGA_OK;
 }
 
+void mega_bench_generator_copy(
+    struct mega_bench_generator *to, const struct mega_bench_generator *from)
+{
+    int64_t rows = mega_stream_rows(to->stepper.stream);
+    for (int64_t b = 0; b < rows; b++) {
+        mega_stream_copy_row(to->stepper.stream, b, from->stepper.stream, b);
+        to->last[b] = from->last[b];
+    }
+}
+
 mega_status mega_bench_generator_make(struct mega_bench_generator *g, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) MEGA_TRY(feed(g, g->last, 1, 1));

@@ -21,6 +21,10 @@ void mega_bench_generator_done(struct mega_bench_generator *g);
 mega_status mega_bench_generator_read(
     struct mega_bench_generator *g, const int32_t *ids, int64_t T);
 
+/* The rows become those of another generator over the same model. */
+void mega_bench_generator_copy(
+    struct mega_bench_generator *to, const struct mega_bench_generator *from);
+
 /* Makes n tokens more of each row. */
 mega_status mega_bench_generator_make(struct mega_bench_generator *g, int64_t n);
 

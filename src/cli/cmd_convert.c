@@ -16,7 +16,7 @@ enum form { MEGAC, HF, LLAMA2C, SAFETENSORS };
 
 struct options {
     int to, dtype;
-    const char *tokenizer, *config, *ignore;
+    const char *tokenizer, *config, *ignore, *shard_size;
     bool verbose;
 };
 
@@ -30,6 +30,10 @@ static const struct mega_option options[] = {
         0 },
     { "dtype", MEGA_OPTION_CHOICE, FIELD(dtype), "float32", 0, 0, "float32|bfloat16|float16",
         NULL, "type of the weights in a folder of Hugging Face, rounded to nearest", 0 },
+    { "max-shard-size", MEGA_OPTION_TEXT, FIELD(shard_size), "", 0, 0, NULL, "SIZE",
+        "of a folder of Hugging Face: weights of more than this go into several files and an "
+        "index (5GB, 200MB, 64MiB, bytes); by default one file",
+        0 },
     { "tokenizer", MEGA_OPTION_TEXT, FIELD(tokenizer), "", 0, 0, NULL, "FILE",
         "a tokenizer, or a folder with one, that goes into the folder TO; FROM's own is found "
         "by "
@@ -50,6 +54,7 @@ struct source {
     struct mega_foreign foreign; /* holds the model in either case */
     mega_tokenizer *tokenizer;   /* or NULL */
     mega_dtype type;             /* that weights go out with */
+    int64_t shard_size;          /* in files of so many bytes; 0: in one */
 };
 
 static void close_source(struct source *s)
@@ -104,11 +109,33 @@ static mega_status check_tokenizer(const struct source *s)
         (long long)c->language.vocabulary.size);
 }
 
+/* "5GB": decimal with B, binary with iB */
+static mega_status read_size(const char *text, int64_t *bytes)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    *bytes = 0;
+    if (!*text) return MEGA_OK;
+    double size = strtod(text, &end);
+    const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
+    double base = unit && (end[1] == 'i' || end[1] == 'I') ? 1024 : 1000;
+    for (const char *u = units; unit && u <= unit; u++) size *= base;
+    if (unit) end += base > 1000 ? 2 : 1;
+    if (*end == 'B' || *end == 'b') end++;
+    if (*end || !(size >= 1 && size <= 1e18))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "--max-shard-size: '%s': expected a size such as 5GB, 200MB, 64MiB, or bytes",
+            text);
+    *bytes = (int64_t)size;
+    return MEGA_OK;
+}
+
 static mega_status open_source(struct source *s, const char *from, const struct options *o)
 {
     static const mega_dtype types[] = { MEGA_F32, MEGA_BF16, MEGA_F16 };
     char folder[1280];
     *s = (struct source){ .type = types[o->dtype] };
+    MEGA_TRY(read_size(o->shard_size, &s->shard_size));
     bool ours = is_ours(from, folder);
     MEGA_TRY(ours ? load_ours(s, folder)
                   : mega_foreign_load(&s->foreign, from, o->ignore, o->config));
@@ -137,7 +164,7 @@ static mega_status write_hf(const char *path, const struct source *s)
         .eos = special(s, MEGA_EOS, s->foreign.eos),
         .pad = special(s, MEGA_PAD, s->foreign.pad) };
     MEGA_TRY(mega_export_options(s->foreign.model, &c.options));
-    return mega_export_hf(path, &s->foreign.model->store, &c, s->type);
+    return mega_export_hf(path, &s->foreign.model->store, &c, s->type, s->shard_size);
 }
 
 /* a file, which has no place for a tokenizer */
@@ -243,6 +270,8 @@ static int run(const struct mega_line *line)
         status = mega_fail(MEGA_BAD_ARGUMENT, "%s is there already: choose another name", to);
     else if (o->dtype && o->to != HF)
         status = mega_fail(MEGA_BAD_ARGUMENT, "--dtype is of --to hf alone");
+    else if (*o->shard_size && o->to != HF)
+        status = mega_fail(MEGA_BAD_ARGUMENT, "--max-shard-size is of --to hf alone");
     else
         status = o->to == SAFETENSORS ? convert_tensors(from, to) : convert_model(from, to, o);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;
@@ -258,8 +287,9 @@ const struct mega_command mega_command_convert = {
     .options_size = sizeof(struct options),
     .manual =
         "FROM is found out by its content: a folder of Hugging Face with config.json (Llama, "
-        "GPT-2; safetensors or PyTorch files, in shards or not), a model file of llama2.c, a "
-        "checkpoint of Mega's authors, a model folder or run of this program. Files of PyTorch "
+        "GPT-2; safetensors or PyTorch files, in shards or not), a model file of llama2.c or "
+        "a folder with one, a checkpoint of Mega's authors, a model folder or run of this "
+        "program. Files of PyTorch "
         "are read as data; nothing in them is run.\n\n"
         "Every key of a foreign configuration that changes what the model computes is taken "
         "or refused by its name.\n\n"

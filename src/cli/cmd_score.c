@@ -12,6 +12,7 @@
 #include "format/scalar.h"
 #include "infer/score.h"
 #include "infer/text_model.h"
+#include "infer/truncation.h"
 
 struct options {
     int context;
@@ -206,6 +207,7 @@ static mega_status work(struct work *w, const char *path, const char *file)
     MEGA_TRY(mega_open_context(&w->context, &w->o->open));
     MEGA_TRY(mega_text_model_open(
         &w->model, folder, w->o->choice.tokenizer, (enum mega_begin)w->o->choice.begin));
+    MEGA_TRY(mega_truncation_set(&w->model.step, w->o->choice.truncate));
     MEGA_TRY(mega_run_new(&w->run, w->context));
     mega_run_set_dtype(w->run, mega_precision_type(w->o->choice.precision));
     MEGA_TRY(mega_file_read_gz(file, &w->text));

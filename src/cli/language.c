@@ -24,5 +24,5 @@ mega_status mega_language_generator(mega_generator **out, mega_context *c, const
     mega_choice_name(MEGA_PRECISION_CHOICES, choice->precision, precision, sizeof precision);
     return mega_generator_open(out, c, folder,
         &(struct mega_generator_options){
-            choice->tokenizer, precision, (enum mega_begin)choice->begin });
+            choice->tokenizer, precision, (enum mega_begin)choice->begin, choice->truncate });
 }

@@ -9,6 +9,7 @@
 struct mega_language_choice {
     const char *tokenizer;
     int begin, precision; /* enum mega_begin, enum mega_precision */
+    int64_t truncate;
 };
 
 /* The lines of an option table for a struct mega_language_choice at offset `at`. */
@@ -20,6 +21,12 @@ struct mega_language_choice {
             "auto", 0, 0, "auto|none|bos|eos", NULL,                                           \
             "the token before a text; auto: as the tokenizer frames texts, else as documents " \
             "began in training, else bos for a Llama",                                         \
+            0 },                                                                               \
+        { "norm-truncate-chunks", MEGA_OPTION_INT,                                             \
+            (at) + offsetof(struct mega_language_choice, truncate), "0", 0, 1 << 20, NULL,     \
+            "N",                                                                               \
+            "Megalodon: norms forget what a text that is read in holds more than N chunks "    \
+            "back, as the authors' program does with 8; 0: nothing",                           \
             0 },                                                                               \
     {                                                                                          \
         "precision", MEGA_OPTION_CHOICE,                                                       \

@@ -324,7 +324,7 @@ double mega_st_real(const struct mega_st_tensor *t, int64_t i)
 
 enum { ALIGN = 8 };
 
-static size_t bytes_of(const struct mega_st_tensor *t)
+size_t mega_st_size(const struct mega_st_tensor *t)
 {
     size_t n = mega_st_item_size(t->dtype);
     for (int i = 0; i < t->rank; i++) n *= (size_t)t->dim[i];
@@ -346,7 +346,7 @@ static void add_header(struct mega_text *to, const struct mega_st_tensor *tensor
     if (n_meta) mega_text_add(to, n ? "}," : "}");
     for (int i = 0; i < n; i++) {
         const struct mega_st_tensor *t = &tensor[i];
-        size_t end = at + bytes_of(t);
+        size_t end = at + mega_st_size(t);
         mega_json_add_text(to, t->name, strlen(t->name));
         mega_text_add(to, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype);
         for (int k = 0; k < t->rank; k++)
@@ -367,7 +367,8 @@ static mega_status write_tensors(struct mega_writer *w, const struct mega_text *
     mega_writer_add(w, prefix, PREFIX);
     mega_writer_add(w, header->data, header->size);
     for (int i = 0; i < n; i++)
-        if (bytes_of(&tensor[i])) mega_writer_add(w, tensor[i].data, bytes_of(&tensor[i]));
+        if (mega_st_size(&tensor[i]))
+            mega_writer_add(w, tensor[i].data, mega_st_size(&tensor[i]));
     return mega_writer_commit(w);
 }
 

@@ -60,4 +60,15 @@ size_t mega_st_item_size(const char *dtype);
 mega_status mega_safetensors_write(const char *path, const struct mega_st_tensor *tensor, int n,
     const struct mega_st_entry *meta, int n_meta);
 
+/* The same into a folder, as Hugging Face names it: model.safetensors, or, where the tensors
+ * have more than `most` bytes (0: any number), model-00001-of-0000N.safetensors and so on, each
+ * filled in order up to that size (a larger tensor has one of its own), and
+ * model.safetensors.index.json, which is written last. */
+mega_status mega_safetensors_write_folder(const char *folder,
+    const struct mega_st_tensor *tensor, int n, const struct mega_st_entry *meta, int n_meta,
+    int64_t most);
+
+/* Bytes of its elements, by dtype and shape. */
+size_t mega_st_size(const struct mega_st_tensor *t);
+
 #endif

@@ -229,24 +229,80 @@ static mega_status refuse_parts(const char *folder, const char *name)
                  : MEGA_OK;
 }
 
+/* the first of these that is there: *i, IN_FOLDERS if none is; *path is yours to free */
+static mega_status find_known(const char *folder, int *i, char **path)
+{
+    for (*i = 0; *i < IN_FOLDERS; ++*i) {
+        *path = join(folder, in_folders[*i].name);
+        if (!*path) return no_memory(folder);
+        if (mega_path_exists(*path)) return MEGA_OK;
+        free(*path);
+        *path = NULL;
+    }
+    return MEGA_OK;
+}
+
+static bool is_llama2c(const char *path)
+{
+    enum mega_tensors_kind kind;
+    size_t n = strlen(path);
+    return n > 4 && !strcmp(path + n - 4, ".bin") && !mega_path_is_folder(path) &&
+           !find_kind(path, &kind) && kind == MEGA_TENSORS_LLAMA2C;
+}
+
+/* Files of llama2.c have no name of their own: the one that the folder holds, *path, yours to
+ * free; NULL: none. */
+static mega_status find_llama2c(const char *folder, char **path)
+{
+    struct mega_names names;
+    mega_status status = MEGA_OK;
+    *path = NULL;
+    MEGA_TRY(mega_folder_list(folder, &names));
+    for (int i = 0; i < names.n && !status; i++) {
+        char *file = join(folder, names.item[i]);
+        bool found = file && is_llama2c(file);
+        if (!file)
+            status = no_memory(folder);
+        else if (found && *path)
+            status = mega_fail(MEGA_BAD_ARGUMENT,
+                "%s holds several model files of llama2.c: name one of them, %s or %s", folder,
+                *path, file);
+        else if (found)
+            *path = file;
+        if (!found || status) free(file);
+    }
+    mega_names_done(&names);
+    if (status) {
+        free(*path);
+        *path = NULL;
+    }
+    return status;
+}
+
+bool mega_tensors_in(const char *folder)
+{
+    int i;
+    char *path;
+    bool known = !find_known(folder, &i, &path) && path;
+    if (!known) known = !find_llama2c(folder, &path) && path;
+    free(path);
+    return known;
+}
+
 static mega_status open_folder(struct mega_tensors *t, const char *folder)
 {
-    for (int i = 0; i < IN_FOLDERS; i++) {
-        char *path = join(folder, in_folders[i].name);
-        if (!path) return no_memory(folder);
-        if (!mega_path_exists(path)) {
-            free(path);
-            continue;
-        }
-        t->path = path;
+    int i;
+    MEGA_TRY(find_known(folder, &i, &t->path));
+    if (t->path) {
         MEGA_TRY(refuse_parts(folder, in_folders[i].name));
         remark_on_single(t, folder, i);
-        return in_folders[i].index ? open_index(t, folder) : open_single(t, path);
+        return in_folders[i].index ? open_index(t, folder) : open_single(t, t->path);
     }
+    MEGA_TRY(find_llama2c(folder, &t->path));
+    if (t->path) return open_single(t, t->path);
     return mega_fail(MEGA_BAD_FILE,
         "%s has no tensors: expected model.safetensors, pytorch_model.bin, an index of shards "
-        "of "
-        "either, or consolidated.pth",
+        "of either, consolidated.pth, or a model file of llama2.c",
         folder);
 }
 

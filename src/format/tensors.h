@@ -31,9 +31,11 @@ struct mega_tensors {
 
 /* Opens a file by its content, or what a folder holds: the shards of
  * model.safetensors.index.json, model.safetensors, the shards of pytorch_model.bin.index.json,
- * pytorch_model.bin, consolidated.00.pth, consolidated.pth; the first of them that is there. An
- * index names files of its own folder; all must be there and hold what it says. */
+ * pytorch_model.bin, consolidated.00.pth, consolidated.pth; the first of them that is there,
+ * else the only file of llama2.c. An index names files of its own folder; all must be there and
+ * hold what it says. */
 mega_status mega_tensors_open(struct mega_tensors *t, const char *path);
+bool mega_tensors_in(const char *folder); /* it holds one of these */
 void mega_tensors_close(struct mega_tensors *t);
 
 const struct mega_named *mega_tensors_find(const struct mega_tensors *t, const char *name);

@@ -54,6 +54,7 @@ struct mega_cell {
     int64_t window; /* LOG: places that a query may look back; 0: all that the stream has room
                        for */
     double fresh;
+    bool statistics; /* ROW: a count, mean or variance of what was read, by which a norm goes */
     int index;
     mega_tensor value, next_value; /* MODEL only */
     struct mega_cell *next;        /* in the store */

@@ -138,6 +138,10 @@ int64_t mega_stream_rows(const mega_stream *s);
  * may be one stream. */
 void mega_stream_copy_row(mega_stream *to, int64_t row, const mega_stream *from, int64_t other);
 
+/* Only the statistics of norms over time do. */
+void mega_stream_copy_statistics(
+    mega_stream *to, int64_t row, const mega_stream *from, int64_t other);
+
 /* Row b becomes what row from[b] was, for all rows at once. */
 mega_status mega_stream_reorder(mega_stream *s, const int32_t *from);
 

@@ -61,17 +61,28 @@ void mega_stream_set_place(mega_stream *s, int64_t row, int32_t place)
     s->place[row] = place;
 }
 
+static void copy_cell(mega_stream *to, int64_t row, const mega_stream *from, int64_t other,
+    const struct mega_cell *c)
+{
+    size_t size = place_size(to, c);
+    int64_t n = mega_stream_count(from, c, other), first = first_place(from, c, other);
+    for (int64_t i = 0; i < n; i++)
+        memcpy(place_at(to, c, row, first + i), place_at(from, c, other, first + i), size);
+}
+
 void mega_stream_copy_row(mega_stream *to, int64_t row, const mega_stream *from, int64_t other)
 {
     if (to == from && row == other) return;
     to->place[row] = from->place[other];
-    for (const struct mega_cell *c = to->store->first_cell; c; c = c->next) {
-        if (c->kind == MEGA_CELL_MODEL) continue;
-        size_t size = place_size(to, c);
-        int64_t n = mega_stream_count(from, c, other), first = first_place(from, c, other);
-        for (int64_t i = 0; i < n; i++)
-            memcpy(place_at(to, c, row, first + i), place_at(from, c, other, first + i), size);
-    }
+    for (const struct mega_cell *c = to->store->first_cell; c; c = c->next)
+        if (c->kind != MEGA_CELL_MODEL) copy_cell(to, row, from, other, c);
+}
+
+void mega_stream_copy_statistics(
+    mega_stream *to, int64_t row, const mega_stream *from, int64_t other)
+{
+    for (const struct mega_cell *c = to->store->first_cell; c; c = c->next)
+        if (c->statistics) copy_cell(to, row, from, other, c);
 }
 
 /* what the rows of a cell hold, row after row, each with room for its most places */

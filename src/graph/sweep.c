@@ -32,7 +32,9 @@ static int64_t window_of(const struct mega_call *c, int64_t T)
     const struct mega_attr_attention *a = c->attr;
     int64_t window = a->chunk > 0 && a->chunk < T ? a->chunk : T;
     bool past = c->in[MEGA_ATTENTION_PAST_K] || c->rows->doc;
-    return past || a->weights || window > LONGEST_WINDOW ? 0 : window;
+    bool others = c->keys || c->in[MEGA_ATTENTION_DECAY_K];
+    bool scores = a->weights || a->scores || c->in[MEGA_ATTENTION_BEFORE];
+    return past || others || scores || window > LONGEST_WINDOW ? 0 : window;
 }
 
 /* rows of a block, so that whole windows and about ROWS of them lie in it; 0: it may not wait

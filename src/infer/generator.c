@@ -8,6 +8,7 @@
 #include "infer/state.h"
 #include "infer/stops.h"
 #include "infer/text_model.h"
+#include "infer/truncation.h"
 
 enum { PIECE = 256 }; /* places of a prompt in one pass */
 
@@ -65,6 +66,7 @@ static mega_status open_all(
         return mega_fail(MEGA_BAD_ARGUMENT, "precision is %s, expected " MEGA_PRECISION_CHOICES,
             o->precision);
     MEGA_TRY(mega_text_model_open(&g->text, model, o->tokenizer, o->begin));
+    MEGA_TRY(mega_truncation_set(&g->text.step, o->truncate_chunks));
     MEGA_TRY(mega_run_new(&g->run, g->context));
     mega_run_set_dtype(g->run, mega_precision_type(precision));
     return MEGA_OK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/fail.h"
+#include "infer/truncation.h"
 
 struct scoring {
     struct mega_model_stepper *s;
@@ -42,8 +43,9 @@ static mega_status check(const struct mega_model_stepper *s, const int32_t *id, 
 /* ids from ... to-1 in pieces; those that follow them are scored from place `first` on */
 static mega_status feed(const struct scoring *s, int64_t from, int64_t to, int64_t first)
 {
-    for (int64_t i = from; i < to; i += s->s->piece) {
-        int64_t n = to - i < s->s->piece ? to - i : s->s->piece;
+    const int32_t *text = s->id + from;
+    for (int64_t i = from, n; i < to; i += n) {
+        n = mega_truncation_piece(s->s->model, i - from, to - from, s->s->piece);
         MEGA_TRY(mega_model_stepper_score(s->s, s->id + i, n, s->id + i + 1, s->here));
         for (int64_t k = 0; k < n; k++) {
             int64_t place = i + k + 1;
@@ -52,6 +54,7 @@ static mega_status feed(const struct scoring *s, int64_t from, int64_t to, int64
             s->total->tokens++;
             if (s->take) MEGA_TRY(s->take(s->arg, place, s->id[place], s->here[k]));
         }
+        MEGA_TRY(mega_truncation_forget(s->s, 0, text, i + n - from, to - from));
     }
     return MEGA_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "infer/truncation.h"
 
 static mega_status make(
     struct mega_slots *s, const struct mega_step_model *model, mega_run *run, int64_t room)
@@ -58,9 +59,10 @@ int64_t mega_slots_places(const struct mega_slots *s, int64_t slot)
     return mega_stream_places(stream)[row];
 }
 
-/* n ids of one row of a stepper, in pieces; the others stand still */
+/* n ids of one row of a stepper, in pieces; the others stand still. `whole`: they are a text
+ * from its start, of which norms may forget */
 static mega_status feed_pieces(struct mega_slots *s, struct mega_model_stepper *m, int64_t row,
-    const int32_t *id, int64_t n, const float **logit)
+    const int32_t *id, int64_t n, bool whole, const float **logit)
 {
     struct mega_stepper step = mega_model_stepper_of(m);
     int32_t len[MEGA_SLOTS_GROUP] = { 0 };
@@ -68,10 +70,12 @@ static mega_status feed_pieces(struct mega_slots *s, struct mega_model_stepper *
     const float *after[MEGA_SLOTS_GROUP];
     for (int64_t at = 0, T; at < n; at += T) {
         T = n - at < s->piece ? n - at : s->piece;
+        if (whole) T = mega_truncation_piece(m->model, at, n, T);
         len[row] = (int32_t)T;
         ids[row] = id + at;
         MEGA_TRY(step.feed(step.self, ids, T, len, at + T == n ? after : NULL));
         s->fed += T;
+        if (whole) MEGA_TRY(mega_truncation_forget(m, row, id, at + T, n));
     }
     *logit = after[row];
     return MEGA_OK;
@@ -91,7 +95,7 @@ static mega_status fill(struct mega_slots *s, const int32_t *id, int64_t n)
     memcpy(copy, id, size);
     const float *logit;
     mega_stream_reset(s->fill.stream);
-    mega_status status = feed_pieces(s, &s->fill, 0, id, n, &logit);
+    mega_status status = feed_pieces(s, &s->fill, 0, id, n, true, &logit);
     if (status) {
         free(copy);
         return status;
@@ -109,7 +113,7 @@ mega_status mega_slots_start(
     mega_stream *stream = mega_slots_stream(s, slot, &row);
     if (s->rows == 1) {
         mega_stream_reset(stream);
-        return feed_pieces(s, &s->group[0], 0, id, n, logit);
+        return feed_pieces(s, &s->group[0], 0, id, n, true, logit);
     }
     MEGA_TRY(fill(s, id, n));
     mega_stream_copy_row(stream, row, s->fill.stream, 0);
@@ -121,7 +125,7 @@ mega_status mega_slots_extend(
     struct mega_slots *s, int64_t slot, const int32_t *id, int64_t n, const float **logit)
 {
     return feed_pieces(
-        s, &s->group[slot / MEGA_SLOTS_GROUP], slot % MEGA_SLOTS_GROUP, id, n, logit);
+        s, &s->group[slot / MEGA_SLOTS_GROUP], slot % MEGA_SLOTS_GROUP, id, n, false, logit);
 }
 
 mega_status mega_slots_step(struct mega_slots *s, int g, const int32_t *id, const float **logit)

@@ -31,6 +31,8 @@ void mega_model_stepper_done(struct mega_model_stepper *s)
 {
     mega_stream_free(s->stream);
     free(s->ids);
+    if (s->recent) mega_model_stepper_done(s->recent);
+    free(s->recent);
     *s = (struct mega_model_stepper){ 0 };
 }
 

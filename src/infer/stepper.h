@@ -33,7 +33,9 @@ struct mega_step_model {
     mega_tensor *(*logits)(
         mega_run *r, const void *model, mega_tensor *features); /* NULL: features are they */
     int64_t vocabulary;
-    int64_t longest; /* places that a text can have by its positions; 0: any number */
+    int64_t longest;         /* places that a text can have by its positions; 0: any number */
+    int64_t chunk;           /* of attention; 0: none */
+    int64_t truncate_chunks; /* see infer/truncation.h; 0: norms remember the whole text */
 };
 
 /* True if attention looks back to the start of the text: its rows need room. */
@@ -45,8 +47,9 @@ struct mega_model_stepper {
     mega_run *run;
     mega_stream *stream;
     int64_t piece;
-    int32_t *ids; /* the piece under way */
-    int64_t fed;  /* places of all rows together since it was made */
+    int32_t *ids;                      /* the piece under way */
+    int64_t fed;                       /* places of all rows together since it was made */
+    struct mega_model_stepper *recent; /* of the truncation; made when it is needed */
 };
 
 /* `room`: places of unlimited attention; other models need none. The run must not be used by

@@ -51,7 +51,8 @@ static mega_status open_model(struct mega_text_model *m, const char *path)
         .features = features,
         .logits = logits,
         .vocabulary = model->language.vocabulary.size,
-        .longest = model->language.shape.longest };
+        .longest = model->language.shape.longest,
+        .chunk = model->language.shape.chunk };
     return MEGA_OK;
 }
 

@@ -36,6 +36,9 @@ void mega_timestep_norm_build(
     n->count = mega_cell_add(b, "count", MEGA_CELL_ROW, MEGA_I32, 1, &one, 0);
     n->mean = mega_cell_add(b, "mean", MEGA_CELL_ROW, MEGA_F32, 1, &G, 0);
     n->var = mega_cell_add(b, "var", MEGA_CELL_ROW, MEGA_F32, 1, &G, 1);
+    struct mega_cell *statistics[] = { n->count, n->mean, n->var };
+    for (size_t i = 0; i < sizeof statistics / sizeof *statistics; i++)
+        if (statistics[i]) statistics[i]->statistics = true;
 }
 
 /* what a start counts for; a file's buffer has the last word */

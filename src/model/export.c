@@ -315,22 +315,20 @@ static mega_status write_config(
     return status;
 }
 
-static mega_status write_weights(const char *folder, const struct exporter *e)
+static mega_status write_weights(
+    const char *folder, const struct exporter *e, int64_t shard_size)
 {
     static const struct mega_st_entry meta[] = { { "format", "pt" } };
     struct list l;
-    struct mega_text path = { 0 };
     mega_status status = list_tensors(e, &l);
-    mega_text_add(&path, "%s/model.safetensors", folder);
-    if (!status && path.failed) status = mega_fail(MEGA_NO_MEMORY, "no memory to export");
-    if (!status) status = mega_safetensors_write(path.data, l.tensor, l.n, meta, 1);
-    mega_text_done(&path);
+    if (!status)
+        status = mega_safetensors_write_folder(folder, l.tensor, l.n, meta, 1, shard_size);
     free_list(&l);
     return status;
 }
 
 mega_status mega_export_hf(const char *folder, const struct mega_store *s,
-    const struct mega_foreign_config *c, mega_dtype type)
+    const struct mega_foreign_config *c, mega_dtype type, int64_t shard_size)
 {
     const struct mega_transformer_options *o = &c->options;
     bool llama = o->norm == MEGA_RMSNORM;
@@ -341,7 +339,7 @@ mega_status mega_export_hf(const char *folder, const struct mega_store *s,
     struct exporter e = { s, llama ? &mega_names_hf_llama : &mega_names_hf_gpt2,
         mega_foreign_heads(o), type };
     MEGA_TRY(mega_folder_make(folder));
-    MEGA_TRY(write_weights(folder, &e));
+    MEGA_TRY(write_weights(folder, &e, shard_size));
     return write_config(folder, c, llama, type);
 }
 

@@ -11,9 +11,10 @@ mega_status mega_export_options(const mega_model *m, struct mega_transformer_opt
 /* Writes `folder` with config.json and model.safetensors as Hugging Face has them, by the names
  * and the kind of `c`, which is Llama or GPT-2. What the other program could not compute is
  * refused by name before anything is written. `type`: MEGA_F32, or MEGA_BF16 or MEGA_F16,
- * rounded to nearest. */
+ * rounded to nearest. Tensors of more than `shard_size` bytes in all (0: any number) go into
+ * shards of at most that size. */
 mega_status mega_export_hf(const char *folder, const struct mega_store *s,
-    const struct mega_foreign_config *c, mega_dtype type);
+    const struct mega_foreign_config *c, mega_dtype type, int64_t shard_size);
 
 /* Writes a file of llama2.c; refuses what its header cannot say. */
 mega_status mega_export_llama2c(

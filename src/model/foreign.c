@@ -221,9 +221,10 @@ bool mega_foreign_is(const char *path)
     struct mega_text file = { 0 };
     struct mega_document d;
     if (!mega_path_is_folder(path)) return mega_path_exists(path);
-    bool read = !find_beside(path, "config.json", &file) && mega_path_exists(file.data) &&
-                !mega_json_load(&d, file.data);
+    bool there = !find_beside(path, "config.json", &file) && mega_path_exists(file.data),
+         read = there && !mega_json_load(&d, file.data);
     mega_text_done(&file);
+    if (!there) return mega_tensors_in(path); /* of Llama's authors, of llama2.c */
     if (!read) return false;
     bool theirs = !mega_node_find(d.root, "megac");
     mega_document_done(&d);

@@ -139,8 +139,8 @@ static mega_status check_copy(const struct importer *m, const struct mega_named 
     mega_status status = mega_named_read(t, m->from->path, copy);
     if (!status && memcmp(copy, p->value.data, (size_t)p->count * sizeof *copy) != 0)
         status = mega_fail(MEGA_BAD_FILE,
-            "%s: tensor %.200s differs from the token table, but the configuration ties them",
-            m->from->path, t->is.name);
+            "%s: tensor %.200s differs from %s, but the configuration ties them", m->from->path,
+            t->is.name, p->name);
     free(copy);
     return status;
 }

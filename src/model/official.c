@@ -218,7 +218,6 @@ static void add_blocks(struct reader *r, const char *chunks)
 {
     expect_word(r, "layer_type", "mega");
     expect_off(r, "use_p");
-    expect_off(r, "adaptive_input");
     add_int(r, "layers", count(r, "layers.", ".mega_layer.move.delta"));
     add_int(r, "width", size_of(r, "layers.0.mega_layer.v_proj.weight", 1));
     add_int(r, "values", size_of(r, "layers.0.mega_layer.v_proj.weight", 0));
@@ -301,6 +300,7 @@ static void add_classifier(struct reader *r)
     mega_text_add(
         r->json, "{\n  \"megac\": 1,\n  \"architecture\": \"classifier\",\n  \"model\": {");
     add_word(r, "mixer", "mega");
+    expect_off(r, "adaptive_input");
     add_blocks(r, chunks);
     add_longest(r, chunk_of(r, chunks), "max_positions|max_source_positions");
     add_switch(r, "prenorm", switch_of(r, "encoder_normalize_before|normalize_before"));
@@ -314,31 +314,109 @@ static void add_classifier(struct reader *r)
 
 /* ---- the language model ---- */
 
+/* Words in bands (adaptive input, adaptive softmax): of the tables' heights come the cutoffs.
+ */
+struct bands {
+    const char *cutoffs, *factor; /* our keys */
+    const char *told;             /* their argument for the factor */
+    int64_t first, n;             /* height of the first band; how many follow it */
+    const char *before,
+        *after;   /* name of the table of the i-th that follows, i counting from */
+    int64_t from; /* this number */
+};
+
+static int64_t band_size(struct reader *r, const struct bands *b, int64_t i)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s%lld%s", b->before, (long long)(b->from + i), b->after);
+    return size_of(r, name, 0);
+}
+
+/* returns the size of the vocabulary */
+static int64_t add_bands(struct reader *r, const struct bands *b)
+{
+    int64_t end = b->first;
+    key(r, b->cutoffs);
+    mega_text_add(r->json, "[%lld", (long long)end);
+    for (int64_t i = 0; i < b->n; i++) {
+        end += band_size(r, b, i);
+        /* the last one ends the vocabulary, as every vocabulary does */
+        if (i + 1 < b->n) mega_text_add(r->json, ", %lld", (long long)end);
+    }
+    mega_text_add(r->json, "]");
+    if (argument(r, b->told)) copy_rate(r, b->factor, b->told);
+    return end;
+}
+
+/* the table, or its bands; returns the size of the vocabulary */
+static int64_t add_table(struct reader *r, int64_t width)
+{
+    static const char first[] = "embed_tokens.embeddings.0.0.weight";
+    bool bands = find(r, first);
+    const char *table = bands ? first : "embed_tokens.weight";
+    int64_t in = size_of(r, table, 1);
+    add_int(r, "input_width", in == width ? 0 : in);
+    if (!bands) return size_of(r, table, 0);
+    return add_bands(
+        r, &(struct bands){ "input_cutoffs", "input_factor", "adaptive_input_factor",
+               size_of(r, first, 0), count(r, "embed_tokens.embeddings.", ".0.weight") - 1,
+               "embed_tokens.embeddings.", ".0.weight", 1 });
+}
+
+/* Tied tails hold the projections of the input, [D, d], or matrices of their own, [d, D]; where
+ * all are square the arguments tell. */
+static bool projections_are_tied(struct reader *r, int64_t width)
+{
+    static const char tail[] = "adaptive_softmax.tail.0.0.weight";
+    if (!find(r, tail)) return false;
+    int64_t rows = size_of(r, tail, 0), columns = size_of(r, tail, 1);
+    return rows == columns ? switch_of(r, "tie_adaptive_proj") : rows == width;
+}
+
+/* the head's matrix, or its bands */
+static void add_output(struct reader *r, int64_t width, int64_t vocabulary)
+{
+    static const char words[] = "adaptive_softmax.head.word_proj.weight",
+                      head[] = "adaptive_softmax.head.weight";
+    bool tied = find(r, words);
+    if (!tied && !find(r, head)) {
+        bool bands = find(r, "embed_tokens.embeddings.0.0.weight");
+        add_switch(r, "tied", !bands && switch_of(r, "share_decoder_input_output_embed"));
+        return;
+    }
+    int64_t tails = count(r, "adaptive_softmax.tail.", ".2.weight"),
+            first = tied ? size_of(r, words, 0) : size_of(r, head, 0) - tails;
+    int64_t all = add_bands(
+        r, &(struct bands){ "output_cutoffs", "output_factor", "adaptive_softmax_factor", first,
+               tails, "adaptive_softmax.tail.", ".2.weight", 0 });
+    if (all != vocabulary && !r->status)
+        r->status = mega_fail(MEGA_BAD_FILE,
+            "%s: the adaptive softmax is over %lld words, the embedding has %lld",
+            r->from->path, (long long)all, (long long)vocabulary);
+    add_switch(r, "tied", tied);
+    add_switch(r, "tied_projections", tied && projections_are_tied(r, width));
+    copy_rate(r, "output_dropout", "adaptive_softmax_dropout");
+}
+
 static void add_language_model(struct reader *r)
 {
     static const char chunks[] = "decoder_chunk_size|chunk_size";
-    if (find(r, "embed_tokens.embeddings.0.0.weight") && !r->status)
-        r->status = mega_fail(MEGA_UNSUPPORTED,
-            "%s: an embedding in bands (adaptive input), which is not read from official files "
-            "yet",
-            r->from->path);
     mega_text_add(
         r->json, "{\n  \"megac\": 1,\n  \"architecture\": \"language_model\",\n  \"model\": {");
     add_word(r, "decoder", "mega");
     add_blocks(r, chunks);
     add_longest(r, chunk_of(r, chunks), "max_target_positions|tokens_per_sample");
-    int64_t in = size_of(r, "embed_tokens.weight", 1),
-            width = size_of(r, "layers.0.mega_layer.v_proj.weight", 1);
-    add_int(r, "input_width", in == width ? 0 : in);
+    int64_t width = size_of(r, "layers.0.mega_layer.v_proj.weight", 1),
+            vocabulary = add_table(r, width);
     add_switch(r, "prenorm", switch_of(r, "decoder_normalize_before|normalize_before"));
     add_switch(r, "affine_final_norm",
         has(r->from, ".final_norm.norm.weight") || has(r->from, ".final_norm.norm.scalar"));
     add_switch(r, "scale_embedding", !switch_of(r, "no_scale_embedding"));
-    add_switch(r, "tied", switch_of(r, "share_decoder_input_output_embed"));
+    add_output(r, width, vocabulary);
     copy_rate(r, "hidden_dropout", "hidden_dropout");
     copy_rate(r, "activation_dropout", "activation_dropout");
     mega_text_add(r->json, "\n  },\n  \"inputs\": { \"vocabulary\": %lld, \"pad\": 1 }\n}\n",
-        (long long)size_of(r, "embed_tokens.weight", 0));
+        (long long)vocabulary);
 }
 
 mega_status mega_official_config(

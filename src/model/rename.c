@@ -12,7 +12,7 @@ static bool number_of(const char *pattern, int64_t *factor, int64_t *summand, si
     static const struct {
         const char *text;
         int64_t factor, summand;
-    } forms[] = { { "{i}", 1, 0 }, { "{2i}", 2, 0 }, { "{2i+1}", 2, 1 } };
+    } forms[] = { { "{i}", 1, 0 }, { "{i+1}", 1, 1 }, { "{2i}", 2, 0 }, { "{2i+1}", 2, 1 } };
     const char *at = strchr(pattern, '{');
     for (size_t i = 0; at && i < sizeof forms / sizeof *forms; i++) {
         *length = strlen(forms[i].text);

@@ -19,7 +19,8 @@ enum mega_rename_how {
     MEGA_RENAME_SAME  /* a second copy of what has its own line: must be equal */
 };
 
-/* Names may hold one number: "{i}" on their side, "{i}", "{2i}" or "{2i+1}" on ours. */
+/* Names may hold one number: "{i}" on their side, "{i}", "{i+1}", "{2i}" or "{2i+1}" on ours.
+ */
 struct mega_rename {
     const char *theirs, *ours;
     enum mega_rename_how how;

@@ -113,10 +113,16 @@ const struct mega_name_table mega_names_official_lra = { "Mega classifier of its
     official_lra, "encoder.encoder.layers.0.mega_layer.move.delta", official_ignored, false,
     true };
 
-/* the output matrix is there even where it is tied */
+/* the output matrix is there even where it is tied, and so are those of an adaptive softmax */
 static const struct mega_rename official_lm[] = {
     { "decoder.output_projection.weight", "decoder.embed_tokens.weight", MEGA_RENAME_SAME, 0,
         0 },
+    { "decoder.adaptive_softmax.head.word_proj.weight",
+        "decoder.embed_tokens.embeddings.0.0.weight", MEGA_RENAME_SAME, 0, 0 },
+    { "decoder.adaptive_softmax.tail.{i}.0.weight",
+        "decoder.embed_tokens.embeddings.{i+1}.1.weight", MEGA_RENAME_SAME, 0, 0 },
+    { "decoder.adaptive_softmax.tail.{i}.2.weight",
+        "decoder.embed_tokens.embeddings.{i+1}.0.weight", MEGA_RENAME_SAME, 0, 0 },
     { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
 };
 const struct mega_name_table mega_names_official_lm = { "Mega language model of its authors",

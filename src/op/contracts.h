@@ -36,27 +36,38 @@ struct mega_attr_activation {
 
 /* attention: exact attention of H heads inside windows, G heads of keys and values; query head
  * h reads head h / (H / G) of them. A head is a range of columns (heads.h). T queries a row, S
- * keys (c->keys: their rows; NULL: the call's own, S = T). Where S and T differ and attention
- * is causal, query i stands at key S - T + i.
+ * keys. c->keys: the rows that the keys lie in, with a padding and documents of their own;
+ * NULL: the call's rows, S = T. Query i stands at key place p = S - T + i.
+ *
+ * A query without a key that it sees gives 0 and passes no gradient. (The one exception: a
+ * softmax window of the call's own rows that holds padding alone reads it as if it were real,
+ * as Mega's official code does.)
  *
  * in: q [B,T,H*d], k [B,S,G*d], v [B,S,G*dv]; all others are optional:
- *   bias [2n-1] for all heads or [H,2n-1], F32: entry n-1+j-i for query i and key j of a window
- *   past_k [B,P,G*d], past_v [B,P,G*dv]: a stream's log; place p lies at p modulo P, places
+ *   bias [2n-1] for all heads or [H,2n-1], F32: entry n-1+j-p for key j
+ *   past_k [B,P,G*d], past_v [B,P,G*dv]: a stream's log; place x lies at x modulo P, places
  *     before rows->place are valid
- *   prefix_k [G,N,d], prefix_v [G,N,dv]: keys that every query sees; no bias, mask or window
- *     concerns them (persistent memory: 1907.01470)
+ *   prefix_k [G,N,d], prefix_v [G,N,dv]: keys that every query sees; no position, bias, mask,
+ *     window or hiding concerns them (persistent memory: 1907.01470)
  *   sink [H] F32: a logit a head, whose share of the softmax goes nowhere (2508.10925)
  *   decay [B,T,H], decay_k [B,S,H] (absent: decay), past_decay [B,P,H], F32: running sums C of
- *     the logarithms of forget gates; C_i - C_j is added to the score (2503.02130)
- *   share [B,T,H*R], bank [R,N]: sum_r share[i,r] bank[r,i-j] is added for 0 <= i-j < N
- *   talk_pre, talk_post, talk_scaled [H,H]: heads mixed (2003.02436): scaled scores before bias
- *     and mask; weights after dropout; a factor of the weights made of raw scores
- *   cope [N,d]: contextual positions (2405.18719)
- *   before [B,H,T,M]: scores of the layer before, which are added (2012.11747); M = P' + S
- * keys, P' = places of the past in use out: o [B,T,H*dv]; weights only if attr.weights (dense
- * runs without a stream): [B,H*K,W,W] of K windows of at most W places, those of head 0 first;
- * without windows, or where S and T differ, [B,H,T,S]; scores [B,H,T,M], if attr.scores: raw,
- * to be the next layer's `before`. */
+ *     the logarithms of forget gates; C_p - C_j is added for j <= p (2503.02130)
+ *   decay_back [B,S,H], F32: the same for keys after the query: its j-th less its p-th
+ *   share [B,T,H*R], bank [R,N]: sum_r share[i,h,r] bank[r,p-j] is added for 0 <= p-j < N
+ *   talk_pre, talk_post, talk_scaled [H,H], [to, from]: heads mixed (2003.02436): scores before
+ *     bias and mask; weights after dropout; then a factor of these made of raw scores
+ *   cope [N,d]: contextual positions (2405.18719), for keys j <= p
+ *   before [B,H,T,M]: raw scores of the layer before, which are added (2012.11747). M = N + P +
+ *     S: prefix keys, places of the past by their distance (place -P first), keys
+ * out: o [B,T,H*dv];
+ *   weights, if attr.weights (not in streams or documents), as they multiply v: [B,H*K,W,W] of
+ *     K windows of at most W places, those of head 0 first; where there is one window, or keys
+ *     of other rows: [B,H,T,N+S];
+ *   scores [B,H,T,M], F32 (F64), if attr.scores: raw, the next layer's `before`; 0 for keys
+ *     that the query does not see.
+ *
+ * A score is made in this order: product or distance, scaled; + before: raw. talk_pre; + bias,
+ * decay, share; clamp; + cope; - what selective attention has faded; + noise, temperature. */
 enum mega_attention_fn {
     MEGA_ATTENTION_SOFTMAX,
     MEGA_ATTENTION_LAPLACE,
@@ -65,13 +76,15 @@ enum mega_attention_fn {
     MEGA_ATTENTION_TOPK,     /* softmax of the scores not below the k-th largest (1912.11637) */
     MEGA_ATTENTION_HARD,     /* 1 at the first largest; the gradient is the softmax's */
     MEGA_ATTENTION_COG,      /* softmax of |s|, with the sign of s (2411.07176) */
-    MEGA_ATTENTION_GUMBEL,   /* softmax((s + noise) / temperature) */
-    MEGA_ATTENTION_INVERTED, /* softmax over queries, then divided by each row's sum */
+    MEGA_ATTENTION_GUMBEL,   /* softmax((s + noise) / temperature); draw.h: the noise */
+    MEGA_ATTENTION_INVERTED, /* softmax over the real queries, then divided by each row's sum;
+                                a query that is not real gives 0 */
 };
 #define MEGA_ATTENTION_CHOICES "softmax|laplace|relu2|sigmoid|topk|hard|cog|gumbel|inverted"
 
-/* How it may be computed: tiles of scores, or strips of whole rows of all heads (spec: FUSED,
- * STRIP). Auto: tiles where they can. */
+/* How it may be computed: tiles of scores, or strips of whole rows of all heads
+ * (docs/adr/0016-strips.md). Auto: tiles where they can. Fused is refused with what needs
+ * strips: mega_attention_needs_strips. */
 enum mega_attention_exec { MEGA_ATTENTION_AUTO, MEGA_ATTENTION_FUSED, MEGA_ATTENTION_STRIP };
 #define MEGA_ATTENTION_EXEC_CHOICES "auto|fused|strip"
 
@@ -80,24 +93,28 @@ struct mega_attr_attention {
     bool causal;
     bool weights, scores;
     bool drop_keys; /* dropout hides keys from a query before the function, and scales nothing
-                       (DropKey: Li et al., 2022); one that sees none gives 0 */
+                       (DropKey: Li et al., 2022) */
     int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
                        document */
     double dropout; /* of the weights, after the function, or of keys; only in TRAIN */
     int64_t heads, kv_heads; /* H, 0: 1; G, which divides H, 0: H */
-    double scale;            /* factor of the scores; 0: what the function says, 1/sqrt(d) for
-                                softmax, else 1/keys counted */
+    double scale;            /* factor of the scores; 0: what the function says, 1/keys counted
+                                for laplace and relu2, else 1/sqrt(d) */
     enum mega_attention_exec exec;
     int64_t reach;  /* a query sees keys less than so many places away; 0: any number */
-    int64_t prefix; /* keys below it are seen by all queries, causal or not (prefix LM) */
-    int64_t zeros;  /* slots of score 0 and value 0 (softmax-plus-one) */
+    int64_t prefix; /* places of a document below it are seen by all its queries that reach
+                       them, causal or not (prefix LM) */
+    int64_t zeros;  /* slots of score 0 and value 0 in the softmax (softmax-plus-one) */
     bool l2;        /* scores -scale |q - k|^2 in place of the product (2006.04710) */
-    double clamp;   /* c: s becomes c tanh(s / c) after all that is added; 0: no */
+    double clamp;   /* c: s becomes c tanh(s / c); 0: no */
     int64_t top;    /* k of topk */
-    bool through;   /* topk: the gradient of the softmax (straight-through) */
+    bool through; /* topk, gumbel: straight-through: the gradient of the softmax over all keys;
+                     of gumbel the weight is 1 at the first largest */
     double sigmoid_bias;
-    double temperature; /* of gumbel; 0: 1 */
-    bool selective;     /* 2410.02703: what head 0 has read fades for later queries */
+    double temperature; /* of gumbel, and of the softmax whose gradient passes straight through;
+                           0: 1 */
+    bool selective; /* what head 0 has read fades for later queries (2410.02703): its positive
+                       scores, the first place of the window excepted; causal only */
 };
 enum {
     MEGA_ATTENTION_Q,
@@ -119,8 +136,17 @@ enum {
     MEGA_ATTENTION_TALK_SCALED,
     MEGA_ATTENTION_COPE,
     MEGA_ATTENTION_BEFORE,
+    MEGA_ATTENTION_DECAY_BACK,
     MEGA_ATTENTION_INPUTS /* how many */
 };
+enum { MEGA_ATTENTION_O, MEGA_ATTENTION_WEIGHTS, MEGA_ATTENTION_SCORES };
+
+/* The name of what only strips can do and this call asks for, or NULL. */
+const char *mega_attention_needs_strips(const struct mega_call *c);
+
+/* N prefix keys, M columns of scores. */
+int64_t mega_attention_prefix(const struct mega_call *c);
+int64_t mega_attention_columns(const struct mega_call *c);
 
 /* band: ids of a vocabulary that is cut into bands, I32 -> numbers of the same shape, I32, no
  * gradient. Band i holds the ids below end[i] that no band before it holds; a negative id gives

@@ -48,6 +48,29 @@ refused 1 "shard model-00002-of-00002.safetensors is missing" "$mega" convert "$
 refused 1 "model.norm.weight is not in model-00001-of-00002.safetensors" "$mega" convert "$cases/b13_tensor_not_in_its_file" x
 refused 1 "expected a file of the same folder" "$mega" convert "$cases/b13_path_escape" x
 
+# and written: no file is larger than asked for but one with a single tensor; they read back as they were, and only together
+"$mega" convert ours shards --to hf --max-shard-size 4kB
+[[ ! -e shards/model.safetensors && $(ls shards/model-*-of-00005.safetensors | wc -l) == 5 ]] || fail "shards: $(ls shards)"
+for shard in shards/model-*; do (($(stat -c %s $shard) < 4000 + 1000)) || fail "$shard has $(stat -c %s $shard) bytes"; done
+grep -q '"total_size": 16192$' shards/model.safetensors.index.json || fail "the index: $(<shards/model.safetensors.index.json)"
+[[ $(grep -c '"model-0000[1-5]-of-00005.safetensors"' shards/model.safetensors.index.json) == 21 ]] || fail "the index: $(<shards/model.safetensors.index.json)"
+"$mega" convert shards joined.safetensors --to safetensors
+cmp joined.safetensors want.safetensors || fail "shards there and back changed the tensors"
+"$mega" convert ours single --to hf --max-shard-size 1GB && [[ $(ls single) == $'config.json\nmodel.safetensors' ]] || fail "one shard: $(ls single)"
+"$mega" convert ours tiny-shards --to hf --max-shard-size 1 && [[ $(ls tiny-shards/model-*-of-00021.safetensors | wc -l) == 21 ]] || fail "a shard a tensor"
+rm shards/model-00003-of-00005.safetensors
+refused 1 "shard model-00003-of-00005.safetensors is missing" "$mega" convert shards x
+refused 1 "--max-shard-size: '5 GB': expected a size such as 5GB" "$mega" convert ours x --to hf --max-shard-size "5 GB"
+refused 1 "--max-shard-size: '0': expected a size" "$mega" convert ours x --to hf --max-shard-size 0
+refused 1 "--max-shard-size is of --to hf alone" "$mega" convert ours x --max-shard-size 5GB
+
+# a folder that holds a file of llama2.c, and one with two
+mkdir bare two
+cp llama.bin bare/any-name.bin
+"$mega" convert bare from-bare && cmp from-bare/model.safetensors <("$mega" convert llama.bin from-file >&2 && cat from-file/model.safetensors) || fail "a folder with a file of llama2.c"
+cp llama.bin two/a.bin && cp llama.bin two/b.bin
+refused 1 "two holds several model files of llama2.c: name one of them, two/a.bin or two/b.bin" "$mega" convert two x
+
 # GPT-2, checkpoints of Mega's authors, tensors without a model
 "$mega" convert "$gpt2" gpt2 -v 2>remarks
 grep -qx 'use_cache: plays no part' remarks || fail "-v said: $(<remarks)"
@@ -107,6 +130,8 @@ if [[ -e $weights/stories260K.bin ]]; then
         { "$mega" generate $model --temperature 0 --tokens 200 -q && echo; } >told
         cmp told "$weights/greedy_200_no_prompt.txt" || fail "$model tells another story"
     done
+    { "$mega" generate "$weights" --temperature 0 --tokens 200 -q && echo; } >told
+    cmp told "$weights/greedy_200_no_prompt.txt" || fail "the folder itself tells another story"
     "$mega" convert "$weights/stories260K.bin" stories --to hf
     "$mega" convert stories stories.bin --to llama2c
     # all but the tables of cosines at the end, which nobody reads

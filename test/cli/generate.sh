@@ -108,6 +108,17 @@ refused 1 "context is 64" "$mega" score llama text.txt --context carry
 : >empty
 "$mega" score mega empty --total --json -q | grep -q '"tokens": 0'
 
+# norms that forget: from the eighth chunk on, and only Megalodon's
+forget="--norm-truncate-chunks 8"
+"$mega" score megalodon text.txt -q >plain
+"$mega" score megalodon text.txt -q $forget >forgetful
+cmp <(head -n 128 plain) <(head -n 128 forgetful) || fail "something is forgotten before the eighth chunk"
+cmp -s plain forgetful && fail "nothing is forgotten"
+long=$(head -c 300 text.txt)
+[[ $("$mega" generate megalodon "$long" -n 9 -q $forget --temperature 0 | wc -c) == 9 ]]
+refused 1 "only Megalodon has" "$mega" generate mega x $forget
+refused 1 "expected at least 3" "$mega" score megalodon text.txt --norm-truncate-chunks 2
+
 # every byte with equal chance: nothing lost, nothing held back, JSON whatever the bytes
 uniform=${MEGA_DATA:-$here/../../../shared/data}/../cases/files/b15_uniform
 if [[ -d $uniform ]]; then

@@ -60,3 +60,10 @@ refused 2 "tokenizer train needs --out FOLDER" "$mega" tokenizer train bpe corpu
 refused 1 "no tokenizer is trained as 'bep'" "$mega" tokenizer train bep corpus --out x
 refused 1 "cannot open nothing" "$mega" tokenizer train bpe nothing --out x
 [[ ! -e x ]] || fail "a failed training left x"
+
+# half a character is its bytes (case B05)
+gpt2=${MEGA_DATA:-$here/../../../shared/data}/weights/gpt2_vocab
+if [[ -d $gpt2 ]]; then
+    [[ $(printf '8582\n25081\n' | "$mega" tokenizer decode "$gpt2" | od -An -tx1) == " f0 9f 99 82" ]] || fail "a character of two tokens"
+    [[ $(printf '8582\n' | "$mega" tokenizer decode "$gpt2" | od -An -tx1) == " f0 9f" ]] || fail "half a character"
+fi

@@ -222,10 +222,10 @@ static void chunks_go_on_for_ever_in_the_same_memory(void **state)
         run(&c);
         size_t states = mega_stream_size(mega_slots_stream(&c.slots, 0, &row));
         size_t peak = mega_run_peak(s.run);
-        c.options.tokens = 3000;
+        c.options.tokens = 10000;
         assert_int_equal(mega_composer_extend(&c, 0, NULL, 0), MEGA_OK);
         run(&c);
-        assert_int_equal(c.draft[0].n, 3053);
+        assert_int_equal(c.draft[0].n, 10053);
         assert_int_equal(mega_stream_size(mega_slots_stream(&c.slots, 0, &row)), states);
         assert_int_equal(mega_run_peak(s.run), peak);
         mega_composer_done(&c);

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "format/safetensors.h"
 #include "graph/run.h"
+#include "model/decoder_mega.h"
 #include "model/foreign.h"
 
 static const char *path_of(const char *format, const char *name)
@@ -145,9 +146,9 @@ static void tensors_without_arguments_need_a_configuration(void **state)
 
 /* ---- language models ---- */
 
-/* logits of all places against out.y of a reference case */
-static void language_model_gives(
-    struct mega_foreign *f, const struct mega_safetensors *s, const char *ids_name)
+/* logits of all places against a tensor of a reference case */
+static void language_model_gives(struct mega_foreign *f, const struct mega_safetensors *s,
+    const char *ids_name, const char *logits)
 {
     mega_context *c;
     mega_run *r;
@@ -158,9 +159,13 @@ static void language_model_gives(
     mega_run_begin(r, &(struct mega_run_args){ 0 });
     mega_tensor *ids = input(r, s, ids_name, MEGA_I32);
     struct mega_rows rows = { .B = ids->dim[0], .T = ids->dim[1] };
+    int32_t *real = mega_run_memory(r, (size_t)mega_count(ids) * sizeof *real);
+    for (int64_t i = 0; i < mega_count(ids); i++)
+        real[i] = ((const int32_t *)ids->data)[i] != l->vocabulary.pad;
+    if (l->vocabulary.pad >= 0) rows.real = real;
     mega_tensor *y = mega_language_model_logits(
         r, l, mega_language_model_features(r, l, ids, mega_run_rows(r, &rows)));
-    const struct mega_st_tensor *want = mega_safetensors_find(s, "out.y");
+    const struct mega_st_tensor *want = mega_safetensors_find(s, logits);
     assert_non_null(y);
     assert_int_equal(mega_count(y), want->count);
     for (int64_t i = 0; i < want->count; i++)
@@ -181,7 +186,44 @@ static void official_language_models_compute_their_logits(void **state)
         loads(&f, names[i]);
         assert_int_equal(
             mega_safetensors_open(&s, path_of("golden/mega/%s.safetensors", names[i])), 0);
-        language_model_gives(&f, &s, "in.src_tokens");
+        language_model_gives(&f, &s, "in.src_tokens", "out.y");
+        mega_safetensors_close(&s);
+        mega_foreign_done(&f);
+    }
+}
+
+/* bands of words, tied in all, in part, or not */
+static void words_in_bands_have_their_log_probabilities(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t parameters; /* each once */
+        bool tied, tied_projections;
+        const char *input[2], *output[2];
+    } cases[] = {
+        { "lm_adaptive_tied", 1288, true, true, { "8", "14" }, { "8", "14" } },
+        { "lm_adaptive_tied_noproj", 1307, true, false, { "7", "13" }, { "7", "13" } },
+        { "lm_adaptive_untied", 1379, false, false, { "9", "15" }, { "6", "12" } },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mega_foreign f;
+        struct mega_safetensors s;
+        loads(&f, cases[i].name);
+        const struct mega_mega_options *o = (const void *)f.model->config.language.options;
+        assert_int_equal(f.model->config.language.vocabulary.size, 20);
+        assert_int_equal(o->tied, cases[i].tied);
+        assert_int_equal(o->tied_projections, cases[i].tied_projections);
+        assert_int_equal(o->input_cutoffs.n, 2);
+        assert_int_equal(o->output_cutoffs.n, 2);
+        for (int k = 0; k < 2; k++) {
+            assert_string_equal(o->input_cutoffs.item[k], cases[i].input[k]);
+            assert_string_equal(o->output_cutoffs.item[k], cases[i].output[k]);
+        }
+        assert_int_equal(mega_model_parameters(f.model), cases[i].parameters);
+        assert_int_equal(
+            mega_safetensors_open(&s, path_of("golden/mega/%s.safetensors", cases[i].name)), 0);
+        language_model_gives(&f, &s, "in.src_tokens", "out.log_probs");
         mega_safetensors_close(&s);
         mega_foreign_done(&f);
     }
@@ -227,7 +269,7 @@ static void megalodon_gives_its_logits(
     assert_string_equal(f.kind, kind);
     assert_int_equal(
         mega_safetensors_open(&s, path_of("golden/megalodon/%s.safetensors", name)), MEGA_OK);
-    language_model_gives(&f, &s, "in.tokens");
+    language_model_gives(&f, &s, "in.tokens", "out.y");
     mega_safetensors_close(&s);
     mega_foreign_done(&f);
     mega_folder_remove("foreign_test.folder");
@@ -273,6 +315,7 @@ int main(void)
         cmocka_unit_test(a_model_of_others_loads_like_ours),
         cmocka_unit_test(arguments_decide_what_tensors_do_not_tell),
         cmocka_unit_test(official_language_models_compute_their_logits),
+        cmocka_unit_test(words_in_bands_have_their_log_probabilities),
         cmocka_unit_test(keys_of_megalodon_are_read_strictly),
         cmocka_unit_test(megalodons_of_both_kinds_compute_their_logits),
         cmocka_unit_test(tensors_without_arguments_need_a_configuration),

@@ -34,7 +34,8 @@ def value(text):
 
 
 for name, prefix in (("lra_text_pre_cls", ""), ("lra_image_bn_eval", "module."), ("lra_retrieval_chunk", ""),
-                     ("lm_post_embnorm", ""), ("lm_full_relu2_shared", "")):
+                     ("lm_post_embnorm", ""), ("lm_full_relu2_shared", ""), ("lm_adaptive_tied", ""),
+                     ("lm_adaptive_tied_noproj", ""), ("lm_adaptive_untied", "")):
     meta, tensors = load(name)
     args = argparse.Namespace(**{k[4:]: value(v) for k, v in meta.items() if k.startswith("cfg.")})
     if name.startswith("lm"):
@@ -42,6 +43,14 @@ for name, prefix in (("lra_text_pre_cls", ""), ("lra_image_bn_eval", "module."),
         tensors["decoder.version"] = torch.tensor([3.0])
         if args.share_decoder_input_output_embed:
             tensors["decoder.output_projection.weight"] = tensors["decoder.embed_tokens.weight"]
+    if getattr(args, "adaptive_input", False):
+        tensors["decoder.embed_tokens._float_tensor"] = torch.zeros(1)
+        tensors["decoder.adaptive_softmax.version"] = torch.tensor([1])
+        if args.tie_adaptive_weights:
+            tensors["decoder.adaptive_softmax.head._float_tensor"] = torch.zeros(1)
+        # the numbers of cutoffs are lists there
+        args.adaptive_input_cutoff, args.adaptive_softmax_cutoff = (
+            [int(n) for n in str(c).split(",")] for c in (args.adaptive_input_cutoff, args.adaptive_softmax_cutoff))
     if args.rel_pos_bias == "rotary":
         for i in range(2):
             where = f"{'decoder' if name.startswith('lm') else 'encoder.encoder'}.layers.{i}"

@@ -11,12 +11,25 @@
 
 #include "kernel/cpu/isa/attention_tile.h"
 
+/* what the variants of the Transformer ask for and tiles do not have yet */
+static const char *variant(const struct mega_call *c)
+{
+    const struct mega_attr_attention *a = c->attr;
+    if (a->exec == MEGA_ATTENTION_STRIP) return "strips are asked for";
+    if (mega_attention_needs_strips(c)) return mega_attention_needs_strips(c);
+    if (a->fn > MEGA_ATTENTION_RELU2) return "softmax, laplace and relu2 only";
+    for (int i = PAST_V + 1; i < MEGA_ATTENTION_INPUTS; i++)
+        if (c->in[i]) return "prefix, sink, decay or share";
+    if (c->keys) return "keys of other rows";
+    if (c->in[BIAS] && mega_height(c->in[BIAS]) > 1) return "a bias of each head";
+    if (a->reach || a->prefix) return "a reach of its own, or a prefix";
+    return a->zeros || a->l2 || a->clamp > 0 ? "zeros, l2 or clamp" : NULL;
+}
+
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "gives no weights out";
-    if (((const struct mega_attr_attention *)c->attr)->weights) return false;
-    *why = "softmax, laplace and relu2 only";
-    if (((const struct mega_attr_attention *)c->attr)->fn > MEGA_ATTENTION_RELU2) return false;
+    *why = variant(c);
+    if (*why) return false;
     *why = "float32 only";
     for (int i = Q; i <= PAST_V; i++)
         if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
