@@ -67,7 +67,8 @@ struct mega_option {
 
 /* Another word for settings of the same table, "norm=rmsnorm" or several with blanks between;
  * a value `*` is the one that is given. Without a `*` the word is a switch: true means
- * `settings`; false means `otherwise`, or nothing where that is NULL. */
+ * `settings`; false means `otherwise`, or nothing where that is NULL. "talking+=pre" adds a
+ * choice to the one that there is, where choices are bits. */
 #define MEGA_ALIAS(name, settings, otherwise)                                                  \
     {                                                                                          \
         name, MEGA_OPTION_ALIAS, 0, "", 0, 0, settings, otherwise, "", 0                       \

@@ -261,7 +261,9 @@ static mega_status apply_alias(struct mega_arena *arena, const char *where, cons
                 name, *value == '*' ? n->text : value, name);
         struct mega_node fixed = { .text = value, .size = strlen(value) };
         mega_scalar_resolve(&fixed);
+        int before = bits ? *(int *)field_of(o, out) : 0;
         MEGA_TRY(read_value(arena, where, key, o, *value == '*' ? n : &fixed, out));
+        if (bits) *(int *)field_of(o, out) |= before;
     }
     return MEGA_OK;
 }

@@ -189,6 +189,7 @@ static double draw(const struct mega_param *p, struct mega_rng *g, int64_t i)
     case MEGA_INIT_TRUNCATED: return truncated(init->b, init->a, g);
     case MEGA_INIT_REAL: return i % 2 ? 0 : init->b * mega_rng_normal(g);
     case MEGA_INIT_ANGLES: return angle(i, (double)p->count);
+    case MEGA_INIT_IDENTITY: return i / t->dim[1] == i % t->dim[1];
     }
     return 0;
 }

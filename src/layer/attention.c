@@ -1,32 +1,9 @@
 #include "layer/attention.h"
 
-#include <string.h>
-
 #include "graph/ops.h"
 
 const struct mega_attention_names mega_attention_official = { "q_proj", "k_proj", "v_proj",
     "out_proj" };
-
-mega_status mega_attention_check(const struct mega_attention_options *o)
-{
-    if (o->heads < 1 || o->kv_heads < 1 || o->heads % o->kv_heads)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "heads is %lld and kv_heads is %lld: expected heads to be a multiple of kv_heads",
-            (long long)o->heads, (long long)o->kv_heads);
-    if (o->keys < 1 || o->values < 1)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "heads of %lld key and %lld value channels: expected at least 1 of each",
-            (long long)o->keys, (long long)o->values);
-    if (o->chunk == 0 || o->chunk < -1)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "chunk is %lld, expected a length of at least 1, or -1 for full attention",
-            (long long)o->chunk);
-    if (o->rotary.dims % 2 || o->rotary.dims < 0 || o->rotary.dims > o->keys)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "rotary_dims is %lld, expected an even number up to the %lld channels of a head",
-            (long long)o->rotary.dims, (long long)o->keys);
-    return MEGA_OK;
-}
 
 /* a projection [rows, columns] and, if wanted, its bias */
 static mega_tensor *declare(mega_build *b, const char *name, int64_t rows, int64_t columns,
@@ -40,19 +17,6 @@ static mega_tensor *declare(mega_build *b, const char *name, int64_t rows, int64
     return weight;
 }
 
-/* rotated keys and values of a stream */
-void mega_attention_states(mega_build *b, struct mega_attention *m)
-{
-    const struct mega_attention_options *o = &m->options;
-    int64_t keys = o->kv_heads * o->keys, values = o->kv_heads * o->values;
-    m->past_keys = m->past_values = NULL;
-    if (!o->causal) return;
-    m->past_keys = mega_cell_add(b, "keys", MEGA_CELL_LOG, MEGA_F32, 1, &keys, 0);
-    m->past_values = mega_cell_add(b, "values", MEGA_CELL_LOG, MEGA_F32, 1, &values, 0);
-    if (b->status) return;
-    m->past_keys->window = m->past_values->window = o->chunk > 0 ? o->chunk : 0;
-}
-
 void mega_attention_build(
     mega_build *b, struct mega_attention *m, const struct mega_attention_options *o)
 {
@@ -61,72 +25,72 @@ void mega_attention_build(
     *m = (struct mega_attention){ .options = *o };
     if (!b->status) b->status = mega_attention_check(o);
     if (b->status) return;
-    int64_t D = o->width, H = o->heads, G = o->kv_heads;
+    int64_t D = o->width, H = o->heads, G = o->kv_heads, C = o->context ? o->context : D;
+    bool wide = o->output.on_attn == MEGA_ON_ATTENTION_PAPER; /* which has a bias by itself */
     m->q = declare(b, names->q, H * o->keys, D, &m->q_bias, o->bias);
-    m->k = declare(b, names->k, G * o->keys, D, &m->k_bias, o->bias);
-    m->v = declare(b, names->v, G * o->values, D, &m->v_bias, o->bias);
-    m->o = declare(b, names->o, D, H * o->values, &m->o_bias, o->bias);
-    mega_attention_states(b, m);
+    m->k = declare(b, names->k, G * o->keys, o->cross ? C : D, &m->k_bias, o->bias);
+    m->v = declare(b, names->v, G * o->values, o->cross ? C : D, &m->v_bias, o->bias);
+    m->o = declare(b, names->o, mega_attention_output_makes(o), mega_attention_output_reads(o),
+        &m->o_bias, o->bias || wide);
+    mega_attention_prepare_build(b, &m->prepare, o);
+    mega_attention_score_build(b, &m->score, o);
+    mega_attention_output_build(b, &m->output, o);
 }
 
-static mega_tensor *rotate(mega_run *r, const struct mega_attention *m, mega_tensor *x,
-    int64_t heads, const struct mega_rows *rows)
+int64_t mega_attention_reach(
+    mega_run *r, const struct mega_attention *m, const struct mega_rows *rows)
 {
-    const struct mega_rotary_options *o = &m->options.rotary;
-    if (!o->dims) return x;
-    struct mega_attr_rotary a;
-    memset(&a, 0, sizeof a);
-    a.heads = heads;
-    a.dims = o->dims;
-    a.base = o->base;
-    a.factor = o->factor;
-    a.interleaved = o->interleaved;
-    return mega_run_call(r,
-        &(struct mega_call){ .op = &mega_op_rotary, .in = { x }, .attr = &a, .rows = rows },
-        NULL);
+    const mega_tensor *past = m->score.past_keys ? mega_cell_get(r, m->score.past_keys) : NULL;
+    int64_t chunk = m->options.chunk;
+    if (chunk > 0 && (past || chunk < rows->T)) return chunk;
+    return past ? past->dim[1] : rows->T;
 }
 
-/* o [B, T, H dv] of rotated q and k */
-static mega_tensor *attend(mega_run *r, const struct mega_attention *m, mega_tensor *q,
-    mega_tensor *k, mega_tensor *v, const struct mega_rows *rows)
+/* a context where there should be one, and none elsewhere */
+static bool fits(mega_run *r, const struct mega_attention *m, struct mega_attention_args *a)
+{
+    bool given = a->context && a->context_rows;
+    if (m->options.cross == given || mega_run_status(r)) return true;
+    mega_run_fail(r,
+        mega_fail(MEGA_BAD_ARGUMENT,
+            m->options.cross ? "cross-attention without a context: expected one with its rows"
+                             : "a context for self-attention: expected none, or cross_attend"));
+    return false;
+}
+
+mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m,
+    mega_tensor *z, const struct mega_rows *rows, struct mega_attention_args *args)
 {
     const struct mega_attention_options *o = &m->options;
-    struct mega_attr_attention a;
-    memset(&a, 0, sizeof a);
-    a.fn = MEGA_ATTENTION_SOFTMAX;
-    a.causal = o->causal;
-    a.chunk = o->chunk;
-    a.dropout = o->dropout;
-    a.heads = o->heads;
-    a.kv_heads = o->kv_heads;
-    a.scale = o->scale;
-    a.weights = mega_run_wants(r, "weights");
-    struct mega_call c = { .op = &mega_op_attention, .attr = &a, .rows = rows };
-    c.in[MEGA_ATTENTION_Q] = q;
-    c.in[MEGA_ATTENTION_K] = k;
-    c.in[MEGA_ATTENTION_V] = v;
-    if (m->past_keys) {
-        c.in[MEGA_ATTENTION_PAST_K] = mega_cell_get(r, m->past_keys);
-        c.in[MEGA_ATTENTION_PAST_V] = mega_cell_get(r, m->past_values);
-    }
-    mega_tensor *out = mega_run_call(r, &c, "weights");
-    mega_run_tap(r, "weights", c.out[1]);
-    if (m->past_keys) {
-        mega_cell_set(r, m->past_keys, k);
-        mega_cell_set(r, m->past_values, v);
-    }
-    return out;
+    if (!fits(r, m, args)) return NULL;
+    mega_tensor *from = o->cross ? args->context : z;
+    struct mega_attention_heads h = {
+        .q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR),
+        .k = linear(r, from, m->k, m->k_bias, MEGA_ACT_LINEAR),
+        .v = linear(r, from, m->v, m->v_bias, MEGA_ACT_LINEAR),
+    };
+    const struct mega_rows *keys = o->cross ? args->context_rows : NULL;
+    struct mega_attention_output_args out = {
+        .z = z, .q = h.q, .v = h.v, .gate = args->gate, .rows = rows
+    };
+    args->values = h.v;
+    mega_attention_prepare_run(
+        r, &m->prepare, o, &h, z, args->first, args->phase, rows, keys ? keys : rows);
+    struct mega_attention_score_args score = {
+        .z = z, .bias = args->bias, .before = args->before, .rows = rows, .keys = keys
+    };
+    mega_tensor *y = mega_attention_score_run(r, &m->score, o, &h, &score);
+    args->scores = score.scores;
+    return mega_attention_output_run(r, &m->output, o, y, m->o, m->o_bias, &out);
+}
+
+void mega_attention_states(mega_build *b, struct mega_attention *m)
+{
+    mega_attention_score_states(b, &m->score, &m->options);
 }
 
 mega_tensor *mega_attention_run(
     mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows)
 {
-    const struct mega_attention_options *o = &m->options;
-    mega_tensor *q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR),
-                *k = linear(r, z, m->k, m->k_bias, MEGA_ACT_LINEAR),
-                *v = linear(r, z, m->v, m->v_bias, MEGA_ACT_LINEAR);
-    q = rotate(r, m, q, o->heads, rows);
-    k = rotate(r, m, k, o->kv_heads, rows);
-    mega_tensor *y = linear(r, attend(r, m, q, k, v, rows), m->o, m->o_bias, MEGA_ACT_LINEAR);
-    return mask_padding(r, y, rows);
+    return mega_attention_run_with(r, m, z, rows, &(struct mega_attention_args){ 0 });
 }

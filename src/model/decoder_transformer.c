@@ -1,4 +1,6 @@
 /* The Transformer with all its options (Vaswani et al., 2017, and what came after). */
+#include <string.h>
+
 #include "model/transformer_decoder.h"
 #include "model/transformer_options.h"
 #include "model/transformer_rules.h"
@@ -17,7 +19,14 @@ static void *build(mega_build *b, const void *options, const struct mega_vocabul
 static mega_status check(const void *options)
 {
     struct mega_transformer_options o = *(const struct mega_transformer_options *)options;
+    bool types = o.plan.layer_types && strchr(o.plan.layer_types, 'c');
     o.causal = true;
+    if (o.plan.cross_attend || o.plan.only_cross || types)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "%s does not go with a language model: it has no context to attend to",
+            types               ? "layer_types with c"
+            : o.plan.only_cross ? "only_cross"
+                                : "cross_attend");
     return mega_transformer_check(&o);
 }
 

@@ -14,6 +14,7 @@
 #define MEGA_MODEL_TRANSFORMER_H
 
 #include "layer/attention.h"
+#include "layer/position_bias.h"
 #include "layer/residual.h"
 #include "layer/shift.h"
 #include "model/plan.h"
@@ -30,6 +31,13 @@ enum mega_final_norm {
 /* How weights begin. */
 enum mega_start { MEGA_START_NORMAL, MEGA_START_SMALL };
 
+/* What cross-attention has that self-attention has not. */
+struct mega_cross_options {
+    int64_t memories; /* learned keys and values; -1: as self-attention has */
+    int fn;           /* 0: as self-attention; else enum mega_attention_fn + 1 */
+    bool residual;    /* scores of the cross-attention before are added */
+};
+
 /* A list has a value for each module of its kind, in the order of the plan. */
 struct mega_transformer_options {
     int64_t vocabulary, width; /* V, D */
@@ -42,9 +50,10 @@ struct mega_transformer_options {
     struct mega_ints keys, values;           /* d, 0: D / H; dv, 0: d */
     struct mega_ints chunk;                  /* attention window; -1: none */
     struct mega_attention_options attention; /* what all of them share; the rest is filled in */
-    int positions, act, norm, placement;     /* enum mega_positions_type, mega_act or
-                                                MEGA_MLP_SOLU, mega_norm_type, mega_placement */
-    double position_scale;                   /* of learned positions and sines (1) */
+    struct mega_cross_options cross;
+    int positions, act, norm, placement; /* enum mega_positions_type, mega_act or
+                                            MEGA_MLP_SOLU, mega_norm_type, mega_placement */
+    double position_scale;               /* of learned positions and sines (1) */
     double norm_eps;
     int final_norm;     /* enum mega_final_norm */
     bool causal, gated; /* gated: the feed-forward */
@@ -94,14 +103,17 @@ struct mega_transformer {
     int64_t listed;                        /* states of the stream that are kept for later */
     mega_tensor *reinject, *reinject_gate; /* [D, D], [1, D] or NULL */
     mega_tensor *streams;                  /* [S, D]: of hyper-connections, or NULL */
+    struct mega_position_bias bias;        /* of all self-attentions */
+    mega_tensor *phase;                    /* [G, d]: of rotary pope, or NULL */
+    int64_t first, first_cross; /* the executions whose values others mix in; -1: none does */
     bool has_final_norm;
     struct mega_norm final_norm;
     struct mega_transformer_head head;
 };
 
-/* What the i-th attention of a stack is built with. */
+/* What the i-th attention of a stack, self or cross, is built with. */
 struct mega_attention_options mega_transformer_attention(
-    const struct mega_transformer_options *o, int64_t i);
+    const struct mega_transformer_options *o, int64_t i, bool cross);
 
 /* Declares everything below the present prefix; refuses options that cannot be, by name. */
 void mega_transformer_build(

@@ -56,16 +56,55 @@ static mega_status check_lists(
     return check_list("layer_dropout", o->plan.layer_dropout.n, plan->steps, "executions");
 }
 
+/* is the i-th attention one to a context? */
+static bool is_cross(const struct mega_layer_plan *plan, int64_t i)
+{
+    for (int64_t k = 0; k < plan->modules; k++)
+        if (plan->kind[k] != MEGA_BRANCH_MLP && i-- == 0)
+            return plan->kind[k] == MEGA_BRANCH_CROSS;
+    return false;
+}
+
+/* what passes from attention to attention fits them all */
+static mega_status check_chain(
+    const struct mega_transformer_options *o, const struct mega_layer_plan *plan)
+{
+    int64_t n = plan->count[MEGA_BRANCH_ATTENTION] + plan->count[MEGA_BRANCH_CROSS];
+    bool heads = true, values = true, windows = true;
+    struct mega_attention_options first = mega_transformer_attention(o, 0, false);
+    for (int64_t i = 1; i < n; i++) {
+        struct mega_attention_options a = mega_transformer_attention(o, i, false);
+        heads &= a.heads == first.heads;
+        values &= a.kv_heads == first.kv_heads && a.values == first.values;
+        windows &= a.chunk == first.chunk;
+    }
+    const struct mega_attention_options *a = &o->attention;
+    const struct pair pairs[] = {
+        { (a->score.residual || o->cross.residual) && !heads, "residual_attn", "heads",
+            "scores are added head by head: expected equal numbers of heads" },
+        { a->score.residual && !windows, "residual_attn", "chunk",
+            "scores are added key by key: expected equal windows" },
+        { a->prepare.value_residual && !values, "value_residual", "kv_heads or values",
+            "the first layer's values are mixed into those of all: expected equal sizes" },
+        { mega_position_bias_wanted(&a->position) && !heads, "rel_pos", "heads",
+            "all layers share a table of the heads: expected equal numbers of heads" },
+        { a->rotary.kind == MEGA_ROTARY_POPE && (!heads || !values), "rotary pope", "heads",
+            "all layers share the phases of the heads: expected equal numbers of heads" },
+    };
+    REFUSE(pairs);
+    return MEGA_OK;
+}
+
 /* the attentions, each with its own sizes */
 static mega_status check_attentions(
     const struct mega_transformer_options *o, const struct mega_layer_plan *plan)
 {
     int64_t n = plan->count[MEGA_BRANCH_ATTENTION] + plan->count[MEGA_BRANCH_CROSS];
     for (int64_t i = 0; i < n; i++) {
-        struct mega_attention_options a = mega_transformer_attention(o, i);
+        struct mega_attention_options a = mega_transformer_attention(o, i, is_cross(plan, i));
         if (a.heads) MEGA_TRY(mega_attention_check(&a));
     }
-    return MEGA_OK;
+    return check_chain(o, plan);
 }
 
 /* what needs the plan, which is laid out for that */
@@ -231,5 +270,6 @@ const char *mega_transformer_breaks_stream(const struct mega_transformer_options
 {
     if (!o->causal) return "its attention looks into the future";
     if (o->embedding.memory_every) return "memory_every stands between the places";
+    if (o->attention.score.prefix) return "prefix_lm lets places see what follows them";
     return NULL;
 }

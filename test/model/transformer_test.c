@@ -33,7 +33,7 @@ static struct mega_transformer_options decoder(void)
         .position_scale = 1,
         .act = MEGA_ACT_GELU,
         .norm_eps = 1e-5,
-        .attention.rotary = { 0, 10000, 1, true },
+        .attention.rotary = { .base = 10000, .factor = 1, .interleaved = true },
         .causal = true,
         .up_bias = true,
         .down_bias = true,

@@ -33,6 +33,16 @@ static const struct mega_attr_cema complex_ema = { false };
 static const struct mega_attr_query_key_norm query_key_norm = { .heads = 2, .eps = 1e-5 };
 static const struct mega_attr_scale tenfold = { 10 };
 static const struct mega_attr_timestep_norm timestep_norm = { .groups = 2, .eps = 1e-5 };
+static const struct mega_attr_head_norm head_norm = { .heads = 2 };
+static const struct mega_attr_head_scale scaled_heads = { .heads = 2 };
+static const struct mega_attr_head_concat head_concat = { .heads = 2 };
+static const struct mega_attr_head_linear head_linear = { .heads = 2 };
+static const struct mega_attr_distance_bias buckets = { .length = 5, .heads = D };
+static const struct mega_attr_forget forget = { true };
+static const struct mega_attr_polar polar = { .heads = 2, .base = 10000, .factor = 1 };
+static const struct mega_attr_reject reject = { .heads = 2, .kv_heads = 1 };
+static const struct mega_attr_laser bounded = { 15 };
+static const struct mega_attr_join join = { 0 };
 static const struct mega_attr_feed_forward feed_forward = { .act = MEGA_ACT_SILU };
 static const struct mega_attr_center center = { false };
 static const struct mega_attr_log_sum log_sum = { false };
@@ -122,6 +132,28 @@ static const struct line {
     { &mega_op_query_key_norm, &query_key_norm, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0,
         3 * R *Z + 4 * Z, 0, 4 * R *Z + 6 * Z },
     { &mega_op_scale, &tenfold, { { B, T, D }, { D } }, 0, 2 * R *D + D, 0, 3 * R *D + 2 * D },
+    { &mega_op_head_norm, &head_norm, { { B, T, D }, { 2, D / 2 } }, 0, 2 * R *D + D, 0,
+        3 * R *D + 2 * D },
+    { &mega_op_slot_norm, &head_norm, { { 2, T, D }, { 2, D } }, 0, 2 * R *D + 2 * D, 0,
+        3 * R *D + 4 * D },
+    { &mega_op_head_scale, &scaled_heads, { { B, T, D }, { 2 }, { B, T, 2 } }, 0,
+        2 * R *D + 2 + 2 * R, 0, 3 * R *D + 4 + 4 * R },
+    { &mega_op_head_concat, &head_concat, { { B, T, Z }, { B, T, D } }, 0, 2 * R *(Z + D), 0,
+        2 * R *(Z + D) },
+    /* two heads of Z and E channels */
+    { &mega_op_head_linear, &head_linear, { { B, T, 2 * Z }, { 2 * E, Z } }, 2 * R * 2 * Z *E,
+        R *(2 * Z + 2 * E) + 2 * E *Z, 4 * R * 2 * Z *E, R *(4 * Z + 2 * E) + 4 * E *Z },
+    /* 2 T - 1 = 9 entries a head */
+    { &mega_op_distance_bias, &buckets, { { 4, D } }, 0, 4 * D + 9 * D, 0, 4 * D + 9 * D },
+    { &mega_op_forget, &forget, { { B, T, D }, { B, D } }, 0, 2 * R *D + 2 * B *D, 0,
+        3 * R *D + 2 * B *D },
+    { &mega_op_polar, &polar, { { B, T, D }, { 2, D / 2 } }, 0, 3 * R *D + D, 0,
+        4 * R *D + 2 * D },
+    { &mega_op_reject, &reject, { { B, T, D }, { B, T, D / 2 } }, 0, 2 * R *D + R *D / 2, 0,
+        3 * R *D + R *D },
+    { &mega_op_laser, &bounded, { { B, T, D } }, 0, 2 * R *D, 0, 3 * R *D },
+    { &mega_op_join, &join, { { B, N, D }, { B, T, D } }, 0, 2 * (B * N * D + R * D), 0,
+        2 * (B * N * D + R * D) },
     { &mega_op_timestep_norm, &timestep_norm, { { B, T, D }, { D }, { D } }, 0,
         2 * R *D + 2 * D, 0, 3 * R *D + 3 * D },
     /* 2 T - 1 = 9 entries of Z numbers each */
