@@ -238,7 +238,7 @@ static bool next_setting(const char **settings, char name[64], char value[64])
 {
     *settings += strspn(*settings, " ");
     size_t all = strcspn(*settings, " "), n = strcspn(*settings, "=");
-    if (!all || n >= all || n > 63 || all - n > 63) return false;
+    if (!n || n >= all || n > 63 || all - n > 63) return false;
     snprintf(name, 64, "%.*s", (int)n, *settings);
     snprintf(value, 64, "%.*s", (int)(all - n - 1), *settings + n + 1);
     *settings += all;
@@ -253,6 +253,9 @@ static mega_status apply_alias(struct mega_arena *arena, const char *where, cons
     char name[64], value[64];
     if (!settings) return refuse(where, key, n, "true or false");
     while (next_setting(&settings, name, value)) {
+        size_t last = strlen(name) - 1;
+        bool bits = name[last] == '+';
+        if (bits) name[last] = 0;
         const struct mega_option *o = mega_option_find(table, name);
         if (!o) return mega_fail(MEGA_INTERNAL, "%s: no option %s for that", alias->name, name);
         if (map && mega_node_find(map, name))

@@ -251,6 +251,7 @@ static void build_embedding(mega_build *b, struct mega_transformer *m)
         &(struct mega_embedding_place){ .vocabulary = o->vocabulary,
             .width = o->width,
             .longest = o->longest,
+            .table = o->table,
             .numbers = o->numbers,
             .positions = o->positions,
             .position_scale = o->position_scale,

@@ -75,8 +75,8 @@ struct mega_transformer_options {
     int recompute;  /* enum mega_recompute */
     double dropout; /* of embeddings and branches, where they do not say */
     struct mega_reals attention_dropout, hidden_dropout;
-    int64_t
-        encoder_layers; /* of an encoder that a decoder goes with, and the other way round */
+    int64_t other_layers; /* of a decoder's encoder, an encoder's decoder; 0: none */
+    mega_tensor *table;   /* the tokens' table, where another model has it */
 };
 
 /* One execution of the plan: its module's parameters, its own states. */

@@ -20,6 +20,8 @@ static void build_tables(
         e->number_bias =
             mega_param_add(b, "bias", (struct mega_init){ MEGA_INIT_NORMAL, 0, 0.1 }, 1, &D);
         mega_build_leave(b, entered);
+    } else if (p->table) {
+        e->table = p->table;
     } else {
         e->table = mega_param_add(b, "tok_emb.weight", e->options.fixed ? tiny : small, 2,
             (int64_t[]){ p->vocabulary, D });

@@ -80,6 +80,7 @@ struct mega_transformer_embedding {
 /* What of the stack's options an embedding needs beside its own. */
 struct mega_embedding_place {
     int64_t vocabulary, width, longest;
+    mega_tensor *table; /* of another model; NULL: one of its own */
     bool numbers;
     int positions; /* enum mega_positions_type */
     double position_scale, dropout;

@@ -7,8 +7,8 @@
 /* own layers N, those of a decoder M */
 static void count(const struct mega_transformer_options *o, double *n, double *m)
 {
-    *n = (double)(o->causal ? o->encoder_layers : o->plan.layers);
-    *m = (double)(o->causal ? o->plan.layers : o->encoder_layers);
+    *n = (double)(o->causal ? o->other_layers : o->plan.layers);
+    *m = (double)(o->causal ? o->plan.layers : o->other_layers);
 }
 
 double mega_transformer_alpha(const struct mega_transformer_options *o)
@@ -17,14 +17,14 @@ double mega_transformer_alpha(const struct mega_transformer_options *o)
     if (o->residual.alpha > 0) return o->residual.alpha;
     if (o->placement != MEGA_PLACEMENT_DEEPNORM) return 1;
     count(o, &n, &m);
-    if (!o->encoder_layers) return pow(2 * own, 0.25);
+    if (!o->other_layers) return pow(2 * own, 0.25);
     return o->causal ? pow(3 * m, 0.25) : 0.81 * pow(pow(n, 4) * m, 1.0 / 16);
 }
 
 double mega_transformer_gain(const struct mega_transformer_options *o)
 {
     double n, m, own = (double)o->plan.layers;
-    bool both = o->encoder_layers > 0;
+    bool both = o->other_layers > 0;
     count(o, &n, &m);
     if (o->placement == MEGA_PLACEMENT_DEEPNORM) {
         if (!both) return pow(8 * own, -0.25);
