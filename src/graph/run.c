@@ -126,11 +126,6 @@ struct mega_now mega_run_now(const mega_run *r)
     return r->args.now;
 }
 
-bool mega_run_streams(const mega_run *r)
-{
-    return r->args.stream != NULL;
-}
-
 size_t mega_run_peak(const mega_run *r)
 {
     return r->values.peak + r->passing.peak + r->gradients.peak;

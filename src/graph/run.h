@@ -51,7 +51,6 @@ void mega_run_fail(mega_run *r, mega_status status);
 
 unsigned mega_run_mode(const mega_run *r);
 struct mega_now mega_run_now(const mega_run *r);
-bool mega_run_streams(const mega_run *r); /* with a stream attached */
 
 /* A tensor of the step, not zeroed; lives until the next begin, or the end of the block without
  * a tape, or the backward pass: that hands out again what blocks held and what was made after

@@ -128,7 +128,7 @@ void mega_inserted_make(mega_run *r, struct mega_inserted *m, const struct mega_
         for (int64_t i = 0; first && i < n; i++)
             first[b * n + i] = (int32_t)(first_real(rows, b) % rows->T + i);
     }
-    m->rows = mega_run_rows_longer(r, longer);
+    m->rows = rows->place ? mega_run_rows_longer(r, longer) : longer;
 }
 
 static mega_tensor *arrange(mega_run *r, mega_tensor *x, mega_tensor *index, mega_tensor *extra)

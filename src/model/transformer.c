@@ -253,6 +253,7 @@ static void build_embedding(mega_build *b, struct mega_transformer *m)
             .longest = o->longest,
             .table = o->table,
             .numbers = o->numbers,
+            .causal = o->causal,
             .positions = o->positions,
             .position_scale = o->position_scale,
             .dropout = o->dropout,

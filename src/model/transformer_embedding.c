@@ -38,7 +38,7 @@ static void build_tables(
             b, "type_emb.token_type.weight", small, 2, (int64_t[]){ e->options.types, D });
 }
 
-static void build_inserted(mega_build *b, struct mega_transformer_embedding *e)
+static void build_inserted(mega_build *b, struct mega_transformer_embedding *e, bool streams)
 {
     const struct mega_embedding_options *o = &e->options;
     struct mega_init init = { MEGA_INIT_NORMAL, 0, o->memory_std > 0 ? o->memory_std : 0.02 },
@@ -49,7 +49,7 @@ static void build_inserted(mega_build *b, struct mega_transformer_embedding *e)
     if (o->memory)
         e->memory =
             mega_param_add(b, "memory_tokens", init, 2, (int64_t[]){ o->memory, e->out });
-    if (!b->status && !o->memory_every) b->store->lead = o->memory + o->class_tokens;
+    if (!b->status && streams && !o->memory_every) b->store->lead = o->memory + o->class_tokens;
 }
 
 void mega_transformer_embedding_build(mega_build *b, struct mega_transformer_embedding *e,
@@ -74,7 +74,7 @@ void mega_transformer_embedding_build(mega_build *b, struct mega_transformer_emb
         e->proj_bias = mega_param_add(b, "bias", zero, 1, &e->out);
         mega_build_leave(b, entered);
     }
-    build_inserted(b, e);
+    build_inserted(b, e, p->causal);
     e->drop = (struct mega_dropout){ "tok_emb", o->dropout > 0 ? o->dropout : p->dropout,
         MEGA_DROPOUT_ELEMENTS };
 }

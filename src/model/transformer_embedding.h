@@ -81,7 +81,7 @@ struct mega_transformer_embedding {
 struct mega_embedding_place {
     int64_t vocabulary, width, longest;
     mega_tensor *table; /* of another model; NULL: one of its own */
-    bool numbers;
+    bool numbers, causal;
     int positions; /* enum mega_positions_type */
     double position_scale, dropout;
     struct mega_norm_options norm;

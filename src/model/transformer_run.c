@@ -194,7 +194,7 @@ static bool check_inputs(
 {
     bool adaptive = mega_norm_is_adaptive(m->options.norm) ||
                     m->options.branch.scale == MEGA_BRANCH_ADAPTIVE,
-         streams = mega_run_streams(r) && mega_transformer_breaks_stream(&m->options);
+         streams = rows->place && mega_transformer_breaks_stream(&m->options);
     mega_status status = MEGA_OK;
     if (adaptive && !in->condition)
         status = mega_fail(MEGA_BAD_ARGUMENT,
@@ -214,7 +214,7 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
 {
     struct mega_embedded e;
     struct mega_carry carry;
-    if (mega_run_status(r) || !check_inputs(r, m, in)) return NULL;
+    if (mega_run_status(r) || !check_inputs(r, m, in, rows)) return NULL;
     mega_transformer_embedding_run(r, &m->embedding, in, rows, &e);
     struct mega_transformer_inputs *kept = mega_run_memory(r, sizeof *kept);
     struct execution *execution = mega_run_memory(r, (size_t)m->plan.steps * sizeof *execution);
