@@ -214,7 +214,7 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
 {
     struct mega_embedded e;
     struct mega_carry carry;
-    if (mega_run_status(r) || !check_inputs(r, m, in, rows)) return NULL;
+    if (mega_run_status(r) || !check_inputs(r, m, rows, in)) return NULL;
     mega_transformer_embedding_run(r, &m->embedding, in, rows, &e);
     struct mega_transformer_inputs *kept = mega_run_memory(r, sizeof *kept);
     struct execution *execution = mega_run_memory(r, (size_t)m->plan.steps * sizeof *execution);
