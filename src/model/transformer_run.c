@@ -189,8 +189,8 @@ static mega_tensor *finish(mega_run *r, const struct mega_transformer *m,
     return m->embedding.classes ? mega_inserted_drop(r, &e->classes, x) : x;
 }
 
-static bool check_inputs(
-    mega_run *r, const struct mega_transformer *m, const struct mega_transformer_inputs *in)
+static bool check_inputs(mega_run *r, const struct mega_transformer *m,
+    const struct mega_rows *rows, const struct mega_transformer_inputs *in)
 {
     bool adaptive = mega_norm_is_adaptive(m->options.norm) ||
                     m->options.branch.scale == MEGA_BRANCH_ADAPTIVE,
