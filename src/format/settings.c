@@ -281,6 +281,10 @@ mega_status mega_option_assign(struct mega_arena *arena, const struct mega_optio
         return mega_fail(MEGA_BAD_ARGUMENT, "unknown option %s%s%s", name,
             near ? ", the nearest is " : "", near ? near : "");
     }
+    /* texts are borrowed: from the arena here */
+    char *copy = mega_arena_zeroed(arena, n.size + 1);
+    if (!copy) return mega_fail(MEGA_NO_MEMORY, "no memory for the option %s", name);
+    n.text = memcpy(copy, text, n.size);
     mega_scalar_resolve(&n);
     if (o->type == MEGA_OPTION_ALIAS)
         return apply_alias(arena, "", name, table, o, &n, NULL, out);

@@ -75,7 +75,7 @@ mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m
     };
     args->values = h.v;
     mega_attention_prepare_run(
-        r, &m->prepare, o, &h, z, args->first, args->phase, rows, keys ? keys : rows);
+        r, &m->prepare, o, &h, from, args->first, args->phase, rows, keys ? keys : rows);
     struct mega_attention_score_args score = {
         .z = z, .bias = args->bias, .before = args->before, .rows = rows, .keys = keys
     };

@@ -44,7 +44,8 @@ void mega_attention_prepare_build(
     if (a->value_norm) p->v_norm = declare(b, "v_norm", 0, o->kv_heads, o->values);
     if (a->value_residual == MEGA_VALUE_RESIDUAL_LEARNED) {
         size_t entered = mega_build_enter(b, "vmix");
-        p->vmix = mega_param_add(b, "weight", zero, 2, (int64_t[]){ o->kv_heads, o->width });
+        p->vmix = mega_param_add(b, "weight", zero, 2,
+            (int64_t[]){ o->kv_heads, o->cross && o->context ? o->context : o->width });
         p->vmix_bias = mega_param_add(b, "bias", zero, 1, &o->kv_heads);
         mega_build_leave(b, entered);
     }

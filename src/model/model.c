@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "format/safetensors.h"
 #include "model/foreign.h"
+#include "model/transformer_rules.h"
 
 static mega_status declare(mega_model *m)
 {
@@ -46,6 +47,16 @@ void mega_model_free(mega_model *m)
     mega_store_done(&m->store);
     mega_document_done(&m->document);
     free(m);
+}
+
+const char *mega_model_config_doubt(const struct mega_model_config *c, int n)
+{
+    const struct mega_decoder_type *decoder = mega_decoders[c->language.decoder];
+    if (c->architecture == MEGA_LANGUAGE_MODEL)
+        return decoder->doubt ? decoder->doubt(c->language.options, n) : NULL;
+    return c->encoder_kind == MEGA_ENCODER_TRANSFORMER
+               ? mega_transformer_doubt(&c->transformer, n)
+               : NULL;
 }
 
 int64_t mega_model_config_longest(const struct mega_model_config *c)

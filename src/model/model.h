@@ -38,6 +38,9 @@ void mega_model_config_print(const struct mega_model_config *c, struct mega_text
 /* The encoder's kind alone, for struct mega_model_config. */
 extern const struct mega_option mega_classifier_options[];
 
+/* The n-th thing about a configuration that is allowed and hardly meant, or NULL. */
+const char *mega_model_config_doubt(const struct mega_model_config *c, int n);
+
 /* Places that a text can have; 0: any number. */
 int64_t mega_model_config_longest(const struct mega_model_config *c);
 

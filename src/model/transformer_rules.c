@@ -1,5 +1,7 @@
 #include "model/transformer_rules.h"
 
+#include <string.h>
+
 #include "op/contracts.h"
 
 /* both are on, and they do not go together */
@@ -249,6 +251,12 @@ mega_status mega_transformer_check(const struct mega_transformer_options *o)
     return check_plan(o);
 }
 
+static bool no_feed_forward(const struct mega_transformer_options *o)
+{
+    const char *types = o->plan.layer_types;
+    return types && *types && !strchr(types, 'f');
+}
+
 const char *mega_transformer_doubt(const struct mega_transformer_options *o, int n)
 {
     const struct {
@@ -258,8 +266,14 @@ const char *mega_transformer_doubt(const struct mega_transformer_options *o, int
         { o->embedding.fixed && o->embedding.norm,
             "l2norm_embed and post_emb_norm are both on: each fixes the size of what is "
             "embedded" },
-        { o->plan.macaron && o->plan.layer_types && *o->plan.layer_types,
-            "macaron with layer_types" },
+        { o->attention.rotary.kind && o->attention.position.kind,
+            "rotary and rel_pos are both on: scores know the positions twice" },
+        { o->attention.prepare.laser && o->attention.score.zeros,
+            "attn_laser and attn_zero_kv are both on: the logarithm of what empty keys leave" },
+        { no_feed_forward(o) && !o->attention.prepare.memories,
+            "layer_types has no feed-forward and attn_num_mem_kv is 0: nothing is done place "
+            "by "
+            "place" },
     };
     for (size_t i = 0; i < sizeof doubts / sizeof *doubts; i++)
         if (doubts[i].is && n-- == 0) return doubts[i].text;

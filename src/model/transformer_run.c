@@ -213,7 +213,7 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
     mega_tensor **classes)
 {
     struct mega_embedded e;
-    struct mega_carry carry;
+    struct mega_carry carry = { 0 };
     if (mega_run_status(r) || !check_inputs(r, m, rows, in)) return NULL;
     mega_transformer_embedding_run(r, &m->embedding, in, rows, &e);
     struct mega_transformer_inputs *kept = mega_run_memory(r, sizeof *kept);

@@ -140,7 +140,7 @@ static void a_word_and_what_it_means_are_not_both_given(void **state)
     assert_int_equal(mega_node_read(&d, d.root, "model", mega_transformer_table, NULL, &o),
         MEGA_BAD_ARGUMENT);
     assert_string_equal(mega_message(),
-        "r.yaml:2:14: model.use_rmsnorm means norm: rmsnorm, but norm is given too: expected "
+        "r.yaml:2:1: model.use_rmsnorm means norm: rmsnorm, but norm is given too: expected "
         "one of the two");
     mega_document_done(&d);
 }

@@ -148,10 +148,10 @@ static void gradients_are_slopes(void **state)
         float *at = malloc(bytes), *below = malloc(bytes);
         memcpy(at, s.store.value, bytes);
         weighed(&s, MEGA_F64, true);
-        move(&s, at, -2e-3f);
+        move(&s, at, -3e-4f);
         memcpy(below, s.store.value, bytes);
         double low = weighed(&s, MEGA_F64, false), slope = 0, size = 1e-3;
-        move(&s, at, 2e-3f);
+        move(&s, at, 3e-4f);
         double high = weighed(&s, MEGA_F64, false);
         for (int64_t i = 0; i < s.store.count; i++) {
             double term =
