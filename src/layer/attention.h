@@ -9,6 +9,7 @@
 #ifndef MEGA_LAYER_ATTENTION_H
 #define MEGA_LAYER_ATTENTION_H
 
+#include "layer/attention_latent.h"
 #include "layer/attention_output.h"
 #include "layer/attention_prepare.h"
 #include "layer/attention_score.h"
@@ -18,9 +19,12 @@ struct mega_attention {
     struct mega_attention_options options;
     mega_tensor *q, *k, *v, *o;                     /* weights, [out, in] */
     mega_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
+    struct mega_attention_latent latent; /* in place of q, k and v, if there is one */
     struct mega_attention_prepare prepare;
     struct mega_attention_score score;
     struct mega_attention_output output;
+    struct mega_cell *context_keys, *context_values; /* of a row: what a stream keeps of it */
+    struct mega_cell *memory; /* [M, D] of a row: what a segment leaves (attention_memory.h) */
 };
 
 /* What a stack lends an attention for one run, and what it gets. All may be absent. */
@@ -32,7 +36,9 @@ struct mega_attention_args {
     mega_tensor *before;  /* residual attention: scores of the layer before */
     mega_tensor *context; /* cross: [B, S, Dc] */
     const struct mega_rows *context_rows; /* its rows */
-    mega_tensor *values;                  /* out: its own, as projected, [B, T, G dv] */
+    const struct mega_rows *keys; /* rows of its keys where some are hidden (hidden_keys.h) */
+    mega_tensor *memory;          /* [B, M, D]: of the segment before, normed as z is */
+    mega_tensor *values;          /* out: its own, as projected, [B, T, G dv] */
     mega_tensor *scores; /* out, of residual attention: for the next layer's `before` */
 };
 

@@ -27,15 +27,21 @@ static struct mega_cell *declare_log(
     return c;
 }
 
+static void declare_gates(mega_build *b, const char *name, mega_tensor **weight,
+    mega_tensor **bias, const struct mega_attention_options *o)
+{
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, open = { MEGA_INIT_CONSTANT, 5, 0 };
+    size_t entered = mega_build_enter(b, "%s", name);
+    *weight = mega_param_add(b, "weight", small, 2, (int64_t[]){ o->heads, o->width });
+    *bias = mega_param_add(b, "bias", open, 1, &o->heads);
+    mega_build_leave(b, entered);
+}
+
 static void declare_forget(
     mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
 {
-    size_t entered = mega_build_enter(b, "forget");
-    s->forget = mega_param_add(b, "weight", (struct mega_init){ MEGA_INIT_NORMAL, 0, 0.02 }, 2,
-        (int64_t[]){ o->heads, o->width });
-    s->forget_bias =
-        mega_param_add(b, "bias", (struct mega_init){ MEGA_INIT_CONSTANT, 5, 0 }, 1, &o->heads);
-    mega_build_leave(b, entered);
+    declare_gates(b, "forget", &s->forget, &s->forget_bias, o);
+    if (!o->causal) declare_gates(b, "forget_back", &s->forget_back, &s->forget_back_bias, o);
 }
 
 static void declare_positions(
@@ -46,7 +52,7 @@ static void declare_positions(
     if (o->cross) return;
     if (p->kind == MEGA_REL_POS_FORGET) declare_forget(b, s, o);
     if (p->kind == MEGA_REL_POS_COPE)
-        s->cope = mega_param_add(b, "cope", zero, 2, (int64_t[]){ p->cope_positions, o->keys });
+        s->cope = mega_param_add(b, "cope", zero, 2, (int64_t[]){ p->cope_positions, met(o) });
     if (p->kind != MEGA_REL_POS_REL_PROJ) return;
     size_t entered = mega_build_enter(b, "rel_proj");
     s->proj =
@@ -76,11 +82,15 @@ void mega_attention_score_states(
     mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
 {
     s->past_keys = s->past_values = s->past_decay = s->decay = NULL;
-    if (s->forget) {
+    if (s->forget && o->causal) {
         s->past_decay = declare_log(b, "forget.log", o->heads, o);
         s->decay = mega_cell_add(b, "forget.sum", MEGA_CELL_ROW, MEGA_F32, 1, &o->heads, 0);
     }
-    if (!o->causal || o->cross) return;
+    if (!o->causal || o->cross || o->memory) return;
+    if (o->prepare.kv_latent) { /* whose first channels are the values */
+        s->past_keys = declare_log(b, "latent", o->prepare.kv_latent + o->rotary.dims, o);
+        return;
+    }
     s->past_keys = declare_log(b, "keys", o->kv_heads * met(o), o);
     s->past_values = declare_log(b, "values", o->kv_heads * o->values, o);
 }
@@ -115,25 +125,53 @@ static void fill(struct mega_attr_attention *a, const struct mega_attention_opti
     if (s->fn == MEGA_ATTENTION_GUMBEL) a->temperature = s->temperature;
 }
 
-/* running sums of the logarithms of forget gates; what a stream keeps of them */
+/* running sums of the logarithms of forget gates, and those after the last place */
+static struct mega_call sum_gates(mega_run *r, mega_tensor *z, mega_tensor *weight,
+    mega_tensor *bias, mega_tensor *before, const struct mega_rows *rows)
+{
+    struct mega_attr_forget a = { before != NULL };
+    struct mega_call sums = { .op = &mega_op_forget, .attr = &a, .rows = rows };
+    sums.in[MEGA_FORGET_X] = linear(r, z, weight, bias, MEGA_ACT_LINEAR);
+    sums.in[MEGA_FORGET_BEFORE] = before;
+    mega_run_call(r, &sums, NULL);
+    return sums;
+}
+
 static void decay(mega_run *r, const struct mega_attention_score *s, struct mega_call *c,
     const struct mega_attention_score_args *args)
 {
-    struct mega_attr_forget a = { mega_cell_get(r, s->decay) != NULL };
-    struct mega_call sums = { .op = &mega_op_forget, .attr = &a, .rows = args->rows };
-    sums.in[MEGA_FORGET_X] = linear(r, args->z, s->forget, s->forget_bias, MEGA_ACT_LINEAR);
-    sums.in[MEGA_FORGET_BEFORE] = mega_cell_get(r, s->decay);
-    c->in[MEGA_ATTENTION_DECAY] = mega_run_call(r, &sums, NULL);
-    c->in[MEGA_ATTENTION_PAST_DECAY] = mega_cell_get(r, s->past_decay);
-    mega_cell_set(r, s->decay, sums.out[1]);
+    mega_tensor *before = s->decay ? mega_cell_get(r, s->decay) : NULL;
+    struct mega_call sums =
+        sum_gates(r, args->z, s->forget, s->forget_bias, before, args->rows);
+    c->in[MEGA_ATTENTION_DECAY] = sums.out[0];
+    if (s->decay) {
+        c->in[MEGA_ATTENTION_PAST_DECAY] = mega_cell_get(r, s->past_decay);
+        mega_cell_set(r, s->decay, sums.out[1]);
+    }
+    if (!s->forget_back) return;
+    sums = sum_gates(r, args->z, s->forget_back, s->forget_back_bias, NULL, args->rows);
+    c->in[MEGA_ATTENTION_DECAY_BACK] = sums.out[0];
+}
+
+static void look_back(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_options *o, struct mega_call *c)
+{
+    if (!s->past_keys) return;
+    mega_tensor *k = mega_cell_get(r, s->past_keys);
+    c->in[MEGA_ATTENTION_PAST_K] = k;
+    if (s->past_values)
+        c->in[MEGA_ATTENTION_PAST_V] = mega_cell_get(r, s->past_values);
+    else if (k)
+        c->in[MEGA_ATTENTION_PAST_V] = columns(r, k, 0, o->prepare.kv_latent);
 }
 
 static void keep(mega_run *r, const struct mega_attention_score *s, const struct mega_call *c)
 {
     if (s->past_decay) mega_cell_set(r, s->past_decay, c->in[MEGA_ATTENTION_DECAY]);
-    if (!s->past_keys) return;
+    /* latent attention has other keys where no stream keeps them */
+    if (!s->past_keys || !c->in[MEGA_ATTENTION_PAST_K]) return;
     mega_cell_set(r, s->past_keys, c->in[MEGA_ATTENTION_K]);
-    mega_cell_set(r, s->past_values, c->in[MEGA_ATTENTION_V]);
+    if (s->past_values) mega_cell_set(r, s->past_values, c->in[MEGA_ATTENTION_V]);
 }
 
 mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_score *s,
@@ -160,10 +198,7 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
             [MEGA_ATTENTION_TALK_SCALED] = s->talk_scaled,
             [MEGA_ATTENTION_COPE] = s->cope,
             [MEGA_ATTENTION_BEFORE] = args->before } };
-    if (s->past_keys) {
-        c.in[MEGA_ATTENTION_PAST_K] = mega_cell_get(r, s->past_keys);
-        c.in[MEGA_ATTENTION_PAST_V] = mega_cell_get(r, s->past_values);
-    }
+    look_back(r, s, o, &c);
     if (s->forget) decay(r, s, &c, args);
     if (s->proj)
         c.in[MEGA_ATTENTION_SHARE] = linear(r, args->z, s->proj, NULL, MEGA_ACT_LINEAR);

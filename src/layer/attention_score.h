@@ -9,6 +9,7 @@ struct mega_attention_score {
     mega_tensor *sink;                               /* [H] */
     mega_tensor *talk_pre, *talk_post, *talk_scaled; /* [H, H] */
     mega_tensor *forget, *forget_bias;               /* [H, D], [H] */
+    mega_tensor *forget_back, *forget_back_bias;     /* the same for keys after the query */
     mega_tensor *cope;                               /* [P, d] */
     mega_tensor *proj, *bank;                        /* [H R, D], [R, N] */
     struct mega_cell *past_keys, *past_values;       /* logs of a stream; NULL: it keeps none */

@@ -51,7 +51,11 @@ struct mega_attention_options mega_transformer_attention(
     a.output.inner_norm |= o->placement == MEGA_PLACEMENT_SUBLN;
     a.cross = cross;
     a.score.residual = cross ? o->cross.residual : a.score.residual;
-    if (!cross) return a;
+    if (!cross) {
+        a.context_places = 0;
+        return a;
+    }
+    a.memory = 0;
     a.context = o->context_width;
     a.causal = false;
     if (o->cross.memories >= 0) a.prepare.memories = o->cross.memories;
@@ -217,6 +221,21 @@ static int64_t listed_states(const struct mega_transformer *m)
     return o->streams > 1 ? o->streams : 0;
 }
 
+/* the l-th attention reads the memory of the one `shift_memory` above it (2012.15688) */
+static void route_memories(struct mega_transformer *m)
+{
+    int64_t n = 0, l = 0, shift = m->options.shift_memory;
+    for (int64_t i = 0; i < m->plan.steps; i++) n += m->step[i].kind == MEGA_BRANCH_ATTENTION;
+    for (int64_t i = 0; i < m->plan.steps; i++) {
+        int64_t from = i, wanted = n ? (l + shift) % n : 0;
+        if (m->step[i].kind != MEGA_BRANCH_ATTENTION) continue;
+        for (from = 0;; from++)
+            if (m->step[from].kind == MEGA_BRANCH_ATTENTION && wanted-- == 0) break;
+        m->step[i].memory_from = from;
+        l++;
+    }
+}
+
 static void build_plan(mega_build *b, struct mega_transformer *m)
 {
     if (!b->status)
@@ -242,6 +261,7 @@ static void build_plan(mega_build *b, struct mega_transformer *m)
             MEGA_NO_MEMORY, "no memory to declare %lld sublayers", (long long)m->plan.steps);
     mega_stack_build(b, &m->stack, m->plan.steps, (enum mega_recompute)m->options.recompute);
     for (int64_t i = 0; i < m->plan.steps && !b->status; i++) build_step(b, m, i);
+    if (!b->status) route_memories(m);
 }
 
 static void build_embedding(mega_build *b, struct mega_transformer *m)

@@ -74,6 +74,8 @@ static mega_status check_chain(
     int64_t n = plan->count[MEGA_BRANCH_ATTENTION] + plan->count[MEGA_BRANCH_CROSS];
     bool heads = true, values = true, windows = true;
     struct mega_attention_options first = mega_transformer_attention(o, 0, false);
+    bool some = true;
+    for (int64_t i = 0; i < n; i++) some &= mega_ints_at(&o->heads, i) > 0;
     for (int64_t i = 1; i < n; i++) {
         struct mega_attention_options a = mega_transformer_attention(o, i, false);
         heads &= a.heads == first.heads;
@@ -82,6 +84,8 @@ static mega_status check_chain(
     }
     const struct mega_attention_options *a = &o->attention;
     const struct pair pairs[] = {
+        { a->memory > 0 && !some, "max_mem_len", "heads",
+            "every attention leaves a memory: expected heads in each" },
         { (a->score.residual || o->cross.residual) && !heads, "residual_attn", "heads",
             "scores are added head by head: expected equal numbers of heads" },
         { a->score.residual && !windows, "residual_attn", "chunk",
@@ -208,7 +212,16 @@ static mega_status check_ends(const struct mega_transformer_options *o)
             "tied is true, but emb_dim is %lld and width is %lld: the table has another width "
             "than what the head reads: expected tied: false",
             (long long)width, (long long)o->width);
+    bool remembers = o->attention.memory > 0;
     const struct pair pairs[] = {
+        { remembers && o->positions, "max_mem_len", "positions",
+            "positions of every segment would be the same: expected positions none" },
+        { remembers && e->memory, "max_mem_len", "num_memory_tokens",
+            "segments with memory tokens are not there yet" },
+        { remembers && o->residual.streams > 1, "max_mem_len", "residual_streams",
+            "memories of several streams are not there yet" },
+        { o->shift_memory && !remembers, "shift_mem_down", "max_mem_len 0",
+            "there is no memory to move" },
         { e->memory_every && !e->memory, "memory_every", "num_memory_tokens 0",
             "there is nothing to repeat" },
         { e->memory_every && !o->causal, "memory_every", "an encoder",

@@ -3,11 +3,14 @@
 
 #include "base/rng.h"
 #include "graph/ops.h"
+#include "layer/attention_memory.h"
+#include "layer/hidden_keys.h"
 #include "model/transformer.h"
 #include "model/transformer_rules.h"
 
 /* What a block gets: its step, and rows of the context. */
 struct execution {
+    const struct mega_rows *keys; /* of self-attention, where training hides some */
     const struct mega_transformer *m;
     const struct mega_transformer_sublayer *s;
     const struct mega_transformer_inputs *in;
@@ -27,8 +30,19 @@ static mega_tensor *no_heads(mega_run *r, const struct mega_transformer_sublayer
     return mask_padding(r, mega_run_call(r, &c, NULL), rows);
 }
 
+/* what the segment before left for this attention, as its keys will read it; *memory: as it is
+ */
+static mega_tensor *remembered(
+    mega_run *r, const struct execution *e, mega_tensor *condition, mega_tensor **memory)
+{
+    const struct mega_transformer_sublayer *from = &e->m->step[e->s->memory_from];
+    *memory = mega_attention_memory(r, &from->attention);
+    return *memory ? mega_sublayer_read_with(r, &e->s->around, *memory, condition) : NULL;
+}
+
+/* the branch of z, which is made of u */
 static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_carry *c,
-    mega_tensor *z, const struct mega_rows *rows)
+    mega_tensor *u, mega_tensor *z, const struct mega_rows *rows)
 {
     const struct mega_attention *a = &e->s->attention;
     bool cross = e->s->kind == MEGA_BRANCH_CROSS;
@@ -43,8 +57,12 @@ static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_c
     } else {
         args.bias = c->more[MEGA_PASSED_BIAS];
         args.phase = e->m->phase;
+        args.keys = e->keys;
     }
+    mega_tensor *memory = NULL;
+    if (a->memory) args.memory = remembered(r, e, c->more[MEGA_PASSED_CONDITION], &memory);
     mega_tensor *y = mega_attention_run_with(r, a, z, rows, &args);
+    if (a->memory) mega_attention_remember(r, a, memory, u, rows);
     if (e->m->options.attention.prepare.value_residual && !*values) *values = args.values;
     if (a->options.score.residual) *scores = args.scores;
     return y;
@@ -91,7 +109,7 @@ static void step(
             r, &s->around, mega_mlp_add(r, &s->mlp, z, x, &s->around.drop, rows), condition);
         return;
     }
-    mega_tensor *y = mlp ? mega_mlp_run(r, &s->mlp, z, rows) : attend(r, e, c, z, rows);
+    mega_tensor *y = mlp ? mega_mlp_run(r, &s->mlp, z, rows) : attend(r, e, c, u, z, rows);
     y = mega_sublayer_scale(r, &s->around, y, condition, rows);
     if (paths) y = drop_rows(r, s, y, rows);
     mega_residual_write(r, &s->residual, &s->around, c, &turn, y, rows);
@@ -220,8 +238,10 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
     struct execution *execution = mega_run_memory(r, (size_t)m->plan.steps * sizeof *execution);
     if (mega_run_status(r) || !begin(r, m, in, &e, &carry)) return NULL;
     *kept = *in;
+    const struct mega_attention_score_options *score = &m->options.attention.score;
+    const struct mega_rows *keys = mega_hidden_keys(r, e.rows, score->hide, score->hide_fixed);
     for (int64_t i = 0; i < m->plan.steps; i++) {
-        execution[i] = (struct execution){ m, &m->step[i], kept };
+        execution[i] = (struct execution){ keys, m, &m->step[i], kept };
         if (is_left_out(r, m, i)) continue;
         struct mega_block block = { m->step[i].path, m->step[i].repeat, m->stack.again[i], step,
             &execution[i] };
