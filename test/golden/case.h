@@ -22,6 +22,8 @@ struct golden_case {
     bool *used, *compared; /* [file->n] */
     bool *read;            /* [file->n_meta] */
     double tol_out, tol_grad, grad_floor;
+    const char *exec; /* how attention is computed, where it can be chosen; NULL: as it likes */
+    bool refused; /* it cannot be computed so, and the library said so: nothing is compared */
     bool verbose;
     enum golden_verdict verdict; /* so far; tensors out of tolerance aside */
     double worst;                /* the largest error so far, in tolerances: above 1 fails */
