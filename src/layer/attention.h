@@ -5,7 +5,10 @@
  *   mixed, normalised, turned                              A2: attention_prepare.h
  *   o = attention(q, k, v)                                 A3 to A7: H dv columns
  *   scaled, gated, normalised                              A8: attention_output.h
- *   y = o W_o + b_o, zero at places that are not real      A9 */
+ *   y = o W_o + b_o, zero at places that are not real      A9
+ *
+ * Heads may have gates (head_gates.h) and may have been removed (kept_heads.h): H and G are
+ * then those that are left, and an attention without any has b_o alone. */
 #ifndef MEGA_LAYER_ATTENTION_H
 #define MEGA_LAYER_ATTENTION_H
 
@@ -14,9 +17,14 @@
 #include "layer/attention_prepare.h"
 #include "layer/attention_score.h"
 #include "layer/dropout.h"
+#include "layer/head_gates.h"
+#include "layer/kept_heads.h"
 
 struct mega_attention {
     struct mega_attention_options options;
+    struct mega_attention_options left; /* the same with the heads that are left */
+    struct mega_kept_heads kept;
+    struct mega_head_gates gates;
     mega_tensor *q, *k, *v, *o;                     /* weights, [out, in] */
     mega_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
     struct mega_attention_latent latent; /* in place of q, k and v, if there is one */
@@ -48,6 +56,8 @@ void mega_attention_build(
 
 /* Declares the states of a stream alone: of one more use of the same parameters. */
 void mega_attention_states(mega_build *b, struct mega_attention *m);
+/* True if no head and no bias is left: its output is zero. */
+bool mega_attention_is_nothing(const struct mega_attention *m);
 
 /* z [B, T, D] -> [B, T, D]. */
 mega_tensor *mega_attention_run(

@@ -1,6 +1,7 @@
 #include "layer/attention_score.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "graph/ops.h"
 
@@ -174,6 +175,39 @@ static void keep(mega_run *r, const struct mega_attention_score *s, const struct
     if (s->past_values) mega_cell_set(r, s->past_values, c->in[MEGA_ATTENTION_V]);
 }
 
+/* columns of some heads of x; NULL where there is none */
+static mega_tensor *cut(mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t channels)
+{
+    return x ? columns(r, x, from * channels, n * channels) : NULL;
+}
+
+/* groups with unlike numbers of heads, one part after the other */
+static mega_tensor *call_parts(mega_run *r, const struct mega_call *all,
+    const struct mega_attention_options *o, const struct mega_kept_heads *kept)
+{
+    static const int by_group[][2] = { { MEGA_ATTENTION_K, 0 }, { MEGA_ATTENTION_V, 1 },
+        { MEGA_ATTENTION_PAST_K, 0 }, { MEGA_ATTENTION_PAST_V, 1 } };
+    mega_tensor *out = NULL;
+    for (int64_t i = 0; i < kept->parts; i++) {
+        const struct mega_head_part *p = &kept->part[i];
+        struct mega_attr_attention a = *(const struct mega_attr_attention *)all->attr;
+        struct mega_call c = *all;
+        char site[32];
+        a.heads = p->heads;
+        a.kv_heads = p->groups;
+        c.attr = &a;
+        c.in[MEGA_ATTENTION_Q] = cut(r, all->in[MEGA_ATTENTION_Q], p->head, p->heads, o->keys);
+        for (int k = 0; k < 4; k++)
+            c.in[by_group[k][0]] = cut(r, all->in[by_group[k][0]], p->group, p->groups,
+                by_group[k][1] ? o->values : o->keys);
+        snprintf(site, sizeof site, "weights.%lld", (long long)p->group);
+        mega_tensor *y = mega_run_call(r, &c, i ? site : "weights");
+        mega_run_tap(r, "weights", c.out[1]);
+        out = out ? concat(r, out, y) : y;
+    }
+    return out;
+}
+
 mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_score *s,
     const struct mega_attention_options *o, const struct mega_attention_heads *h,
     struct mega_attention_score_args *args)
@@ -202,9 +236,14 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
     if (s->forget) decay(r, s, &c, args);
     if (s->proj)
         c.in[MEGA_ATTENTION_SHARE] = linear(r, args->z, s->proj, NULL, MEGA_ACT_LINEAR);
-    mega_tensor *out = mega_run_call(r, &c, "weights");
-    mega_run_tap(r, "weights", c.out[1]);
-    args->scores = c.out[2];
+    mega_tensor *out;
+    if (args->kept && args->kept->parts > 1) {
+        out = call_parts(r, &c, o, args->kept);
+    } else {
+        out = mega_run_call(r, &c, "weights");
+        mega_run_tap(r, "weights", c.out[1]);
+        args->scores = c.out[2];
+    }
     keep(r, s, &c);
     return out;
 }

@@ -4,6 +4,7 @@
 #define MEGA_LAYER_ATTENTION_SCORE_H
 
 #include "layer/attention_prepare.h"
+#include "layer/kept_heads.h"
 
 struct mega_attention_score {
     mega_tensor *sink;                               /* [H] */
@@ -21,6 +22,7 @@ struct mega_attention_score_args {
     mega_tensor *z;                      /* [B, T, D] */
     mega_tensor *bias;                   /* [H, 2n-1] or NULL */
     mega_tensor *before;                 /* residual attention */
+    const struct mega_kept_heads *kept;  /* heads that are left; NULL: all */
     const struct mega_rows *rows, *keys; /* keys: NULL: rows */
     mega_tensor *scores;                 /* out: of residual attention */
 };

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "model/transformer_decoder.h"
+#include "model/transformer_rules.h"
 #include "op/contracts.h"
 
 mega_status mega_export_options(const mega_model *m, struct mega_transformer_options *out)
@@ -42,6 +43,9 @@ static bool is(double value, double wanted)
 /* what both kinds of Llama's files and GPT-2's have in common */
 static mega_status check_decoder(const struct mega_transformer_options *o, const char *program)
 {
+    const char *unusual = mega_transformer_unusual(o, mega_transformer_core);
+    if (unusual)
+        return mega_fail(MEGA_UNSUPPORTED, "%s cannot have the option %s", program, unusual);
     const struct demand d[] = { { o->causal, "attention to what follows" },
         { o->placement == MEGA_PLACEMENT_PRE, "norms that are not before the branches" },
         { o->final_norm != MEGA_FINAL_NORM_OFF, "no final norm" },

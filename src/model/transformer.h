@@ -78,6 +78,8 @@ struct mega_transformer_options {
     struct mega_reals attention_dropout, hidden_dropout;
     int64_t other_layers; /* of a decoder's encoder, an encoder's decoder; 0: none */
     mega_tensor *table;   /* the tokens' table, where another model has it */
+    struct mega_head_gates_options gates;
+    const char *kept_heads; /* heads that were not removed (layer/kept_heads.h); NULL: all */
 };
 
 /* One execution of the plan: its module's parameters, its own states. */

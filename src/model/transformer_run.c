@@ -16,20 +16,6 @@ struct execution {
     const struct mega_transformer_inputs *in;
 };
 
-/* an attention without heads gives its bias */
-static mega_tensor *no_heads(mega_run *r, const struct mega_transformer_sublayer *s,
-    mega_tensor *z, const struct mega_rows *rows)
-{
-    struct mega_attr_squash a;
-    memset(&a, 0, sizeof a);
-    a.kind = MEGA_SQUASH_LINEAR;
-    a.inside = 1;
-    struct mega_call c = { .op = &mega_op_squash, .attr = &a };
-    c.in[MEGA_SQUASH_X] = z;
-    c.in[MEGA_SQUASH_BIAS] = s->attention.o_bias;
-    return mask_padding(r, mega_run_call(r, &c, NULL), rows);
-}
-
 /* what the segment before left for this attention, as its keys will read it; *memory: as it is
  */
 static mega_tensor *remembered(
@@ -50,7 +36,6 @@ static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_c
                 **scores = &c->more[cross ? MEGA_PASSED_CROSS_SCORES : MEGA_PASSED_SCORES];
     struct mega_attention_args args = { .first = *values,
         .before = a->options.score.residual ? *scores : NULL };
-    if (e->s->empty) return no_heads(r, e->s, z, rows);
     if (cross) {
         args.context = c->more[MEGA_PASSED_CONTEXT];
         args.context_rows = e->in->context_rows;
@@ -98,6 +83,9 @@ static void step(
     bool mlp = s->kind == MEGA_BRANCH_MLP, paths = s->drop > 0 &&
                                                    e->m->options.plan.drop_path &&
                                                    (mega_run_mode(r) & MEGA_RUN_TRAIN);
+    if (!mlp && mega_attention_is_nothing(&s->attention) &&
+        mega_sublayer_only_adds(&s->around) && mega_residual_is_plain(&s->residual))
+        return;
     mega_tensor *condition = c->more[MEGA_PASSED_CONDITION],
                 *u = mega_residual_read(r, &s->residual, c, &turn),
                 *z = mega_sublayer_read_with(r, &s->around, u, condition);
@@ -160,7 +148,7 @@ static mega_tensor *position_bias(
     if (!mega_position_bias_wanted(&m->options.attention.position)) return NULL;
     for (int64_t i = 0; i < m->plan.steps; i++) {
         const struct mega_transformer_sublayer *s = &m->step[i];
-        if (s->kind != MEGA_BRANCH_ATTENTION || s->empty) continue;
+        if (s->kind != MEGA_BRANCH_ATTENTION || !s->attention.kept.heads) continue;
         int64_t reach = mega_attention_reach(r, &s->attention, rows);
         if (reach > longest) longest = reach;
     }
