@@ -298,7 +298,7 @@ mega_status mega_study_forward_run(struct mega_study_forward *f, const int32_t *
 
 double mega_study_forward_logit(const struct mega_study_forward *f, int64_t place, int64_t v)
 {
-    const mega_tensor *bias = f->model->head_bias;
+    const mega_tensor *bias = f->model->head.bias;
     double sum = bias ? mega_get(bias, 0, v) : 0;
     for (int64_t i = 0; i < f->D; i++)
         sum += f->features[place * f->D + i] * f->head[v * f->D + i];
