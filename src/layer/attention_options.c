@@ -89,6 +89,9 @@ static mega_status check_causal(const struct mega_attention_options *o)
         "hides keys of a next-token model and needs causal attention");
     REFUSE_IF(o->score.prefix && !causal, "prefix_lm",
         "a prefix that all see is the exception of causal attention");
+    REFUSE_IF((o->output.gate_output || o->output.gate_rank) && !o->output.gate_values &&
+                  !o->output.gate_heads,
+        "attn_gate_output, attn_gate_rank", "need attn_gate_values or attn_gate_heads");
     REFUSE_IF(o->output.belief && o->cross, "attn_belief",
         "needs a place's own value: self-attention only");
     REFUSE_IF(o->score.fn == MEGA_ATTENTION_INVERTED && !o->cross, "attn_fn: inverted",
