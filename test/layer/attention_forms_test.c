@@ -230,6 +230,37 @@ static void a_lent_gate_removes_a_head(void **state)
     done(&s);
 }
 
+/* a second layer without queries has the scores of the first, and so its weights */
+static void scores_pass_to_the_next_layer(void **state)
+{
+    (void)state;
+    static float first[N], second[N];
+    struct mega_attention_options o = plain();
+    struct setup s;
+    o.score.residual = true;
+    open(&s, &o);
+    mega_run_begin(s.run, &(struct mega_run_args){ 0 });
+    struct mega_rows held = { .B = B, .T = T };
+    const struct mega_rows *rows = mega_run_rows(s.run, &held);
+    mega_tensor *x = piece(&s, s.x, D, 0, T);
+    struct mega_attention other = s.attention;
+    other.q = mega_run_tensor(s.run, MEGA_F32, 2, (int64_t[]){ 24, D });
+    mega_tensor_zero(other.q);
+    other.q_bias = NULL;
+    struct mega_attention_args a = { 0 }, b = { 0 };
+    mega_tensor *y = mega_attention_run_with(s.run, &s.attention, x, rows, &a);
+    b.before = a.scores;
+    mega_tensor *z = mega_attention_run_with(s.run, &other, x, rows, &b);
+    if (!y || !z) fail_msg("%s", mega_run_end(s.run) ? mega_message() : "nothing came");
+    for (int i = 0; i < N; i++) {
+        first[i] = (float)mega_get(y, i / D, i % D);
+        second[i] = (float)mega_get(z, i / D, i % D);
+    }
+    assert_int_equal(mega_run_end(s.run), MEGA_OK);
+    assert_near("residual", first, second);
+    done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +269,7 @@ int main(void)
         cmocka_unit_test(normalised_queries_forget_their_size),
         cmocka_unit_test(laser_passes_a_constant),
         cmocka_unit_test(a_lent_gate_removes_a_head),
+        cmocka_unit_test(scores_pass_to_the_next_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
