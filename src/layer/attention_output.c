@@ -83,10 +83,10 @@ static mega_tensor *scale_heads(mega_run *r, const struct mega_attention_output 
     const struct mega_attention_output_args *args)
 {
     mega_tensor *gates = NULL;
-    if (args->gate) y = head_scale(r, y, args->gate, NULL, o->heads, MEGA_ACT_LINEAR);
+    if (args->gate) y = head_gate(r, y, args->gate, NULL, o->heads, MEGA_ACT_LINEAR);
     if (m->head_gate.weight) gates = opening(r, &m->head_gate, args->z, y);
     if (!m->head_scale && !gates) return y;
-    return head_scale(r, y, m->head_scale, gates, o->heads, act);
+    return head_gate(r, y, m->head_scale, gates, o->heads, act);
 }
 
 static mega_tensor *reject(mega_run *r, const struct mega_attention_options *o, mega_tensor *y,

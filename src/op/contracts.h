@@ -349,14 +349,14 @@ struct mega_attr_head_norm {
 };
 enum { MEGA_HEAD_NORM_X, MEGA_HEAD_NORM_WEIGHT };
 
-/* head_scale: x [..,H*n], weight [H] or [1]?, gate [..,H]? -> y = x w act(gate), head by head
+/* head_gate: x [..,H*n], weight [H] or [1]?, gate [..,H]? -> y = x w act(gate), head by head
  */
-struct mega_attr_head_scale {
+struct mega_attr_head_gate {
     int64_t heads;
     enum mega_act act; /* of the gate */
     bool log;          /* w = exp(min(weight, log 100)); else weight itself */
 };
-enum { MEGA_HEAD_SCALE_X, MEGA_HEAD_SCALE_WEIGHT, MEGA_HEAD_SCALE_GATE };
+enum { MEGA_HEAD_GATE_X, MEGA_HEAD_GATE_WEIGHT, MEGA_HEAD_GATE_GATE };
 
 /* join: a [B,M,D], b [B,T,D], rows those of b -> [B,M+T,D]: a's places, then b's; last N > 0:
  * of these the last N in use [B,N,D] */
