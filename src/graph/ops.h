@@ -99,6 +99,12 @@ static inline mega_tensor *laser(mega_run *r, mega_tensor *x, double clamp)
         r, &(struct mega_call){ .op = &mega_op_laser, .in = { x }, .attr = &a }, NULL);
 }
 
+static inline mega_tensor *head_scale(mega_run *r, mega_tensor *x, mega_tensor *g)
+{
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_head_scale, .in = { x, g } }, NULL);
+}
+
 static inline mega_tensor *linear(
     mega_run *r, mega_tensor *x, mega_tensor *w, mega_tensor *b, enum mega_act act)
 {

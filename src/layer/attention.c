@@ -1,5 +1,7 @@
 #include "layer/attention.h"
 
+#include <stdio.h>
+
 #include "graph/ops.h"
 #include "layer/attention_memory.h"
 
@@ -18,6 +20,16 @@ static mega_tensor *declare(mega_build *b, const char *name, int64_t rows, int64
     return weight;
 }
 
+/* what is left of a projection without heads */
+static void declare_bias(
+    mega_build *b, const char *name, int64_t rows, mega_tensor **bias, bool biased)
+{
+    struct mega_init zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    size_t entered = mega_build_enter(b, "%s", name);
+    if (biased) *bias = mega_param_add(b, "bias", zero, 1, &rows);
+    mega_build_leave(b, entered);
+}
+
 static struct mega_cell *declare_state(
     mega_build *b, const char *name, int64_t places, int64_t width)
 {
@@ -26,7 +38,7 @@ static struct mega_cell *declare_state(
 
 static void declare_states(mega_build *b, struct mega_attention *m)
 {
-    const struct mega_attention_options *o = &m->options;
+    const struct mega_attention_options *o = &m->used;
     int64_t places = o->context_places, G = o->kv_heads;
     if (o->memory) m->memory = declare_state(b, "memory", o->memory, o->width);
     if (!places) return;
@@ -34,14 +46,10 @@ static void declare_states(mega_build *b, struct mega_attention *m)
     m->context_values = declare_state(b, "context.values", places, G * o->values);
 }
 
-void mega_attention_build(
-    mega_build *b, struct mega_attention *m, const struct mega_attention_options *o)
+static void declare_projections(
+    mega_build *b, struct mega_attention *m, const struct mega_attention_names *names)
 {
-    static const struct mega_attention_names plain = { "q", "k", "v", "o" };
-    const struct mega_attention_names *names = o->names ? o->names : &plain;
-    *m = (struct mega_attention){ .options = *o };
-    if (!b->status) b->status = mega_attention_check(o);
-    if (b->status) return;
+    const struct mega_attention_options *o = &m->used;
     int64_t D = o->width, H = o->heads, G = o->kv_heads;
     int64_t from = o->cross && o->context ? o->context : D;
     bool wide = o->output.on_attn == MEGA_ON_ATTENTION_PAPER; /* which has a bias by itself */
@@ -54,10 +62,35 @@ void mega_attention_build(
     }
     m->o = declare(b, names->o, mega_attention_output_makes(o), mega_attention_output_reads(o),
         &m->o_bias, o->bias || wide);
+}
+
+void mega_attention_build(
+    mega_build *b, struct mega_attention *m, const struct mega_attention_options *options)
+{
+    static const struct mega_attention_names plain = { "q", "k", "v", "o" };
+    const struct mega_attention_names *names = options->names ? options->names : &plain;
+    *m = (struct mega_attention){ .options = *options, .used = *options };
+    struct mega_attention_options *o = &m->used;
+    if (!b->status) b->status = mega_attention_check(o);
+    if (b->status) return;
+    mega_kept_heads_build(b, &m->kept, o->kept, o->layer, o->heads, o->kv_heads);
+    o->heads = m->kept.heads;
+    o->kv_heads = m->kept.groups;
+    if (!b->status && !o->heads) {
+        declare_bias(b, names->o, o->width, &m->o_bias, o->bias);
+        return;
+    }
+    declare_projections(b, m, names);
+    mega_head_gates_build(b, &m->gates, o->heads, o->values, &o->gates);
     mega_attention_prepare_build(b, &m->prepare, o);
     mega_attention_score_build(b, &m->score, o);
     mega_attention_output_build(b, &m->output, o);
     declare_states(b, m);
+}
+
+bool mega_attention_is_nothing(const struct mega_attention *m)
+{
+    return !m->used.heads && !m->o_bias;
 }
 
 int64_t mega_attention_reach(
@@ -115,12 +148,45 @@ static void keep_context(
     mega_cell_set(r, m->context_values, h->v);
 }
 
+/* columns of some heads of x; NULL where there is none */
+static mega_tensor *cut(mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t channels)
+{
+    return x ? columns(r, x, from * channels, n * channels) : NULL;
+}
+
+/* groups that removed heads have left with unlike numbers of them, one part after the other */
+static mega_tensor *meet_by_parts(mega_run *r, const struct mega_attention *m,
+    const struct mega_attention_heads *all, struct mega_attention_score_args *score)
+{
+    struct mega_attention_options o = m->used;
+    struct mega_attention_score_args args = *score;
+    mega_tensor *out = NULL;
+    for (int64_t i = 0; i < m->kept.parts; i++) {
+        const struct mega_head_part *p = &m->kept.part[i];
+        struct mega_attention_heads some = {
+            .q = cut(r, all->q, p->head, p->heads, o.keys),
+            .k = cut(r, all->k, p->group, p->groups, o.keys),
+            .v = cut(r, all->v, p->group, p->groups, o.values),
+        };
+        char site[32];
+        snprintf(site, sizeof site, "weights.%lld", (long long)p->group);
+        o.heads = p->heads;
+        o.kv_heads = p->groups;
+        args.part = p;
+        args.site = i ? site : NULL;
+        mega_tensor *y = mega_attention_score_run(r, &m->score, &o, &some, &args);
+        out = out ? concat(r, out, y) : y;
+    }
+    mega_attention_score_keep(r, &m->score, all);
+    return out;
+}
+
 /* o of projected queries, keys and values */
 static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
     struct mega_attention_score_args *score, struct mega_attention_output_args *out,
     struct mega_attention_args *args)
 {
-    const struct mega_attention_options *o = &m->options;
+    const struct mega_attention_options *o = &m->used;
     mega_tensor *z = score->z, *from = o->cross ? args->context : z;
     const struct mega_rows *rows = score->rows, *keys = args->context_rows;
     struct mega_attention_heads h = { .q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR) };
@@ -135,15 +201,27 @@ static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
     mega_attention_prepare_run(r, &m->prepare, o, &h, args->phase, rows, keys);
     keep_context(r, m, &h);
     if (keys != rows) score->keys = keys;
+    if (m->kept.parts > 1) return meet_by_parts(r, m, &h, score);
     return mega_attention_score_run(r, &m->score, o, &h, score);
+}
+
+/* without heads: the output's bias at every place */
+static mega_tensor *constant(
+    mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows)
+{
+    if (!m->o_bias) return scale(r, z, NULL, 0);
+    mega_tensor *none = mega_run_tensor(r, MEGA_F32, 2, (int64_t[]){ rows->B, rows->T });
+    if (none && none->data) mega_tensor_zero(none);
+    return number_embedding(r, none, m->o_bias, m->o_bias);
 }
 
 mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m,
     mega_tensor *z, const struct mega_rows *rows, struct mega_attention_args *args)
 {
-    const struct mega_attention_options *o = &m->options;
+    const struct mega_attention_options *o = &m->used;
+    if (!o->heads) return mask_padding(r, constant(r, m, z, rows), rows);
     if (!fits(r, m, args)) return NULL;
-    struct mega_attention_output_args out = { .z = z, .gate = args->gate, .rows = rows };
+    struct mega_attention_output_args out = { .z = z, .gates = &m->gates, .rows = rows };
     struct mega_attention_score_args score = { .z = z,
         .bias = args->bias,
         .before = args->before,

@@ -5,7 +5,10 @@
  *   mixed, normalised, turned                              A2: attention_prepare.h
  *   o = attention(q, k, v)                                 A3 to A7: H dv columns
  *   scaled, gated, normalised                              A8: attention_output.h
- *   y = o W_o + b_o, zero at places that are not real      A9 */
+ *   y = o W_o + b_o, zero at places that are not real      A9
+ *
+ * Heads may have gates (head_gates.h) and may have been removed (kept_heads.h): H and G are
+ * then those that are left, and an attention without any has b_o alone. */
 #ifndef MEGA_LAYER_ATTENTION_H
 #define MEGA_LAYER_ATTENTION_H
 
@@ -17,6 +20,9 @@
 
 struct mega_attention {
     struct mega_attention_options options;
+    struct mega_attention_options used; /* the same with the heads that are left */
+    struct mega_kept_heads kept;
+    struct mega_head_gates gates;
     mega_tensor *q, *k, *v, *o;                     /* weights, [out, in] */
     mega_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
     struct mega_attention_latent latent; /* in place of q, k and v, if there is one */
@@ -31,7 +37,6 @@ struct mega_attention {
 struct mega_attention_args {
     mega_tensor *bias;    /* [H, 2n-1] (position_bias.h), n at least mega_attention_reach */
     mega_tensor *phase;   /* [G, d]: of rotary pope */
-    mega_tensor *gate;    /* [H]: a factor of each head */
     mega_tensor *first;   /* value residual: the first layer's values */
     mega_tensor *before;  /* residual attention: scores of the layer before */
     mega_tensor *context; /* cross: [B, S, Dc] */
@@ -45,6 +50,9 @@ struct mega_attention_args {
 /* Declares the parameters below the present prefix; checks first (through b->status). */
 void mega_attention_build(
     mega_build *b, struct mega_attention *m, const struct mega_attention_options *options);
+
+/* True if no head and no bias is left: its output is zero. */
+bool mega_attention_is_nothing(const struct mega_attention *m);
 
 /* z [B, T, D] -> [B, T, D]. */
 mega_tensor *mega_attention_run(

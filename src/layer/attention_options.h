@@ -4,6 +4,8 @@
 #define MEGA_LAYER_ATTENTION_OPTIONS_H
 
 #include "base/option.h"
+#include "layer/head_gates.h"
+#include "layer/kept_heads.h"
 #include "layer/norm.h"
 #include "layer/position_bias.h"
 #include "op/contracts.h"
@@ -108,6 +110,9 @@ struct mega_attention_options {
     double dropout;          /* of the weights */
     double scale;            /* of the scores; 0: 1 / sqrt(d) */
     struct mega_rotary_options rotary;
+    struct mega_head_gates_options gates;
+    const char *kept; /* heads that are left, a list a layer; NULL or "": all */
+    int64_t layer;    /* which list is its own */
     const struct mega_attention_names *names; /* NULL: q, k, v, o */
     int64_t longest;                          /* a long text: what -log and log2 are taken of */
     double norm_eps;                          /* of its rms norms; 0: 1e-5 */

@@ -53,8 +53,7 @@ void mega_attention_output_build(
         m->head_scale = mega_param_add(
             b, "head_scale", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 1, &o->heads);
     if (a->gate_heads)
-        declare_gate(
-            b, "head_gate", &m->head_gate, &m->head_gate_bias, o->heads, o->width, true, 10);
+        declare_gate(b, "head_gate", &m->head_gate, o, o->heads, true, 10);
     if (a->gate_values)
         declare_gate(b, "gate", &m->gate, o, o->heads * o->values, a->gate_bias, 1);
     if (!a->inner_norm) return;
@@ -83,7 +82,7 @@ static mega_tensor *scale_heads(mega_run *r, const struct mega_attention_output 
     const struct mega_attention_output_args *args)
 {
     mega_tensor *gates = NULL;
-    if (args->gate) y = head_gate(r, y, args->gate, NULL, o->heads, MEGA_ACT_LINEAR);
+    y = mega_head_gates_run(r, args->gates, y, args->rows);
     if (m->head_gate.weight) gates = opening(r, &m->head_gate, args->z, y);
     if (!m->head_scale && !gates) return y;
     return head_gate(r, y, m->head_scale, gates, o->heads, act);

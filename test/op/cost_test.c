@@ -43,6 +43,8 @@ static const struct mega_attr_polar polar = { .heads = 2, .base = 10000, .factor
 static const struct mega_attr_reject reject = { .heads = 2, .kv_heads = 1 };
 static const struct mega_attr_laser into_laser = { 15 };
 static const struct mega_attr_join join = { 0 };
+static const struct mega_attr_hard_concrete hard = { .gate = { 0.33, -0.1, 1.1, 1e-6 } };
+static const struct mega_attr_gate_penalty penalty = { .gate = { 0.33, -0.1, 1.1, 1e-6 } };
 static const struct mega_attr_feed_forward feed_forward = { .act = MEGA_ACT_SILU };
 
 /* numbers are counted here, four bytes each; `back` is of the backward pass when every input
@@ -134,6 +136,10 @@ static const struct line {
     { &mega_op_laser, &into_laser, { { B, T, D } }, 0, 2 * R *D, 0, 3 * R *D },
     { &mega_op_join, &join, { { B, N, D }, { B, T, D } }, 0, 2 * (B * N * D + R * D), 0,
         2 * (B * N * D + R * D) },
+    /* a number a head in, one out */
+    { &mega_op_hard_concrete, &hard, { { Z } }, 0, 2 * Z, 0, 3 * Z },
+    { &mega_op_gate_penalty, &penalty, { { Z } }, 0, 2 * Z + 1, 0, 3 * Z + 1 },
+    { &mega_op_head_scale, NULL, { { B, T, D }, { Z } }, 0, 2 * R *D + Z, 0, 3 * R *D + 2 * Z },
     { &mega_op_timestep_norm, &timestep_norm, { { B, T, D }, { D }, { D } }, 0,
         2 * R *D + 2 * D, 0, 3 * R *D + 3 * D },
     /* 2 T - 1 = 9 entries of Z numbers each */
