@@ -237,7 +237,6 @@ static void give_weights(const struct strip *s)
                                   : (s->b * p->n.H + h) * p->T + i;
             float *w = mega_row(to, row);
             const float *used = strip_row(s, s->used, h, r);
-            strip_clear(w, mega_width(to));
             if (!windows) memcpy(w, used, (size_t)p->N * sizeof *w);
             memcpy(w + (windows ? s->lo % W : p->N + s->lo), used + p->N,
                 (size_t)(s->n - p->N) * sizeof *w);
@@ -290,6 +289,7 @@ static void one_row(void *arg, int64_t b, struct mega_arena *scratch)
 static void forward(const struct mega_call *c)
 {
     struct strip_plan p = MEGA_ISA_NAME(mega_strip_plan)(c);
+    if (c->out[MEGA_ATTENTION_WEIGHTS]) mega_tensor_zero(c->out[MEGA_ATTENTION_WEIGHTS]);
     mega_lanes(c->work, p.in_order ? c->rows->B : p.spans, MEGA_ISA_NAME(mega_strip_cost)(&p),
         p.in_order ? one_row : one_strip, &p);
 }

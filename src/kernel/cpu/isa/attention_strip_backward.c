@@ -157,8 +157,8 @@ static struct mega_matrix room_of(const struct backward *b, int i, int64_t lane)
 {
     const struct strip_plan *p = &b->p;
     const mega_tensor *g = b->g->in[i];
-    int64_t width = mega_width(p->in[i]);
     if (!g || of_queries(i)) return (struct mega_matrix){ NULL, 0 };
+    int64_t width = mega_width(g);
     if (of_rows(i) && b->each == 1) return mega_matrix_of(g, lane * places(p, i), 0);
     int64_t height = of_rows(i) ? places(p, i) : mega_height(g);
     return (struct mega_matrix){
