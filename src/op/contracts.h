@@ -214,7 +214,7 @@ struct mega_attr_dropout {
     enum mega_dropout_kind kind;
 };
 
-/* ema: multi-dimensional damped moving average, then silu(y + omega x).
+/* ema: multi-dimensional damped moving average, and omega x.
  * in: x [B,T,D], delta, alpha, beta [Q,N,1], gamma [Q,N], omega [D] (optional: without it the
  * raw y comes out), h [B,D,N]? with Q = D one way, 2D both ways (rows D.. look back from the
  * future) out: y [B,T,D]; state after the last place in use [B,D,N] F32, only if attr.state. */
@@ -266,6 +266,21 @@ struct mega_attr_gate {
 };
 enum { MEGA_GATE_X, MEGA_GATE_G };
 
+/* Hard Concrete gates (hard_concrete.h). */
+struct mega_hard_concrete {
+    double temperature, low, high; /* low < 0, high > 1 */
+    double eps;                    /* noise and probabilities stay so far from 0 and 1 */
+};
+
+/* gate_penalty: log_a [H] F32, values [..,H*n]? -> l0 sum p + l2/2 (squares of values), [] F32;
+ * p [H] F32, the probabilities that gates are open */
+struct mega_attr_gate_penalty {
+    struct mega_hard_concrete gate;
+    double l0, l2;
+    bool each; /* l2: a head's values by its own p, instead of all by the mean of p */
+};
+enum { MEGA_GATE_PENALTY_A, MEGA_GATE_PENALTY_VALUES };
+
 /* gated_output: a region. x, u, a [B,T,D], o, r [B,T,E], w [D,E], b [D] -> x + sigmoid(u) *
  * (drop(act(a + w (o silu(r)) + b)) - x) [B,T,D]. The call's site is that of the dropout. */
 struct mega_attr_gated_output {
@@ -295,6 +310,27 @@ enum {
     MEGA_GATED_RESIDUAL_A,
     MEGA_GATED_RESIDUAL_B
 };
+
+/* hard_concrete: log_a [H] F32, u? (noise of (0, 1), like the gates) -> gates F32, by `noise`
+ * [H], [B,H] or [B,T,H*channels]; without u there is noise in TRAIN alone, drawn as dropout is
+ */
+enum mega_gate_noise {
+    MEGA_GATE_NOISE_BATCH,   /* one draw a head */
+    MEGA_GATE_NOISE_EXAMPLE, /* a head and text */
+    MEGA_GATE_NOISE_ELEMENT  /* every number of a head */
+};
+#define MEGA_GATE_NOISE_CHOICES "batch|example|element"
+struct mega_attr_hard_concrete {
+    struct mega_hard_concrete gate;
+    enum mega_gate_noise noise;
+    bool hard;        /* 0 or 1, with the soft gate's gradient */
+    int64_t channels; /* ELEMENT: of a head */
+};
+enum { MEGA_HARD_CONCRETE_A, MEGA_HARD_CONCRETE_U };
+
+/* head_scale: x [B,T,H*n], g [H], [B,H] or [B,T,H], F32 -> y: each head of columns times its
+ * factor */
+enum { MEGA_HEAD_SCALE_X, MEGA_HEAD_SCALE_G };
 
 /* linear: x [..,K], w [N,K], b [N]? -> act(x w^T + b) [..,N] */
 struct mega_attr_linear {
