@@ -6,7 +6,9 @@
  *
  *   dx = d w,  dw = d^T x,  db = sums of d over rows.
  *
- * Groups of rows are lanes, each with dw and db of its own, summed in order. */
+ * Groups of rows are lanes, each with dw and db of its own, summed in order. Where these would
+ * not stay in a core's cache, rows are joined first, some thousand at a time, and lanes take
+ * rows of dw. */
 #include "kernel/cpu/pairs.h"
 #include "kernel/cpu/rows.h"
 #include "op/contracts.h"
@@ -14,10 +16,12 @@
 enum { X = MEGA_LINEAR_X, W = MEGA_LINEAR_W, B = MEGA_LINEAR_B };
 
 enum {
-    FEW_ROWS = 8,         /* up to so many, packing w costs more than it saves */
-    COLUMNS = 128,        /* of dw for a lane that sums over groups */
-    MOST_GROUPS = 16,     /* of rows */
-    MOST_PART = 256 << 10 /* numbers of a group's dw, which should stay in a core's cache */
+    FEW_ROWS = 8,          /* up to so many, packing w costs more than it saves */
+    COLUMNS = 128,         /* of dw for a lane that sums over groups */
+    MOST_GROUPS = 16,      /* of rows */
+    MOST_PART = 256 << 10, /* numbers of a group's dw, which should stay in a core's cache */
+    MOST_ROWS = 2048,      /* that are joined together, where it would not */
+    PAIRS = 64             /* of a step along them */
 };
 
 static int64_t pieces(int64_t n, int64_t size)
@@ -50,8 +54,8 @@ static bool accepts(const struct mega_call *c, const char **why)
         return false;
     *why = "odd widths";
     if (c->in[W]->dim[0] % 2 || c->in[W]->dim[1] % 2) return false;
-    *why = "few rows, or weights too large for sums of groups";
-    return mega_height(c->in[X]) > FEW_ROWS && mega_count(c->in[W]) <= MOST_PART;
+    *why = "few rows";
+    return mega_height(c->in[X]) > FEW_ROWS;
 }
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
@@ -71,7 +75,9 @@ struct pass {
     int64_t rows, N, K, block;
     struct mega_pair_right w; /* w^T [K, N] forward, w [N, K] backward */
     int64_t groups;
-    char *parts; /* [groups]: dw [N, K], then db [N] */
+    char *parts;                 /* [groups]: dw [N, K], then db [N] */
+    int64_t start, end;          /* rows that are joined */
+    struct mega_pair_right d, x; /* these rows, [pairs, N] and [pairs, K] */
 };
 
 static struct pass pass_of(const struct mega_call *c)
@@ -230,6 +236,97 @@ static void total_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         total(s, W, mega_row(s->g->in[W], n), n, s->K);
 }
 
+static void backward_groups(struct pass *s)
+{
+    const struct mega_call *c = s->c;
+    /* then a group's dw is no larger than its d */
+    s->groups = least(s->rows / (s->K > 2 * s->block ? s->K : 2 * s->block), MOST_GROUPS);
+    if (s->groups < 1) s->groups = 1;
+    s->parts = mega_scratch(c->work, (size_t)s->groups * part_bytes(s));
+    mega_lanes(c->work, s->groups, 2 * lanes_cost(s), group_lane, s);
+    if (s->g->in[W])
+        mega_lanes(c->work, pieces(s->N, COLUMNS), (double)(s->groups * s->N * s->K) / 8,
+            total_lane, s);
+    if (s->g->in[B]) total(s, B, s->g->in[B]->data, s->N, s->N);
+}
+
+/* ---- backward, dw larger than a core's cache ---- */
+
+/* room for all rows of [rows, n], joined by blocks of rows */
+static struct mega_pair_right joined_room(const struct pass *s, int64_t rows, int64_t n)
+{
+    int64_t columns = mega_pair_columns(s->p, n), whole = pieces(n, s->p->lanes) * s->p->lanes,
+            pairs = pieces(rows, s->block) * pieces(s->block, 2);
+    uint16_t *at = mega_scratch(s->c->work, (size_t)(pairs * 2 * whole) * sizeof *at);
+    return (struct mega_pair_right){ at, 2 * whole, 2 * columns, columns };
+}
+
+static void join(const struct pass *s, struct mega_pair_right to, int64_t pair,
+    const uint16_t *at, int64_t stride, int64_t m, int64_t n)
+{
+    s->p->join((uint16_t *)(uintptr_t)to.at + pair * to.row, to.row, at, stride, m, n);
+}
+
+/* a block of rows: dx, and d and x joined */
+static void join_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    const struct pass *s = arg;
+    const mega_tensor *x = s->c->in[X];
+    int64_t row = s->start + lane * s->block, m = least(s->end - row, s->block), stride,
+            pair = lane * pieces(s->block, 2);
+    const uint16_t *d = inner_gradient(s, row, m, &stride, scratch);
+    input_gradient(s, row, m, d, stride, scratch);
+    join(s, s->d, pair, d, stride, m, s->N);
+    if (s->g->in[W]) join(s, s->x, pair, mega_row(x, row), x->stride, m, s->K);
+}
+
+/* some columns of d: these rows of dw and db, (+)= over all that is joined */
+static void sum_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    (void)scratch;
+    static const uint16_t ones[2] = { 0x3F80, 0x3F80 };
+    const struct pass *s = arg;
+    struct mega_grads *g = s->g;
+    int64_t n = lane * COLUMNS, count = least(s->N - n, COLUMNS),
+            last = (s->end - s->start - 1) / s->block, /* the last block */
+        pairs = last * pieces(s->block, 2) + pieces(s->end - s->start - last * s->block, 2),
+            columns = mega_pair_columns(s->p, count);
+    int64_t step = s->c->work->tile ? s->c->work->tile : PAIRS;
+    for (int64_t pair = 0; pair < pairs; pair += step) {
+        int64_t some = least(pairs - pair, step);
+        const uint16_t *d = s->d.at + pair * s->d.row + 2 * n;
+        bool later = s->start || pair;
+        if (g->in[B])
+            s->p->multiply(1, count, some, (struct mega_pair_left){ ones, 0, 0 },
+                (struct mega_pair_right){ d, s->d.row, 2 * columns, columns },
+                (struct mega_matrix){ (float *)g->in[B]->data + n, count },
+                later || g->add >> B & 1);
+        if (!g->in[W]) continue;
+        struct mega_pair_right x = s->x;
+        x.at += pair * x.row;
+        s->p->multiply(count, s->K, some, (struct mega_pair_left){ d, 2, s->d.row }, x,
+            (struct mega_matrix){ mega_row(g->in[W], n), g->in[W]->stride },
+            later || g->add >> W & 1);
+    }
+}
+
+static void backward_joined(struct pass *s)
+{
+    const struct mega_call *c = s->c;
+    int64_t rows = c->work->tile ? 3 * s->block : MOST_ROWS,
+            most = s->block < rows ? rows / s->block * s->block : s->block;
+    s->d = joined_room(s, least(s->rows, most), s->N);
+    s->x = joined_room(s, least(s->rows, most), s->K);
+    for (s->start = 0; s->start < s->rows; s->start = s->end) {
+        s->end = least(s->rows, s->start + most);
+        double share = (double)(s->end - s->start) / (double)s->rows;
+        mega_lanes(
+            c->work, pieces(s->end - s->start, s->block), share * lanes_cost(s), join_lane, s);
+        if (s->g->in[W] || s->g->in[B])
+            mega_lanes(c->work, pieces(s->N, COLUMNS), share * lanes_cost(s), sum_lane, s);
+    }
+}
+
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
     struct pass s = pass_of(c);
@@ -239,15 +336,9 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         return;
     }
     pack_w(&s, false);
-    /* then a group's dw is no larger than its d */
-    s.groups = least(s.rows / (s.K > 2 * s.block ? s.K : 2 * s.block), MOST_GROUPS);
-    if (s.groups < 1) s.groups = 1;
-    s.parts = mega_scratch(c->work, (size_t)s.groups * part_bytes(&s));
-    mega_lanes(c->work, s.groups, 2 * lanes_cost(&s), group_lane, &s);
-    if (g->in[W])
-        mega_lanes(
-            c->work, pieces(s.N, COLUMNS), (double)(s.groups * s.N * s.K) / 8, total_lane, &s);
-    if (g->in[B]) total(&s, B, g->in[B]->data, s.N, s.N);
+    /* small tiles ask for all that large sizes lead to */
+    int64_t most = c->work->tile ? 8 * c->work->tile : MOST_PART;
+    (s.N * s.K <= most ? backward_groups : backward_joined)(&s);
 }
 
 extern const struct mega_kernel mega_bf16_linear;
