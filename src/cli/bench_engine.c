@@ -78,7 +78,7 @@ mega_status mega_engines_read(struct mega_engines *to, const char *forms)
 /* the peers' script of this model, torch_<name>.py; NULL: there is none */
 static const char *script_of(const struct mega_subject *s)
 {
-    static const char *const language[] = { "megalodon", "llama" };
+    static const char *const language[] = { "megalodon", "llama", "gpt2" };
     const char *decoder = mega_subject_decoder(s);
     if (!decoder) return s->mixer == MEGA_SUBJECT_ATTENTION ? "transformer" : "mega";
     for (size_t i = 0; i < sizeof language / sizeof *language; i++)

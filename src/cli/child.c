@@ -6,6 +6,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,16 +70,18 @@ static void wait_for(struct mega_child *c, pid_t pid, const struct mega_child_li
     const struct timespec nap = { .tv_nsec = 10000000 };
     double start = mega_clock_s();
     int state = 0;
-    while (waitpid(pid, &state, WNOHANG) == 0) {
+    struct rusage used = { 0 };
+    while (wait4(pid, &state, WNOHANG, &used) == 0) {
         c->end = verdict(pid, start, limits);
         if (c->end != MEGA_CHILD_DONE) {
             kill(-pid, SIGKILL);
-            while (waitpid(pid, &state, 0) < 0 && errno == EINTR) continue;
+            while (wait4(pid, &state, 0, &used) < 0 && errno == EINTR) continue;
             break;
         }
         nanosleep(&nap, NULL);
     }
     c->seconds = mega_clock_s() - start;
+    c->peak_mb = (double)used.ru_maxrss * 1024e-6;
     kill(-pid, SIGKILL); /* what it started and left behind */
     c->code = WIFSIGNALED(state) ? WTERMSIG(state) : WEXITSTATUS(state);
     if (c->end != MEGA_CHILD_DONE) return;

@@ -19,8 +19,8 @@ struct mega_child_limits {
 
 struct mega_child {
     enum mega_child_end end;
-    int code; /* the exit status, or the signal's number */
-    double seconds;
+    int code;                  /* the exit status, or the signal's number */
+    double seconds, peak_mb;   /* the most that was resident, in 10^6 bytes */
     struct mega_text out, err; /* what it wrote */
 };
 

@@ -1,9 +1,10 @@
-/* mega help: the menu, a command, recipes; man pages, completion and the reference for
- * packagers. */
+/* mega help: the menu, a command, recipes, variants; man pages, completion and the reference
+ * for packagers. */
 #include <stddef.h>
 
 #include "cli/command.h"
 #include "cli/recipe_help.h"
+#include "cli/variant_help.h"
 
 #include <string.h>
 
@@ -16,11 +17,23 @@ static const struct mega_option options[] = {
     { "man", MEGA_OPTION_BOOL, offsetof(struct options, man), "false", 0, 0, NULL, NULL,
         "print a man page", 0 },
     { "markdown", MEGA_OPTION_BOOL, offsetof(struct options, markdown), "false", 0, 0, NULL,
-        NULL, "print the reference of all commands or of recipes", 0 },
+        NULL, "print the reference of all commands, of recipes or of variants", 0 },
     { "completion", MEGA_OPTION_TEXT, offsetof(struct options, completion), "", 0, 0, NULL,
         "SHELL", "print completion for a shell (bash)", 0 },
     { 0 },
 };
+
+static int help_variants(const struct options *o, const char *name)
+{
+    if (name) return mega_help_variant(stdout, name);
+    if (o->markdown)
+        mega_help_variants_markdown(stdout);
+    else if (o->man)
+        mega_help_variants_man(stdout);
+    else
+        mega_help_variants(stdout);
+    return MEGA_EXIT_OK;
+}
 
 static int run(const struct mega_line *line)
 {
@@ -35,6 +48,8 @@ static int run(const struct mega_line *line)
             mega_help_menu(stdout);
         return MEGA_EXIT_OK;
     }
+    if (!strcmp(line->word[0], "variants"))
+        return help_variants(o, line->n_words > 1 ? line->word[1] : NULL);
     char name[128];
     snprintf(name, sizeof name, "%.60s%s%.60s", line->word[0], line->n_words > 1 ? " " : "",
         line->n_words > 1 ? line->word[1] : "");
@@ -57,8 +72,8 @@ static int run(const struct mega_line *line)
 
 const struct mega_command mega_command_help = {
     .name = "help",
-    .summary = "Explain a command, or the keys of a recipe",
-    .words = "[COMMAND|recipe]",
+    .summary = "Explain a command, the keys of a recipe, or variants of the Transformer",
+    .words = "[COMMAND|recipe|variants [NAME]]",
     .most = 2,
     .options = options,
     .options_size = sizeof(struct options),

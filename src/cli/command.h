@@ -65,6 +65,8 @@ void mega_help_menu(FILE *to);
 void mega_help_usage(FILE *to, const struct mega_command *c);
 void mega_help_options(FILE *to, const struct mega_option *table);
 void mega_help_man(FILE *to, const struct mega_command *c); /* NULL: mega(1) itself */
+void mega_help_roff(
+    FILE *to, const char *text); /* with what roff takes for commands harmless */
 void mega_help_markdown(FILE *to);
 int mega_help_completion(FILE *to, const char *shell); /* 0, or 2 for an unknown shell */
 

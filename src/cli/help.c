@@ -33,8 +33,8 @@ void mega_help_menu(FILE *to)
         MEGA_VERSION);
     for (const struct mega_command *const *c = mega_commands; *c; c++)
         fprintf(to, "  %-14s %s\n", (*c)->name, (*c)->summary);
-    fprintf(
-        to, "\nmega help COMMAND tells more; mega help recipe lists the keys of a recipe.\n");
+    fprintf(to, "\nmega help COMMAND tells more; mega help recipe lists the keys of a "
+                "recipe,\nmega help variants what can be changed about the Transformer.\n");
 }
 
 void mega_help_options(FILE *to, const struct mega_option *table)
@@ -63,7 +63,7 @@ void mega_help_usage(FILE *to, const struct mega_command *c)
 /* ---- man pages ---- */
 
 /* text with what roff would take for commands made harmless */
-static void roff(FILE *to, const char *text)
+void mega_help_roff(FILE *to, const char *text)
 {
     bool start = true;
     for (; *text; text++) {
@@ -85,7 +85,7 @@ static void roff_paragraphs(FILE *to, const char *text)
         char *paragraph = end ? strndup(text, (size_t)(end - text)) : strdup(text);
         if (!paragraph) return;
         fputs(".PP\n", to);
-        roff(to, paragraph);
+        mega_help_roff(to, paragraph);
         fputs("\n", to);
         free(paragraph);
         text = end ? end + 2 : NULL;
@@ -98,12 +98,12 @@ static void roff_options(FILE *to, const struct mega_option *table)
         char text[160];
         flag(text, sizeof text, o);
         fputs(".TP\n.B ", to);
-        roff(to, text);
+        mega_help_roff(to, text);
         fputs("\n", to);
-        roff(to, o->help);
+        mega_help_roff(to, o->help);
         if (shows_default(o)) {
             fputs(". Default: ", to);
-            roff(to, o->fallback);
+            mega_help_roff(to, o->fallback);
         }
         fputs(".\n", to);
     }
@@ -123,11 +123,11 @@ static void man_program(FILE *to)
     fputs(".SH SYNOPSIS\n.B mega\n.I COMMAND\n[\\fIOPTIONS\\fR] ...\n.SH COMMANDS\n", to);
     for (const struct mega_command *const *c = mega_commands; *c; c++) {
         fprintf(to, ".TP\n.B mega %s\n", (*c)->name);
-        roff(to, (*c)->summary);
+        mega_help_roff(to, (*c)->summary);
         fputs("\n", to);
     }
     fputs(".SH EXIT STATUS\n", to);
-    roff(to, exit_statuses);
+    mega_help_roff(to, exit_statuses);
     fputs("\n.SH ENVIRONMENT\n.TP\n.B MEGA_THREADS\nthreads to use\n.TP\n.B MEGA_ISA\nbest "
           "instruction set to use: base, avx2, "
           "avx512\n.TP\n.B MEGA_ROOMS\nrooms of kernels to use (cpu; none: plain "
@@ -149,10 +149,10 @@ void mega_help_man(FILE *to, const struct mega_command *c)
         if (*p == ' ') *p = '-';
     fprintf(to, ".TH MEGA-%s 1 \"\" \"mega %s\"\n.SH NAME\nmega\\-%s \\- ", dashed,
         MEGA_VERSION, dashed);
-    roff(to, c->summary);
+    mega_help_roff(to, c->summary);
     fprintf(to, "\n.SH SYNOPSIS\n.B mega %s\n", c->name);
     if (c->options) fputs("[\\fIOPTIONS\\fR]\n", to);
-    roff(to, c->words);
+    mega_help_roff(to, c->words);
     if (c->manual) {
         fputs("\n.SH DESCRIPTION\n", to);
         roff_paragraphs(to, c->manual);
@@ -162,7 +162,7 @@ void mega_help_man(FILE *to, const struct mega_command *c)
         roff_options(to, c->options);
     }
     fputs(".SH EXIT STATUS\n", to);
-    roff(to, exit_statuses);
+    mega_help_roff(to, exit_statuses);
     fputs("\n.SH SEE ALSO\n.BR mega (1)\n", to);
 }
 

@@ -10,10 +10,11 @@
 extern const struct mega_op mega_op_activation, mega_op_add, mega_op_attention, mega_op_band,
     mega_op_batch_norm, mega_op_cema, mega_op_choose, mega_op_concat, mega_op_cross_entropy,
     mega_op_dropout, mega_op_ema, mega_op_embedding, mega_op_feed_forward, mega_op_gate,
-    mega_op_gated_output, mega_op_gated_residual, mega_op_linear, mega_op_log_softmax,
-    mega_op_mask, mega_op_norm, mega_op_number_embedding, mega_op_output_loss, mega_op_pool,
-    mega_op_position_embedding, mega_op_query_key, mega_op_query_key_norm, mega_op_rotary,
-    mega_op_rotary_bias, mega_op_scale, mega_op_timestep_norm, mega_op_transpose;
+    mega_op_gate_penalty, mega_op_gated_output, mega_op_gated_residual, mega_op_hard_concrete,
+    mega_op_head_scale, mega_op_linear, mega_op_log_softmax, mega_op_mask, mega_op_norm,
+    mega_op_number_embedding, mega_op_output_loss, mega_op_pool, mega_op_position_embedding,
+    mega_op_query_key, mega_op_query_key_norm, mega_op_rotary, mega_op_rotary_bias,
+    mega_op_scale, mega_op_timestep_norm, mega_op_transpose;
 
 static inline mega_tensor *columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
 {
@@ -69,6 +70,12 @@ static inline mega_tensor *gate(mega_run *r, mega_tensor *x, mega_tensor *g, enu
     struct mega_attr_gate a = { act };
     return mega_run_call(
         r, &(struct mega_call){ .op = &mega_op_gate, .in = { x, g }, .attr = &a }, NULL);
+}
+
+static inline mega_tensor *head_scale(mega_run *r, mega_tensor *x, mega_tensor *g)
+{
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_head_scale, .in = { x, g } }, NULL);
 }
 
 static inline mega_tensor *linear(

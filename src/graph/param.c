@@ -180,6 +180,7 @@ static double draw(const struct mega_param *p, struct mega_rng *g, int64_t i)
         double bound = sqrt(6.0 / (double)(t->dim[0] + t->dim[1]));
         return bound * (2 * mega_rng_unit(g) - 1);
     }
+    case MEGA_INIT_UNIFORM: return init->a + init->b * (2 * mega_rng_unit(g) - 1);
     case MEGA_INIT_FAN_IN: return init->b / sqrt((double)t->dim[1]) * mega_rng_normal(g);
     case MEGA_INIT_TRUNCATED: return truncated(init->b, init->a, g);
     case MEGA_INIT_REAL: return i % 2 ? 0 : init->b * mega_rng_normal(g);

@@ -14,6 +14,7 @@ enum mega_init_kind {
     MEGA_INIT_ALTERNATE, /* mean +1 for even, -1 for odd places of the second dimension,
                             standard deviation b (EMA beta) */
     MEGA_INIT_XAVIER,    /* uniform within sqrt(6 / (rows + columns)) */
+    MEGA_INIT_UNIFORM,   /* between a - b and a + b */
     MEGA_INIT_FAN_IN,    /* normal, standard deviation b / sqrt(columns) */
     MEGA_INIT_TRUNCATED, /* normal, standard deviation b, drawn again beyond -a ... a */
     MEGA_INIT_REAL,      /* complex numbers [.., 2]: real parts normal with b, imaginary 0 */

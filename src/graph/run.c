@@ -81,7 +81,7 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
     r->depth = 0;
     r->spare.n = r->carried.n = 0;
     r->waiting = r->sweeps = NULL;
-    r->in_block = false;
+    r->in_block = r->leaves_padding = false;
     r->has_rows = false;
     run_drop_cells(r);
     return MEGA_OK;
@@ -205,17 +205,20 @@ static uint64_t hash_tensor(uint64_t h, const mega_tensor *t)
     return mega_hash_join(h, (uint64_t)t->stride);
 }
 
+static uint64_t hash_rows(uint64_t h, const struct mega_rows *rows)
+{
+    if (!rows) return h;
+    int has = (rows->len != NULL) + 2 * (rows->real != NULL) + 4 * (rows->doc != NULL) +
+              8 * (rows->place != NULL);
+    return mega_hash_join(h, (uint64_t)has);
+}
+
 static uint64_t memo_key(const struct mega_call *c)
 {
     uint64_t h = mega_hash_join((uint64_t)(uintptr_t)c->op, c->mode | (uint64_t)c->dtype << 32);
     if (c->op->attr_size) h = mega_hash_join(h, mega_hash(c->attr, c->op->attr_size));
     for (int i = 0; i < c->op->n_in; i++) h = hash_tensor(h, c->in[i]);
-    const struct mega_rows *rows = c->rows;
-    if (rows) {
-        int has = (rows->len != NULL) + 2 * (rows->real != NULL) + 4 * (rows->doc != NULL) +
-                  8 * (rows->place != NULL);
-        h = mega_hash_join(h, (uint64_t)has);
-    }
+    h = hash_rows(hash_rows(h, c->rows), c->keys);
     return h ? h : 1;
 }
 
@@ -443,6 +446,11 @@ bool mega_run_region(mega_run *r, struct mega_call *c, const char *site)
     }
     compute(r, c, site, waits);
     return !r->status;
+}
+
+void mega_run_leave_padding(mega_run *r)
+{
+    r->leaves_padding = true;
 }
 
 /* ---- looking inside ---- */

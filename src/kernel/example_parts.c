@@ -1,5 +1,7 @@
 #include "kernel/example_parts.h"
 
+#include <math.h>
+
 #include "kernel/guard.h"
 
 int mega_make_choice(struct mega_maker *m, int n)
@@ -32,6 +34,13 @@ int64_t mega_make_few(struct mega_maker *m)
 {
     static const int64_t few[] = { 1, 2, 3, 5, 1, 2, 3, 4, 2, 0 };
     return few[mega_make_below(m, m->small ? 4 : sizeof few / sizeof *few)];
+}
+
+int64_t mega_make_length(struct mega_maker *m)
+{
+    static const int64_t lengths[] = { 1, 2, 7, 16, 33, 64, 100, 131, 0, 257 };
+    return m->small ? 1 + mega_make_below(m, 8)
+                    : lengths[mega_make_below(m, sizeof lengths / sizeof *lengths)];
 }
 
 int64_t mega_make_height(struct mega_maker *m, int64_t width)
@@ -72,6 +81,13 @@ mega_tensor *mega_make_param(
     mega_tensor like =
         mega_tensor_over(NULL, m->dtype == MEGA_F64 ? MEGA_F64 : MEGA_F32, rank, dim);
     return normal(m, &like, 0, mean, deviation);
+}
+
+void mega_make_coarse(mega_tensor *t, double step)
+{
+    for (int64_t r = 0; r < mega_height(t); r++)
+        for (int64_t j = 0; j < mega_width(t); j++)
+            mega_put(t, r, j, step * round(mega_get(t, r, j) / step));
 }
 
 mega_tensor *mega_make_numbers(

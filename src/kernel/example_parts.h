@@ -26,6 +26,8 @@ int64_t mega_make_below(struct mega_maker *m, int64_t n);
 int64_t mega_make_size(struct mega_maker *m);
 /* The same, but few (numbers of rows of text); sometimes 0. */
 int64_t mega_make_few(struct mega_maker *m);
+/* Places of a row: up to some tiles; sometimes 0. */
+int64_t mega_make_length(struct mega_maker *m);
 
 /* How many rows of `width`: where they are narrow, enough for several groups of sums. */
 int64_t mega_make_height(struct mega_maker *m, int64_t width);
@@ -36,6 +38,8 @@ mega_tensor *mega_make_values(
 /* Normal numbers in a parameter: dense, F32 unless all is F64. */
 mega_tensor *mega_make_param(
     struct mega_maker *m, int rank, const int64_t dim[], double mean, double deviation);
+/* Rounds what is there to multiples of `step`: sums and products of few of them are exact. */
+void mega_make_coarse(mega_tensor *t, double step);
 /* Whole numbers lo ... hi, dense. */
 mega_tensor *mega_make_numbers(
     struct mega_maker *m, int rank, const int64_t dim[], int32_t lo, int32_t hi);

@@ -67,6 +67,8 @@ static const struct mega_option table[] = {
         "dropout of the attention weights", 0 },
     { "hidden_dropout", MEGA_OPTION_REAL, FIELD(hidden_dropout), "0", 0, 0.999, NULL, "P",
         "dropout of the feed-forward's inside", 0 },
+    MEGA_HEAD_GATES_OPTIONS(FIELD(gates)),
+    MEGA_KEPT_HEADS_OPTION(FIELD(kept_heads)),
     MEGA_RECOMPUTE_OPTION(FIELD(recompute)),
     { 0 },
 };

@@ -29,8 +29,8 @@ static struct mega_norm_options norm_options(const struct mega_transformer_optio
         .eps = o->norm_eps };
 }
 
-static void build_attention(
-    mega_build *b, struct mega_attention *m, const struct mega_transformer_options *o)
+static void build_attention(mega_build *b, struct mega_attention *m, int64_t layer,
+    const struct mega_transformer_options *o)
 {
     int64_t d = o->keys ? o->keys : o->width / o->heads;
     size_t entered = mega_build_enter(b, "attn");
@@ -44,8 +44,28 @@ static void build_attention(
             .causal = o->causal,
             .bias = o->attention_bias,
             .dropout = o->attention_dropout,
-            .rotary = o->rotary });
+            .rotary = o->rotary,
+            .gates = o->gates,
+            .kept = o->kept_heads,
+            .layer = layer });
     mega_build_leave(b, entered);
+}
+
+/* how many heads of a layer were not removed */
+static int64_t heads_left(
+    mega_build *b, int64_t layer, const struct mega_transformer_options *o)
+{
+    struct mega_kept_heads kept;
+    mega_kept_heads_build(
+        b, &kept, o->kept_heads, layer, o->heads, o->kv_heads ? o->kv_heads : o->heads);
+    return b->status ? o->heads : kept.heads;
+}
+
+/* where norms are, around an attention that reads nothing */
+static enum mega_placement without_pre(enum mega_placement p)
+{
+    if (p == MEGA_PLACEMENT_PRE) return MEGA_PLACEMENT_NONE;
+    return p == MEGA_PLACEMENT_PRE_POST ? MEGA_PLACEMENT_POST : p;
 }
 
 static void build_mlp(
@@ -70,13 +90,16 @@ static void build_sublayer(mega_build *b, struct mega_transformer_sublayer *s, i
 {
     snprintf(s->path, sizeof s->path, "sub.%lld", (long long)k);
     size_t entered = mega_build_enter(b, "%s", s->path);
+    enum mega_placement placement = (enum mega_placement)o->placement;
+    if (s->kind == MEGA_BRANCH_ATTENTION && !heads_left(b, k / 2, o))
+        placement = without_pre(placement);
     mega_sublayer_build(b, &s->around,
-        &(struct mega_sublayer_options){ .placement = (enum mega_placement)o->placement,
+        &(struct mega_sublayer_options){ .placement = placement,
             .norm = norm_options(o),
             .dropout = o->dropout,
             .site = "branch" });
     if (s->kind == MEGA_BRANCH_ATTENTION)
-        build_attention(b, &s->attention, o);
+        build_attention(b, &s->attention, k / 2, o);
     else
         build_mlp(b, &s->mlp, o);
     mega_build_leave(b, entered);
@@ -156,6 +179,8 @@ static void step(
         c->x = mega_sublayer_mlp(r, &s->around, &s->mlp, c->x, rows);
         return;
     }
+    /* nothing to add, and no norm behind it */
+    if (!s->around.sites && mega_attention_is_nothing(&s->attention)) return;
     mega_tensor *z = mega_sublayer_read(r, &s->around, c->x);
     mega_tensor *y = mega_attention_run(r, &s->attention, z, rows);
     c->x = mega_sublayer_write(r, &s->around, c->x, y, rows);

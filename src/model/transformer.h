@@ -41,6 +41,8 @@ struct mega_transformer_options {
     bool norm_affine, norm_bias;
     int recompute; /* enum mega_recompute */
     double dropout, attention_dropout, hidden_dropout;
+    struct mega_head_gates_options gates;
+    const char *kept_heads; /* heads that were not removed (layer/kept_heads.h); NULL: all */
 };
 
 /* One step of the plan. */

@@ -35,26 +35,86 @@ struct mega_attr_activation {
 /* add: a, b -> y, same shape */
 
 /* attention: exact attention of H heads inside windows, G heads of keys and values; query head
- * h reads head h / (H / G) of them. A head is a range of columns (heads.h). in: q [B,T,H*d], k
- * [B,T,G*d], v [B,T,G*dv], bias [2n-1] (optional, F32, for all heads; entry n-1+j-i for query i
- * and key j of a window), past_k [B,P,G*d], past_v [B,P,G*dv] (optional: a stream's log; place
- * p lies at p modulo P, places before rows->place are valid) out: o [B,T,H*dv]; weights
- * [B,H*K,W,W] only if attr.weights (K windows of at most W places, those of head 0 first; dense
- * runs without a stream). */
-enum mega_attention_fn { MEGA_ATTENTION_SOFTMAX, MEGA_ATTENTION_LAPLACE, MEGA_ATTENTION_RELU2 };
-#define MEGA_ATTENTION_CHOICES "softmax|laplace|relu2"
+ * h reads head h / (H / G) of them. A head is a range of columns (heads.h). T queries a row, S
+ * keys. c->keys: the rows that the keys lie in, with a padding and documents of their own;
+ * NULL: the call's rows, S = T. Query i stands at key place p = S - T + i.
+ *
+ * A query without a key that it sees gives 0 and passes no gradient. (The one exception: a
+ * softmax window of the call's own rows that holds padding alone reads it as if it were real,
+ * as Mega's official code does.)
+ *
+ * in: q [B,T,H*d], k [B,S,G*d], v [B,S,G*dv]; all others are optional:
+ *   bias [2n-1] for all heads or [H,2n-1], F32: entry n-1+j-p for key j
+ *   past_k [B,P,G*d], past_v [B,P,G*dv]: a stream's log; place x lies at x modulo P, places
+ *     before rows->place are valid
+ *   prefix_k [G,N,d], prefix_v [G,N,dv]: keys that every query sees; no position, bias, mask,
+ *     window or hiding concerns them (persistent memory: 1907.01470)
+ *   sink [H] F32: a logit a head, whose share of the softmax goes nowhere (2508.10925)
+ *   decay [B,T,H], decay_k [B,S,H] (absent: decay), past_decay [B,P,H], F32: running sums C of
+ *     the logarithms of forget gates; C_p - C_j is added for j <= p (2503.02130)
+ *   decay_back [B,S,H], F32: the same for keys after the query: its j-th less its p-th
+ *   share [B,T,H*R], bank [R,N]: sum_r share[i,h,r] bank[r,p-j] is added for 0 <= p-j < N
+ *   talk_pre, talk_post, talk_scaled [H,H], [to, from]: heads mixed (2003.02436): scores before
+ *     bias and mask; weights after dropout; then a factor of these made of raw scores
+ *   cope [N,d]: contextual positions (2405.18719), for keys j <= p
+ *   before [B,H,T,M]: raw scores of the layer before, which are added (2012.11747). M = N + P +
+ *     S: prefix keys, places of the past by their distance (place -P first), keys
+ * out: o [B,T,H*dv];
+ *   weights, if attr.weights (not in streams or documents), as they multiply v: [B,H*K,W,W] of
+ *     K windows of at most W places, those of head 0 first; where there is one window, or keys
+ *     of other rows: [B,H,T,N+S];
+ *   scores [B,H,T,M], F32 (F64), if attr.scores: raw, the next layer's `before`; 0 for keys
+ *     that the query does not see.
+ *
+ * A score is made in this order: product or distance, scaled; + before: raw. talk_pre; + bias,
+ * decay, share; clamp; + cope; - what selective attention has faded; + noise, temperature. */
+enum mega_attention_fn {
+    MEGA_ATTENTION_SOFTMAX,
+    MEGA_ATTENTION_LAPLACE,
+    MEGA_ATTENTION_RELU2,
+    MEGA_ATTENTION_SIGMOID,  /* sigmoid(s + sigmoid_bias) (2409.04431) */
+    MEGA_ATTENTION_TOPK,     /* softmax of the scores not below the k-th largest (1912.11637) */
+    MEGA_ATTENTION_HARD,     /* 1 at the first largest; the gradient is the softmax's */
+    MEGA_ATTENTION_COG,      /* softmax of |s|, with the sign of s (2411.07176) */
+    MEGA_ATTENTION_GUMBEL,   /* softmax((s + noise) / temperature); draw.h: the noise */
+    MEGA_ATTENTION_INVERTED, /* softmax over the real queries, then divided by each row's sum;
+                                a query that is not real gives 0 */
+};
+#define MEGA_ATTENTION_CHOICES "softmax|laplace|relu2|sigmoid|topk|hard|cog|gumbel|inverted"
+
+/* How it may be computed: tiles of scores, or strips of whole rows of all heads
+ * (docs/adr/0016-strips.md). Auto: tiles where they can. Fused is refused with what needs
+ * strips: mega_attention_needs_strips. */
+enum mega_attention_exec { MEGA_ATTENTION_AUTO, MEGA_ATTENTION_FUSED, MEGA_ATTENTION_STRIP };
+#define MEGA_ATTENTION_EXEC_CHOICES "auto|fused|strip"
+
 struct mega_attr_attention {
     enum mega_attention_fn fn;
     bool causal;
-    bool weights;
+    bool weights, scores;
     bool drop_keys; /* dropout hides keys from a query before the function, and scales nothing
-                       (DropKey: Li et al., 2022); one that sees none gives 0 */
+                       (DropKey: Li et al., 2022) */
     int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
                        document */
     double dropout; /* of the weights, after the function, or of keys; only in TRAIN */
     int64_t heads, kv_heads; /* H, 0: 1; G, which divides H, 0: H */
-    double scale;            /* factor of the scores; 0: what the function says, 1/sqrt(d) for
-                                softmax, else 1/keys counted */
+    double scale;            /* factor of the scores; 0: what the function says, 1/keys counted
+                                for laplace and relu2, else 1/sqrt(d) */
+    enum mega_attention_exec exec;
+    int64_t reach;  /* a query sees keys less than so many places away; 0: any number */
+    int64_t prefix; /* places of a document below it are seen by all its queries that reach
+                       them, causal or not (prefix LM) */
+    int64_t zeros;  /* slots of score 0 and value 0 in the softmax (softmax-plus-one) */
+    bool l2;        /* scores -scale |q - k|^2 in place of the product (2006.04710) */
+    double clamp;   /* c: s becomes c tanh(s / c); 0: no */
+    int64_t top;    /* k of topk */
+    bool through; /* topk, gumbel: straight-through: the gradient of the softmax over all keys;
+                     of gumbel the weight is 1 at the first largest */
+    double sigmoid_bias;
+    double temperature; /* of gumbel, and of the softmax whose gradient passes straight through;
+                           0: 1 */
+    bool selective; /* what head 0 has read fades for later queries (2410.02703): its positive
+                       scores, the first place of the window excepted; causal only */
 };
 enum {
     MEGA_ATTENTION_Q,
@@ -62,8 +122,31 @@ enum {
     MEGA_ATTENTION_V,
     MEGA_ATTENTION_BIAS,
     MEGA_ATTENTION_PAST_K,
-    MEGA_ATTENTION_PAST_V
+    MEGA_ATTENTION_PAST_V,
+    MEGA_ATTENTION_PREFIX_K,
+    MEGA_ATTENTION_PREFIX_V,
+    MEGA_ATTENTION_SINK,
+    MEGA_ATTENTION_DECAY,
+    MEGA_ATTENTION_DECAY_K,
+    MEGA_ATTENTION_PAST_DECAY,
+    MEGA_ATTENTION_SHARE,
+    MEGA_ATTENTION_BANK,
+    MEGA_ATTENTION_TALK_PRE,
+    MEGA_ATTENTION_TALK_POST,
+    MEGA_ATTENTION_TALK_SCALED,
+    MEGA_ATTENTION_COPE,
+    MEGA_ATTENTION_BEFORE,
+    MEGA_ATTENTION_DECAY_BACK,
+    MEGA_ATTENTION_INPUTS /* how many */
 };
+enum { MEGA_ATTENTION_O, MEGA_ATTENTION_WEIGHTS, MEGA_ATTENTION_SCORES };
+
+/* The name of what only strips can do and this call asks for, or NULL. */
+const char *mega_attention_needs_strips(const struct mega_call *c);
+
+/* N prefix keys, M columns of scores. */
+int64_t mega_attention_prefix(const struct mega_call *c);
+int64_t mega_attention_columns(const struct mega_call *c);
 
 /* band: ids of a vocabulary that is cut into bands, I32 -> numbers of the same shape, I32, no
  * gradient. Band i holds the ids below end[i] that no band before it holds; a negative id gives
@@ -131,7 +214,7 @@ struct mega_attr_dropout {
     enum mega_dropout_kind kind;
 };
 
-/* ema: multi-dimensional damped moving average, then silu(y + omega x).
+/* ema: multi-dimensional damped moving average, and omega x.
  * in: x [B,T,D], delta, alpha, beta [Q,N,1], gamma [Q,N], omega [D] (optional: without it the
  * raw y comes out), h [B,D,N]? with Q = D one way, 2D both ways (rows D.. look back from the
  * future) out: y [B,T,D]; state after the last place in use [B,D,N] F32, only if attr.state. */
@@ -183,6 +266,21 @@ struct mega_attr_gate {
 };
 enum { MEGA_GATE_X, MEGA_GATE_G };
 
+/* Hard Concrete gates (hard_concrete.h). */
+struct mega_hard_concrete {
+    double temperature, low, high; /* low < 0, high > 1 */
+    double eps;                    /* noise and probabilities stay so far from 0 and 1 */
+};
+
+/* gate_penalty: log_a [H] F32, values [..,H*n]? -> l0 sum p + l2/2 (squares of values), [] F32;
+ * p [H] F32, the probabilities that gates are open */
+struct mega_attr_gate_penalty {
+    struct mega_hard_concrete gate;
+    double l0, l2;
+    bool each; /* l2: a head's values by its own p, instead of all by the mean of p */
+};
+enum { MEGA_GATE_PENALTY_A, MEGA_GATE_PENALTY_VALUES };
+
 /* gated_output: a region. x, u, a [B,T,D], o, r [B,T,E], w [D,E], b [D] -> x + sigmoid(u) *
  * (drop(act(a + w (o silu(r)) + b)) - x) [B,T,D]. The call's site is that of the dropout. */
 struct mega_attr_gated_output {
@@ -212,6 +310,27 @@ enum {
     MEGA_GATED_RESIDUAL_A,
     MEGA_GATED_RESIDUAL_B
 };
+
+/* hard_concrete: log_a [H] F32, u? (noise of (0, 1), like the gates) -> gates F32, by `noise`
+ * [H], [B,H] or [B,T,H*channels]; without u there is noise in TRAIN alone, drawn as dropout is
+ */
+enum mega_gate_noise {
+    MEGA_GATE_NOISE_BATCH,   /* one draw a head */
+    MEGA_GATE_NOISE_EXAMPLE, /* a head and text */
+    MEGA_GATE_NOISE_ELEMENT  /* every number of a head */
+};
+#define MEGA_GATE_NOISE_CHOICES "batch|example|element"
+struct mega_attr_hard_concrete {
+    struct mega_hard_concrete gate;
+    enum mega_gate_noise noise;
+    bool hard;        /* 0 or 1, with the soft gate's gradient */
+    int64_t channels; /* ELEMENT: of a head */
+};
+enum { MEGA_HARD_CONCRETE_A, MEGA_HARD_CONCRETE_U };
+
+/* head_scale: x [B,T,H*n], g [H], [B,H] or [B,T,H], F32 -> y: each head of columns times its
+ * factor */
+enum { MEGA_HEAD_SCALE_X, MEGA_HEAD_SCALE_G };
 
 /* linear: x [..,K], w [N,K], b [N]? -> act(x w^T + b) [..,N] */
 struct mega_attr_linear {

@@ -59,6 +59,21 @@ static inline double mega_draw(
 double mega_dropout_factor(const struct mega_call *c, double p, enum mega_dropout_kind kind,
     int64_t b, int64_t t, int64_t d);
 
+/* Keys that have no place (attention's prefix) count from here on. */
+#define MEGA_DRAW_PREFIX ((int64_t)1 << 32)
+
+/* Gumbel noise of attention's scores: words of a key of their own, counters as of its weights.
+ * 23 bits, so that float32 has the number between 0 and 1 exactly. */
+static inline uint64_t mega_draw_noise_key(const struct mega_call *c)
+{
+    return mega_hash_join(mega_draw_key(c), 0x6E6F697365ULL);
+}
+
+static inline double mega_draw_between(uint32_t word)
+{
+    return ((double)(word >> 9) + 0.5) / 8388608.0;
+}
+
 /* True if dropout acts at all in this call. */
 static inline bool mega_dropout_acts(const struct mega_call *c, double p)
 {

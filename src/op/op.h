@@ -10,7 +10,7 @@
 #include "tensor/rows.h"
 #include "tensor/tensor.h"
 
-enum { MEGA_IN = 8, MEGA_OUT = 4, MEGA_SAVED = 4 };
+enum { MEGA_IN = 20, MEGA_OUT = 4, MEGA_SAVED = 4 };
 
 struct mega_now {
     uint64_t seed;
@@ -24,6 +24,7 @@ struct mega_call {
     const void *attr; /* the op's own struct (contracts.h), zeroed before filling: the memo
                          hashes its bytes */
     const struct mega_rows *rows; /* NULL where the op does not look along time */
+    const struct mega_rows *keys; /* of attention: what its keys lie in, if not in `rows` */
     mega_dtype dtype;             /* the run's type of activations */
     bool rounded;  /* float32 in place of bfloat16 (kernel/wide.h): products may round */
     unsigned mode; /* MEGA_RUN_TRAIN ... of the run */

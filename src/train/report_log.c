@@ -95,6 +95,7 @@ static void take_progress(struct mega_run_log *log, const struct mega_node *map,
     log->step = fmax(log->step, step);
     if (number(mega_node_find(map, "epoch"), &value)) log->epoch = fmax(log->epoch, value);
     if (number(mega_node_find(map, "seconds"), &value)) log->seconds += value;
+    if (number(mega_node_find(map, "tokens"), &value)) log->tokens += value;
 }
 
 static mega_status add_numbers(

@@ -38,7 +38,7 @@ struct mega_run_log {
     struct mega_log_note *note;
     int n_notes;
     double step, epoch;                  /* the latest in train lines; NaN: none */
-    double seconds;                      /* of all updates */
+    double seconds, tokens;              /* of all updates */
     int64_t lines, broken, first_broken; /* no JSON, or numbers without a step */
 };
 

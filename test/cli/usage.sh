@@ -13,7 +13,7 @@ refused 1 "train needs a RECIPE" "$mega" train
 refused 1 "MEGA_THREADS is 'two', expected a number from 1" env MEGA_THREADS=two "$mega" doctor
 refused 1 "rooms 'cpu,gpu': expected cpu" env MEGA_ROOMS=cpu,gpu "$mega" doctor
 [[ $("$mega" --version) == mega\ [0-9]* ]]
-for command in train eval predict generate score "data listops" report "tokenizer train" "tokenizer encode" "tokenizer decode" "tokenizer info" inspect verify average convert "bench models" "bench context" "bench ops" "bench step" doctor help; do
+for command in train eval predict generate score "data listops" report "tokenizer train" "tokenizer encode" "tokenizer decode" "tokenizer info" inspect verify average convert "bench models" "bench context" "bench ops" "bench step" "bench variants" doctor help; do
     # shellcheck disable=SC2086 # a command may be two words
     "$mega" help $command >page && grep -q "^Usage: mega $command" page || fail "no help on $command"
     # shellcheck disable=SC2086

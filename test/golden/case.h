@@ -22,6 +22,8 @@ struct golden_case {
     bool *used, *compared; /* [file->n] */
     bool *read;            /* [file->n_meta] */
     double tol_out, tol_grad, grad_floor;
+    const char *exec; /* how attention is computed, where it can be chosen; NULL: as it likes */
+    bool refused; /* it cannot be computed so, and the library said so: nothing is compared */
     bool verbose;
     enum golden_verdict verdict; /* so far; tensors out of tolerance aside */
     double worst;                /* the largest error so far, in tolerances: above 1 fails */
@@ -110,6 +112,6 @@ golden_adapter golden_norm, golden_number_embedding, golden_simple_bias, golden_
     golden_adaptive_softmax, golden_language_model, golden_timestep_norm,
     golden_timestep_norm_port, golden_cema, golden_cema_port, golden_rope, golden_rms_norm,
     golden_layer_norm, golden_megalodon_feed_forward, golden_megalodon_attention,
-    golden_megalodon_block_port, golden_megalodon, golden_megalodon_port;
+    golden_megalodon_block_port, golden_megalodon, golden_megalodon_port, golden_heads;
 
 #endif

@@ -33,6 +33,8 @@ static const struct mega_attr_cema complex_ema = { false };
 static const struct mega_attr_query_key_norm query_key_norm = { .heads = 2, .eps = 1e-5 };
 static const struct mega_attr_scale tenfold = { 10 };
 static const struct mega_attr_timestep_norm timestep_norm = { .groups = 2, .eps = 1e-5 };
+static const struct mega_attr_hard_concrete hard = { .gate = { 0.33, -0.1, 1.1, 1e-6 } };
+static const struct mega_attr_gate_penalty penalty = { .gate = { 0.33, -0.1, 1.1, 1e-6 } };
 static const struct mega_attr_feed_forward feed_forward = { .act = MEGA_ACT_SILU };
 
 /* numbers are counted here, four bytes each; `back` is of the backward pass when every input
@@ -102,6 +104,10 @@ static const struct line {
     { &mega_op_query_key_norm, &query_key_norm, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0,
         3 * R *Z + 4 * Z, 0, 4 * R *Z + 6 * Z },
     { &mega_op_scale, &tenfold, { { B, T, D }, { D } }, 0, 2 * R *D + D, 0, 3 * R *D + 2 * D },
+    /* a number a head in, one out */
+    { &mega_op_hard_concrete, &hard, { { Z } }, 0, 2 * Z, 0, 3 * Z },
+    { &mega_op_gate_penalty, &penalty, { { Z } }, 0, 2 * Z + 1, 0, 3 * Z + 1 },
+    { &mega_op_head_scale, NULL, { { B, T, D }, { Z } }, 0, 2 * R *D + Z, 0, 3 * R *D + 2 * Z },
     { &mega_op_timestep_norm, &timestep_norm, { { B, T, D }, { D }, { D } }, 0,
         2 * R *D + 2 * D, 0, 3 * R *D + 3 * D },
     /* 2 T - 1 = 9 entries of Z numbers each */

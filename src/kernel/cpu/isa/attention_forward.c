@@ -5,105 +5,195 @@
  *   backward: s and w again;  dv = (w m)^T do,  dw = (do v^T) m,  ds = dw f'(s),
  *             dq = ds k / divisor,  dk = ds^T q / divisor,  dbias[j - i] = sum of ds
  *
- * with m the factors of dropout. Kept: the logarithm of each softmax's sum, [B T H]. A head is
- * a range of columns; heads are more windows. */
+ * with m the factors of dropout. What is added to the scores, and its slope: attention_score.h.
+ * A slot without a key, of score e and value 0, is where the softmax's sum begins. Some
+ * functions need a number a query or a key from a pass before: attention_prepass.c.
+ *
+ * Kept: the logarithm of each softmax's sum, and what the passes before found. */
 #include "kernel/cpu/isa/attention.h"
 
-#include "kernel/cpu/isa/attention_tile.h"
+/* what this kernel has no tiles for, or NULL */
+static const char *refusal_of(const struct mega_call *c)
+{
+    const struct mega_attr_attention *a = c->attr;
+    if (a->exec == MEGA_ATTENTION_STRIP) return "strips are asked for";
+    if (mega_attention_needs_strips(c)) return mega_attention_needs_strips(c);
+    const struct mega_rows *keys = mega_window_keys(c);
+    if (!a->causal && c->rows->T > keys->T && (a->chunk > 0 || keys->doc))
+        return "queries before the first window of the keys";
+    if (a->fn == MEGA_ATTENTION_INVERTED && c->in[PREFIX_K] && (a->chunk > 0 || keys->doc))
+        return "a softmax over the queries of several windows";
+    return NULL;
+}
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "gives no weights out";
-    if (((const struct mega_attr_attention *)c->attr)->weights) return false;
+    *why = refusal_of(c);
+    if (*why) return false;
     *why = "float32 only";
-    for (int i = Q; i <= PAST_V; i++)
+    for (int i = 0; i < MEGA_ATTENTION_INPUTS; i++)
         if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
     return c->out[0]->dtype == MEGA_F32;
 }
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
 {
-    if (((const struct mega_attr_attention *)c->attr)->fn == MEGA_ATTENTION_SOFTMAX)
-        saved[0] =
-            mega_shaped(MEGA_F32, 1, c->rows->B * c->rows->T * mega_heads_of(c).H, 0, 0, 0);
+    const struct mega_attr_attention *a = c->attr;
+    int64_t B = c->rows->B, H = mega_heads_of(c).H;
+    mega_tensor row = mega_shaped(MEGA_F32, 1, B * c->rows->T * H, 0, 0, 0);
+    if (is_softmax(a)) saved[KEPT_SUM] = row;
+    if (a->fn == MEGA_ATTENTION_TOPK || is_single(a)) saved[KEPT_ROW] = row;
+    if (a->fn == MEGA_ATTENTION_INVERTED)
+        saved[KEPT_COLUMN] = mega_shaped(
+            MEGA_F32, 1, B * H * (mega_window_keys(c)->T + mega_attention_prefix(c)), 0, 0, 0);
 }
 
-/* ---- forward ---- */
+static float *kept(const struct mega_call *c, int which)
+{
+    return c->saved[which] ? c->saved[which]->data : NULL;
+}
+
+/* ---- weights ---- */
 
 /* a block of queries on its way through the tiles */
 struct block {
     struct attention_queries q;
     struct mega_matrix score, o;
     float *most, *sum, *factor; /* of each query: its largest score and sum so far; [keys] */
+    float *number;              /* of each query, from the pass before; NULL: none */
+    bool begun;                 /* o holds something */
 };
 
-/* s += bias; returns the largest */
-static float add_bias(float *s, const float *bias, int64_t n)
+/* the largest size of n scores, those that are not seen aside */
+static float most_size(const float *s, int64_t n)
 {
-    vec most = vec_all(-INFINITY);
-    int64_t j = 0;
-    for (; j + VEC <= n; j += VEC) {
-        vec v = bias ? vec_load(s + j) + vec_load(bias + j) : vec_load(s + j);
-        if (bias) vec_store(s + j, v);
-        most = vec_max(most, v);
+    vec most = vec_all(ATTENTION_UNSEEN);
+    for (int64_t j = 0; j < n; j += VEC) {
+        vec v = vec_get(s + j, n - j);
+        /* the zeros behind the last one are smaller than any size */
+        most = vec_max(most, vec_select(v > ATTENTION_UNSEEN / 2, vec_abs(v), v));
     }
-    float all = vec_most(most);
-    for (; j < n; j++) {
-        if (bias) s[j] += bias[j];
-        all = s[j] > all ? s[j] : all;
+    return vec_most(most);
+}
+
+/* s becomes exp(|s| - most) with the sign of s; returns the sum without signs */
+static float signed_exp_sum(float *s, float most, int64_t n)
+{
+    vec sum = { 0 };
+    for (int64_t j = 0; j < n; j += VEC) {
+        vec v = vec_get(s + j, n - j);
+        vec e = vec_where(v > ATTENTION_UNSEEN / 2, vec_exp_down(vec_abs(v) - most));
+        vec_put(s + j, vec_where(v != 0.0f, vec_turn(e, v)), n - j);
+        if (n - j < VEC) {
+            float all = vec_sum(sum);
+            for (int64_t i = 0; i < n - j; i++) all += e[i];
+            return all;
+        }
+        sum += e;
     }
-    return all;
+    return vec_sum(sum);
 }
 
 /* s: n scores, `most` the largest, become weights, not yet divided by their sum */
 static void softmax(
     const struct attention_plan *p, struct block *b, int64_t r, float *s, float most, int64_t n)
 {
-    if (b->sum[r] > 0 && most <= b->most[r]) {
-        b->sum[r] += row_functions->exp_sum(s, s, b->most[r], n);
+    bool is_signed = p->a->fn == MEGA_ATTENTION_COG,
+         grows = b->sum[r] <= 0 || most > b->most[r];
+    float from = grows ? most : b->most[r];
+    float sum = is_signed ? signed_exp_sum(s, from, n) : row_functions->exp_sum(s, s, from, n);
+    if (!grows) {
+        b->sum[r] += sum;
         return;
     }
-    float sum = row_functions->exp_sum(s, s, most, n);
     if (b->sum[r] > 0) {
-        float less = expf(b->most[r] - most);
+        float less = expf(b->most[r] - most), *o = mega_matrix_row(b->o, r);
         sum += less * b->sum[r];
-        row_functions->scale(mega_matrix_row(b->o, r), mega_matrix_row(b->o, r), less, p->E);
+        if (b->begun) row_functions->scale(o, o, less, p->E);
     }
     b->most[r] = most;
     b->sum[r] = sum;
 }
 
-static void weigh(
-    const struct attention_plan *p, struct block *b, const struct attention_keys *k, int64_t r)
+static void sigmoid(float *s, float bias, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += VEC) {
+        vec v = vec_get(s + j, n - j);
+        vec_put(s + j, vec_where(v > ATTENTION_UNSEEN / 2, vec_sigmoid(v + bias)), n - j);
+    }
+}
+
+/* the scores of a part of query r's row become weights; returns false if all are 0 */
+static bool weigh_part(const struct attention_plan *p, struct block *b,
+    const struct attention_keys *k, const struct attention_terms *t, int64_t r,
+    struct attention_part part)
+{
+    float *s = mega_matrix_row(b->score, r) + part.from;
+    const float *least_one =
+        p->a->fn == MEGA_ATTENTION_TOPK && b->number ? b->number + r : NULL;
+    float most = raise(p, &b->q, k, t, r, part, s, least_one);
+    switch (p->a->fn) {
+    case MEGA_ATTENTION_LAPLACE: row_functions->laplace(s, s, part.n); return true;
+    case MEGA_ATTENTION_RELU2: row_functions->relu2(s, s, part.n); return true;
+    case MEGA_ATTENTION_SIGMOID: sigmoid(s, (float)p->a->sigmoid_bias, part.n); return true;
+    case MEGA_ATTENTION_COG: most = most_size(s, part.n); break;
+    default: break;
+    }
+    /* of a softmax nothing is left where no key of the part is seen after all */
+    if (most < ATTENTION_UNSEEN / 2) return false;
+    softmax(p, b, r, s, most, part.n);
+    return true;
+}
+
+/* a weight of 1 at the key that the pass before found, if it lies in this part */
+static bool single(const struct block *b, const struct attention_keys *k, int64_t r,
+    struct attention_part part)
 {
     float *s = mega_matrix_row(b->score, r);
-    int64_t n = seen_by(p, &b->q, k, r);
-    if (p->hides) hide(p, &b->q, k, r, s, n, b->factor);
-    float most = n ? add_bias(s, bias_of(p, &b->q, k, r), n) : 0;
-    /* of a softmax nothing is left where dropout hides all keys */
-    if (p->hides && p->a->fn == MEGA_ATTENTION_SOFTMAX && most < ATTENTION_UNSEEN / 2) n = 0;
-    switch (p->a->fn) {
-    case MEGA_ATTENTION_SOFTMAX:
-        if (n) softmax(p, b, r, s, most, n);
-        break;
-    case MEGA_ATTENTION_LAPLACE: row_functions->laplace(s, s, n); break;
-    case MEGA_ATTENTION_RELU2: row_functions->relu2(s, s, n); break;
-    }
-    clear(s + n, s + k->n);
-    if (!p->drops) return;
-    draw(p, &b->q, k, r, b->factor);
-    row_functions->multiply(s, s, b->factor, n);
+    int64_t x = (int64_t)b->number[r] - k->at;
+    if (b->number[r] < 0 || x < part.from || x >= part.from + part.n) return false;
+    clear(s + part.from, s + part.from + part.n);
+    s[x] = 1;
+    return true;
 }
+
+static void weigh(const struct attention_plan *p, struct block *b,
+    const struct attention_keys *k, const struct attention_terms *t, int64_t r)
+{
+    struct attention_part part = seen_by(p, &b->q, k, r);
+    float *s = mega_matrix_row(b->score, r);
+    if (is_outside(p, &b->q, r)) part.n = 0;
+    bool any =
+        part.n && (is_single(p->a) ? single(b, k, r, part) : weigh_part(p, b, k, t, r, part));
+    if (!any) part.n = 0;
+    clear(s, s + part.from);
+    clear(s + part.from + part.n, s + k->n);
+    if (!p->drops || !any) return;
+    draw(p, &b->q, k, r, part, b->factor);
+    row_functions->multiply(s + part.from, s + part.from, b->factor, part.n);
+}
+
+/* ---- the block ---- */
 
 /* o of a softmax is divided by its sum; a query that sees no real key has none and gives 0 */
 static void finish(const struct attention_plan *p, const struct block *b)
 {
-    float *kept = p->c->saved[0] ? p->c->saved[0]->data : NULL;
+    float *log_sum = kept(p->c, KEPT_SUM);
     for (int64_t r = 0; r < b->q.m; r++) {
         float sum = b->sum[r], *o = mega_matrix_row(b->o, r);
         if (sum > 0) row_functions->scale(o, o, 1 / sum, p->E);
-        if (kept) kept[sum_row(p, &b->q, r)] = sum > 0 ? b->most[r] + logf(sum) : 0;
+        if (log_sum) log_sum[kept_at(p, &b->q, r)] = sum > 0 ? b->most[r] + logf(sum) : 0;
     }
+}
+
+static void pass_before(
+    const struct attention_plan *p, struct block *b, struct mega_arena *scratch)
+{
+    if (p->a->fn != MEGA_ATTENTION_TOPK && !is_single(p->a)) return;
+    b->number = mega_arena_get(scratch, (size_t)b->q.m * sizeof *b->number);
+    MEGA_ISA_NAME(mega_attention_rows)(p, &b->q, b->score, b->number, scratch);
+    float *row = kept(p->c, KEPT_ROW);
+    for (int64_t r = 0; row && r < b->q.m; r++) row[kept_at(p, &b->q, r)] = b->number[r];
 }
 
 static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
@@ -117,26 +207,42 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     b.most = mega_arena_get(scratch, (size_t)(3 * p->tile) * sizeof *b.most);
     b.sum = b.most + p->tile;
     b.factor = b.sum + p->tile;
-    clear(b.sum, b.sum + b.q.m);
+    struct attention_start start = start_of(p, span->head, false);
+    for (int64_t r = 0; r < b.q.m; r++) {
+        b.most[r] = start.most;
+        b.sum[r] = is_softmax(p->a) ? start.sum : 0;
+    }
+    pass_before(p, &b, scratch);
 
-    int64_t j = span->lo, end = end_of(p, &b.q);
-    for (int64_t r = 0; j >= end && r < b.q.m; r++)
-        clear(mega_matrix_row(b.o, r), mega_matrix_row(b.o, r) + p->E);
+    struct attention_sight sight = block_sight(p, &b.q);
     size_t mark = mega_arena_mark(scratch);
-    for (struct attention_keys k; j < end; j += k.n) {
-        k = keys_of(p, span, j, end);
-        scores(p, &b.q, &k, b.score, scratch);
-        for (int64_t r = 0; r < b.q.m; r++) weigh(p, &b, &k, r);
+    for (struct attention_keys k = { 0 }; next_keys(p, span, sight, &k); b.begun = true) {
+        struct attention_terms t = { 0 };
+        if (!is_single(p->a)) {
+            scores(p, &b.q, &k, b.score, scratch);
+            t = terms_of(p, &b.q, &k, false, scratch);
+        }
+        for (int64_t r = 0; r < b.q.m; r++) weigh(p, &b, &k, &t, r);
         block_product(p->pairs, b.q.m, p->E, k.n, as_it_lies(b.score), as_it_lies(k.v), b.o,
-            j > span->lo, scratch);
+            b.begun, scratch);
         mega_arena_release(scratch, mark);
     }
-    if (p->a->fn == MEGA_ATTENTION_SOFTMAX) finish(p, &b);
+    for (int64_t r = 0; !b.begun && r < b.q.m; r++)
+        clear(mega_matrix_row(b.o, r), mega_matrix_row(b.o, r) + p->E);
+    if (is_softmax(p->a)) finish(p, &b);
 }
 
 static void forward(const struct mega_call *c)
 {
     struct attention_plan p = plan_of(c, false);
+    if (p.a->fn == MEGA_ATTENTION_INVERTED) {
+        float *column = kept(c, KEPT_COLUMN);
+        if (!column)
+            column = mega_scratch(
+                c->work, (size_t)(c->rows->B * p.n.H * (p.N + p.S)) * sizeof *column);
+        MEGA_ISA_NAME(mega_attention_columns)(&p, column);
+        p.column = column;
+    }
     mega_lanes(c->work, p.lanes, cost_of(&p), forward_lane, &p);
 }
 

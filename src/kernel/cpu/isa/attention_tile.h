@@ -1,17 +1,29 @@
-/* What the forward and the backward pass of the attention kernel share: tiles of scores.
+/* What the passes of the attention kernel share: windows, blocks of queries, tiles of keys.
  *
- * A tile is a block of queries of one window against as many of its keys, in a lane's scratch.
- * More scores than a lane's tile never exist. A head is a range of columns; heads are more
- * windows. */
+ * A tile is a block of queries of one window against as many of its keys, in a lane's scratch
+ * (attention_score.h). More scores than a lane's tile never exist. A head is a range of
+ * columns; heads are more windows. */
 #ifndef MEGA_KERNEL_CPU_ISA_ATTENTION_TILE_H
 #define MEGA_KERNEL_CPU_ISA_ATTENTION_TILE_H
 
+#include "kernel/cpu/attention_sight.h"
 #include "kernel/cpu/isa/blocks.h"
 #include "kernel/cpu/vector_math.h"
 #include "op/heads.h"
 #include "op/window.h"
 
 enum { ATTENTION_LANES = 16 }; /* backward: as many are made if the work can be cut so */
+
+enum {
+    Q = MEGA_ATTENTION_Q,
+    K = MEGA_ATTENTION_K,
+    V = MEGA_ATTENTION_V,
+    BIAS = MEGA_ATTENTION_BIAS,
+    PAST_K = MEGA_ATTENTION_PAST_K,
+    PREFIX_K = MEGA_ATTENTION_PREFIX_K,
+    PREFIX_V = MEGA_ATTENTION_PREFIX_V,
+    SINK = MEGA_ATTENTION_SINK
+};
 
 /* Queries first ... end - 1 of row b, which share a window, for the heads head ... head + heads
  * - 1, which share their keys: forward one head, backward all that read one head of keys. */
@@ -20,6 +32,7 @@ struct attention_span {
     int64_t b, first, end;
     int64_t head, heads;
     int64_t lo, hi;      /* the window's real keys lie in lo ... hi - 1 */
+    int64_t prefix;      /* keys below it are seen from before, too */
     bool holes;          /* but not all of these are real */
     int64_t lane, lanes; /* the first of its lanes, and how many */
 };
@@ -29,37 +42,59 @@ struct attention_plan {
     const struct mega_attr_attention *a;
     struct mega_heads n;
     int64_t tile;                   /* queries of a block, and keys */
-    int64_t Z, E, T;                /* Z, E: widths of one head */
-    const float *bias;              /* its middle: bias[j - i]; NULL: none */
-    uint64_t key;                   /* of the draws */
+    int64_t Z, E;                   /* widths of one head */
+    int64_t T, S, N;                /* queries and keys of a row, prefix keys */
+    const struct mega_rows *keys;   /* what the keys lie in */
+    const float *bias;              /* its middle: bias[j - p]; NULL: none */
+    int64_t bias_head;              /* numbers from one head's bias to the next */
+    uint64_t key, noise;            /* of the draws */
     bool drops, hides;              /* dropout of weights, of keys */
     const struct mega_pairs *pairs; /* products round to bfloat16; NULL: they do not */
+    const float *column; /* inverted, once they are known: logarithms of the keys' sums
+                            over queries, [B, H, N + S] */
     struct attention_span *span;
     int64_t spans, lanes;
 };
 
-enum { Q = MEGA_ATTENTION_Q, K, V, BIAS, PAST_K, PAST_V };
-
 /* ---- the plan ---- */
+
+/* Queries that stand before the first key and yet see all of them are in one window with those
+ * that stand beside. */
+static inline int64_t span_end(const struct mega_call *c, int64_t i, int64_t end)
+{
+    const struct mega_attr_attention *a = c->attr;
+    return a->causal || mega_window_stand(c, i) >= 0 ? end : c->rows->T;
+}
 
 static inline struct attention_span span_at(const struct mega_call *c, int64_t b, int64_t i)
 {
+    const struct mega_attr_attention *a = c->attr;
     struct attention_span s = { .b = b, .first = i };
     struct mega_window w = mega_window_from(c, b, i, &s.end);
+    s.end = span_end(c, i, s.end);
     s.window = w;
     s.lo = w.from;
     s.hi = w.to;
     while (s.lo < s.hi && !mega_window_real(c, &w, b, s.lo)) s.lo++;
     while (s.lo < s.hi && !mega_window_real(c, &w, b, s.hi - 1)) s.hi--;
     s.holes = !w.all && w.real < s.hi - s.lo;
+    s.prefix = s.lo;
+    if (a->prefix > 0 && s.lo < s.hi)
+        s.prefix = mega_rows_doc(mega_window_keys(c), b, w.from > 0 ? w.from : 0) + a->prefix;
     return s;
+}
+
+/* tiles of a window's keys, if they were neighbours in memory */
+static inline int64_t tiles_of(const struct attention_plan *p, const struct attention_span *s)
+{
+    return pieces(p->N, p->tile) + pieces(s->hi - s->lo, p->tile);
 }
 
 /* shares of a window's tiles, so that all windows together give enough lanes */
 static inline int64_t shares(const struct attention_plan *p, const struct attention_span *s)
 {
     enum { MOST = 8 }; /* each has a dq of its own */
-    int64_t tiles = pieces(s->hi - s->lo, p->tile);
+    int64_t tiles = tiles_of(p, s);
     int64_t wanted = least((ATTENTION_LANES + p->spans - 1) / p->spans, MOST);
     return tiles < 1 ? 1 : least(tiles, wanted);
 }
@@ -96,16 +131,23 @@ static inline void list(struct attention_plan *p, bool backward)
  * keys. */
 static inline struct attention_plan plan_of(const struct mega_call *c, bool backward)
 {
-    const mega_tensor *bias = c->in[BIAS];
+    const mega_tensor *bias = c->in[BIAS], *prefix = c->in[PREFIX_K];
     struct attention_plan p = { .c = c,
         .a = c->attr,
         .n = mega_heads_of(c),
         .tile = block_rows(c),
         .T = c->rows->T,
-        .bias = bias ? (const float *)bias->data + (mega_count(bias) - 1) / 2 : NULL,
-        .key = mega_draw_key(c) };
+        .keys = mega_window_keys(c),
+        .N = prefix ? prefix->dim[1] : 0,
+        .key = mega_draw_key(c),
+        .noise = mega_draw_noise_key(c) };
+    p.S = p.keys->T;
     p.Z = p.n.d;
     p.E = p.n.dv;
+    if (bias) {
+        p.bias = (const float *)bias->data + (mega_width(bias) - 1) / 2;
+        p.bias_head = mega_height(bias) > 1 ? bias->stride : 0;
+    }
     p.drops = mega_dropout_acts(c, p.a->dropout) && !p.a->drop_keys;
     p.hides = mega_dropout_acts(c, p.a->dropout) && p.a->drop_keys;
     p.pairs = c->rounded ? pair_products() : NULL;
@@ -129,7 +171,7 @@ static inline const struct attention_span *find_span(
     return &p->span[low];
 }
 
-/* ---- queries and keys ---- */
+/* ---- queries ---- */
 
 static inline void clear(float *from, const float *to)
 {
@@ -140,30 +182,46 @@ struct attention_queries {
     const struct attention_span *span;
     int64_t head;
     int64_t first, m;     /* queries first ... first + m - 1 */
+    int64_t stand;        /* where the first stands among the keys */
     struct mega_matrix q; /* [m, Z], divided by what divides the scores */
-    float *by; /* [m], where q is as it came: what the scores are multiplied by; else NULL */
+    float *by;   /* [m], where q is as it came: what the scores are multiplied by; else NULL */
+    float *norm; /* [m], scores of distances: what is added for the query itself; else NULL */
 };
+
+/* What the products of query i of a span are multiplied by, to become scores. */
+static inline float factor_of(
+    const struct attention_plan *p, const struct attention_span *s, int64_t i)
+{
+    double by = 1 / mega_window_divisor(p->c, &s->window, i);
+    return (float)(p->a->l2 ? 2 * by : by); /* -|q - k|^2 = 2 q k - |q|^2 - |k|^2 */
+}
 
 static inline struct attention_queries queries_of(const struct attention_plan *p,
     const struct attention_span *span, int64_t head, int64_t first, struct mega_arena *scratch)
 {
-    struct attention_queries q = {
-        .span = span, .head = head, .first = first, .m = least(span->end - first, p->tile)
-    };
+    struct attention_queries q = { .span = span,
+        .head = head,
+        .first = first,
+        .m = least(span->end - first, p->tile),
+        .stand = mega_window_stand(p->c, first) };
     struct mega_matrix from = mega_matrix_of(p->c->in[Q], span->b * p->T + first, head * p->Z);
+    size_t numbers = (size_t)q.m * sizeof(float);
     if (p->pairs) {
         /* divided later, it is rounded but once */
         q.q = from;
-        q.by = mega_arena_get(scratch, (size_t)q.m * sizeof *q.by);
+        q.by = mega_arena_get(scratch, numbers);
     } else {
         q.q = mega_matrix_scratch(scratch, q.m, p->Z);
     }
+    if (p->a->l2) q.norm = mega_arena_get(scratch, numbers);
     for (int64_t r = 0; r < q.m; r++) {
-        float by = (float)(1 / mega_window_divisor(p->c, &span->window, first + r));
+        const float *row = mega_matrix_row(from, r);
+        float by = factor_of(p, span, first + r);
         if (q.by)
             q.by[r] = by;
         else
-            row_functions->scale(mega_matrix_row(q.q, r), mega_matrix_row(from, r), by, p->Z);
+            row_functions->scale(mega_matrix_row(q.q, r), row, by, p->Z);
+        if (q.norm) q.norm[r] = -0.5f * by * row_functions->dot(row, row, p->Z);
     }
     return q;
 }
@@ -175,27 +233,52 @@ static inline int64_t query_row(
     return q->span->b * p->T + q->first + r;
 }
 
-/* Where the sum of query r's softmax is kept: [B, T, H]. */
-static inline int64_t sum_row(
+/* Where a number of query r is kept: [B, T, H]. */
+static inline int64_t kept_at(
     const struct attention_plan *p, const struct attention_queries *q, int64_t r)
 {
     return query_row(p, q, r) * p->n.H + q->head;
 }
 
+/* The keys of the window that queries `from` ... `to` of a block see. */
+static inline struct attention_sight sight_of(
+    const struct attention_plan *p, const struct attention_queries *q, int64_t from, int64_t to)
+{
+    const struct attention_span *s = q->span;
+    return attention_sight(p->a, s->lo, s->hi, s->prefix, q->stand + from, q->stand + to);
+}
+
+/* ---- keys ---- */
+
+/* A tile of keys: neighbours in memory, in this call, in a stream's past, or prefix keys. */
 struct attention_keys {
-    int64_t first, n;
+    int64_t first, n; /* places first ... first + n - 1; of prefix keys their numbers */
+    bool prefix;
+    int64_t tile;            /* its number in the window */
+    int64_t at;              /* keys of the window before it, prefix keys included */
     struct mega_matrix k, v; /* [n, Z], [n, E] */
 };
 
-/* The tile of keys that begins at `first`, at most up to `end`: neighbours in memory, in this
- * call or in a stream's past. */
+static inline struct attention_keys prefix_keys(
+    const struct attention_plan *p, const struct attention_span *span, int64_t first)
+{
+    struct attention_keys k = {
+        .first = first, .n = least(p->N - first, p->tile), .prefix = true
+    };
+    int64_t row = mega_heads_group(&p->n, span->head) * p->N + first;
+    k.k = mega_matrix_of(p->c->in[PREFIX_K], row, 0);
+    k.v = mega_matrix_of(p->c->in[PREFIX_V], row, 0);
+    return k;
+}
+
+/* The tile of keys that begins at `first`, at most up to `end`. */
 static inline struct attention_keys keys_of(const struct attention_plan *p,
     const struct attention_span *span, int64_t first, int64_t end)
 {
     struct attention_keys k = { .first = first, .n = least(end - first, p->tile) };
     const mega_tensor *const *in = (const mega_tensor *const *)p->c->in;
     int which = K;
-    int64_t row = span->b * p->T + first;
+    int64_t row = span->b * p->S + first;
     if (first < 0) {
         /* the past ends where this call begins, and goes round in its log */
         int64_t places = in[PAST_K]->dim[1];
@@ -210,78 +293,74 @@ static inline struct attention_keys keys_of(const struct attention_plan *p,
     return k;
 }
 
-/* The end of the keys that a block of queries sees. */
-static inline int64_t end_of(const struct attention_plan *p, const struct attention_queries *q)
+/* Goes on to the next tile that a block of queries sees something of; begins with {0}. The
+ * tiles of a window have the same beginnings for all its blocks. */
+static inline bool next_keys(const struct attention_plan *p, const struct attention_span *span,
+    struct attention_sight sight, struct attention_keys *k)
 {
-    return p->a->causal ? least(q->span->hi, q->first + q->m) : q->span->hi;
+    int64_t at = k->at + k->n, tile = k->tile + (k->n > 0);
+    for (;; at += k->n, tile++) {
+        if (at < p->N) {
+            *k = prefix_keys(p, span, at);
+            break;
+        }
+        int64_t first = span->lo + at - p->N;
+        if (first >= sight.to) return false;
+        *k = keys_of(p, span, first, sight.to);
+        if (first + k->n > sight.from) break;
+    }
+    k->at = at;
+    k->tile = tile;
+    return true;
 }
 
-/* How many keys of a tile query r of a block sees (holes aside). */
-static inline int64_t seen_by(const struct attention_plan *p, const struct attention_queries *q,
-    const struct attention_keys *k, int64_t r)
+/* Where a number of a tile's first key is kept: [B, H, N + S]. */
+static inline int64_t column_of(const struct attention_plan *p,
+    const struct attention_span *span, int64_t head, const struct attention_keys *k)
 {
-    if (!p->a->causal) return k->n;
-    int64_t n = q->first + r + 1 - k->first;
-    return n < 0 ? 0 : least(n, k->n);
+    return (span->b * p->n.H + head) * (p->N + p->S) + (k->prefix ? 0 : p->N) + k->first;
 }
 
-/* ---- scores ---- */
-
-#define ATTENTION_UNSEEN -1e15f
-
-/* s [m, n] = q k^T, divided. A key that is not real has one far below every score: each of the
- * functions makes 0 of it, and slope 0. */
-static inline void scores(const struct attention_plan *p, const struct attention_queries *q,
-    const struct attention_keys *k, struct mega_matrix s, struct mega_arena *scratch)
+/* The sight of a whole block. */
+static inline struct attention_sight block_sight(
+    const struct attention_plan *p, const struct attention_queries *q)
 {
-    enum { FEW = 4 }; /* queries for which packing the keys costs more than it saves */
-    if (!p->pairs && q->m <= FEW)
-        products->few(q->m, k->n, p->Z, q->q, k->k, s);
-    else
-        block_product(
-            p->pairs, q->m, k->n, p->Z, as_it_lies(q->q), turned(k->k), s, false, scratch);
-    for (int64_t r = 0; q->by && r < q->m; r++)
-        row_functions->scale(mega_matrix_row(s, r), mega_matrix_row(s, r), q->by[r], k->n);
-    for (int64_t x = 0; q->span->holes && x < k->n; x++)
-        if (!mega_window_real(p->c, &q->span->window, q->span->b, k->first + x))
-            for (int64_t r = 0; r < q->m; r++) mega_matrix_row(s, r)[x] = ATTENTION_UNSEEN;
+    return sight_of(p, q, 0, q->m - 1);
 }
 
-/* The bias of query r of a block for a tile's first key; NULL: none. */
-static inline const float *bias_of(const struct attention_plan *p,
+/* Keys from ... from + n - 1 of a tile: those that a query sees (holes aside). */
+struct attention_part {
+    int64_t from, n;
+};
+
+static inline struct attention_part seen_by(const struct attention_plan *p,
     const struct attention_queries *q, const struct attention_keys *k, int64_t r)
 {
-    return p->bias ? p->bias + k->first - (q->first + r) : NULL;
+    if (k->prefix) return (struct attention_part){ 0, k->n };
+    struct attention_sight s = sight_of(p, q, r, r);
+    int64_t from = s.from - k->first, to = least(s.to - k->first, k->n);
+    if (from < 0) from = 0;
+    return to > from ? (struct attention_part){ from, to - from }
+                     : (struct attention_part){ 0, 0 };
 }
 
-/* The factors of dropout for query r of a block. */
+/* The factors of dropout for n keys of a tile from its key `from` on and query r of a block. */
 static inline void draw(const struct attention_plan *p, const struct attention_queries *q,
-    const struct attention_keys *k, int64_t r, float *factor)
+    const struct attention_keys *k, int64_t r, struct attention_part part, float *factor)
 {
     const struct mega_rows *rows = p->c->rows;
     int64_t b = q->span->b, place = mega_rows_place(rows, b);
     struct mega_draw_row d = mega_draw_keys(
         p->key, mega_rows_number(rows, b), q->head, place + q->first + r, p->a->dropout);
-    row_functions->draw(factor, &d, place + k->first, k->n);
-}
-
-/* Scores s of query r whose keys dropout hides become those of keys that are not real; `factor`
- * has room for the draws. */
-static inline void hide(const struct attention_plan *p, const struct attention_queries *q,
-    const struct attention_keys *k, int64_t r, float *s, int64_t n, float *factor)
-{
-    draw(p, q, k, r, factor);
-    for (int64_t j = 0; j < n; j += VEC) {
-        vec stays = vec_get(factor + j, n - j), v = vec_get(s + j, n - j);
-        vec_put(s + j, vec_select(stays > 0.0f, v, vec_all(ATTENTION_UNSEEN)), n - j);
-    }
+    int64_t first = (k->prefix ? MEGA_DRAW_PREFIX : place) + k->first;
+    row_functions->draw(factor, &d, first + part.from, part.n);
 }
 
 /* scalar operations of the forward pass, as mega_lanes counts them: vectors do eight at a time
  */
 static inline double cost_of(const struct attention_plan *p)
 {
-    return (double)(p->c->rows->B * p->T * p->n.H) * (double)mega_window_most(p->c) *
+    return (double)(p->c->rows->B * p->T * p->n.H) * (double)(mega_window_most(p->c) + p->N) *
            (double)(p->Z + p->E) / 8;
 }
 

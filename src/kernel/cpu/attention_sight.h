@@ -1,0 +1,34 @@
+/* Which keys a query, or a block of queries, of attention sees, and so which tiles of keys are
+ * visited at all. Keys that are not real are another matter (op/window.h). */
+#ifndef MEGA_KERNEL_CPU_ATTENTION_SIGHT_H
+#define MEGA_KERNEL_CPU_ATTENTION_SIGHT_H
+
+#include "op/contracts.h"
+
+/* Keys from ... to - 1. */
+struct attention_sight {
+    int64_t from, to;
+};
+
+/* What queries that stand at first ... last see of the keys lo ... hi - 1 of their window: each
+ * of these keys is seen by one of them at least. Keys below `prefix` are seen from before, too
+ * (prefix LM). */
+static inline struct attention_sight attention_sight(const struct mega_attr_attention *a,
+    int64_t lo, int64_t hi, int64_t prefix, int64_t first, int64_t last)
+{
+    struct attention_sight s = { lo, hi };
+    if (a->causal) s.to = last + 1 > prefix ? last + 1 : prefix;
+    if (a->reach > 0 && s.to > last + a->reach) s.to = last + a->reach;
+    if (a->reach > 0 && s.from < first - a->reach + 1) s.from = first - a->reach + 1;
+    if (s.to > hi) s.to = hi;
+    if (s.to < s.from) s.to = s.from;
+    return s;
+}
+
+/* One of the queries sees one of the keys first ... end - 1. */
+static inline bool attention_sight_meets(struct attention_sight s, int64_t first, int64_t end)
+{
+    return first < s.to && end > s.from;
+}
+
+#endif
