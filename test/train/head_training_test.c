@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "op/hard_concrete.h"
 #include "train/head_training.h"
 
@@ -203,6 +204,94 @@ static void the_end_leaves_as_many_open_as_asked(void **state)
     done(&s);
 }
 
+/* ---- a head that is of no use ---- */
+
+enum { B = 4, T = 12, V = 11 };
+
+static struct mega_batch batch_of(int32_t *id, int32_t *target)
+{
+    struct mega_batch b = { .n = B, .tokens = B * T };
+    b.rows[0] = (struct mega_rows){ .B = B, .T = T };
+    b.text[0] = mega_tensor_over(id, MEGA_I32, 2, (int64_t[]){ B, T });
+    b.target = mega_tensor_over(target, MEGA_I32, 1, (int64_t[]){ B * T });
+    return b;
+}
+
+/* logits of all places, and the loss of evaluation */
+static double evaluate(
+    struct setup *s, const mega_model *m, struct mega_batch *b, float *logits)
+{
+    mega_tensor *text[2];
+    const struct mega_rows *rows[2];
+    float loss = 0;
+    mega_run_begin(s->run, &(struct mega_run_args){ 0 });
+    mega_run_read(s->run, mega_batch_loss(s->run, m, b), &loss);
+    assert_int_equal(mega_run_end(s->run), MEGA_OK);
+    mega_run_begin(s->run, &(struct mega_run_args){ 0 });
+    mega_batch_enter(s->run, m, b, text, rows);
+    mega_tensor *x = mega_language_model_features(s->run, &m->language, text[0], rows[0]);
+    mega_run_read(s->run, mega_language_model_logits(s->run, &m->language, x), logits);
+    assert_int_equal(mega_run_end(s->run), MEGA_OK);
+    return (double)loss / (B * T);
+}
+
+/* All but gates stand still. Head 1 of each layer writes nothing; what the others write decides
+ * which words are right. */
+static void a_useless_head_closes_and_can_go(void **state)
+{
+    (void)state;
+    static float logits[B * T * V];
+    struct setup s;
+    const char *gates[] = { "*.gate.log_a" };
+    int32_t id[B * T], target[B * T];
+    struct mega_rng g;
+    open(&s);
+    mega_rng_start(&g, 8, 9);
+    for (struct mega_param *p = s.model->store.first; p; p = p->next)
+        for (int64_t i = 0; i < p->count && !strstr(p->name, "log_a"); i++)
+            ((float *)p->value.data)[i] = 0.8f * (float)mega_rng_normal(&g);
+    s.options.penalty = 0.2;
+    s.options.train = (struct mega_texts){ gates, 1 };
+    begin(&s);
+    for (int64_t l = 0; l < LAYERS; l++) {
+        mega_tensor *o = s.heads.heads.layer[l].attention->o;
+        for (int64_t r = 0; r < mega_height(o); r++)
+            for (int64_t j = 0; j < mega_width(o); j++)
+                mega_put(o, r, j, j < mega_width(o) / 2 ? 3 * mega_get(o, r, j) : 0);
+    }
+    for (int i = 0; i < B * T; i++) id[i] = (int32_t)mega_rng_below(&g, V), target[i] = 0;
+    struct mega_batch b = batch_of(id, target);
+    evaluate(&s, s.model, &b, logits);
+    for (int i = 0; i < B * T; i++)
+        for (int v = 0; v < V; v++)
+            if (logits[i * V + v] > logits[i * V + target[i]]) target[i] = v;
+    for (; s.progress.step < 300; s.progress.step++) {
+        double loss, norm;
+        struct mega_now now = { 1, s.progress.step };
+        assert_int_equal(mega_pass_run(s.run, s.model, &b, now, B * T, 0, 0, &loss), MEGA_OK);
+        assert_int_equal(
+            mega_head_training_penalise(&s.heads, s.run, &s.progress, &s.state), MEGA_OK);
+        assert_int_equal(mega_optimizer_norm(&s.optimizer, &norm), MEGA_OK);
+        mega_optimizer_step(&s.optimizer, 0.05, norm);
+    }
+    const struct mega_head_gates *first = &s.heads.heads.layer[0].attention->gates;
+    for (int64_t l = 0; l < LAYERS; l++) {
+        double gate = mega_head_gates_value(&s.heads.heads.layer[l].attention->gates, 1);
+        if (!(gate <= 0))
+            fail_msg("the useless head of layer %d has a gate of %g", (int)l, gate);
+    }
+    assert_true(mega_head_gates_value(first, 0) > 0);
+    /* without them the loss is the same */
+    mega_model *small;
+    struct mega_model_heads_change change = { .kept = "0; 0; 0", .fold = true };
+    double with = evaluate(&s, s.model, &b, logits), without;
+    if (mega_model_heads_change(&small, s.model, &change)) fail_msg("%s", mega_message());
+    without = evaluate(&s, small, &b, logits);
+    assert_true(fabs(with - without) <= 1e-6);
+    mega_model_free(small);
+    done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +300,7 @@ int main(void)
         cmocka_unit_test(a_target_pushes_harder_while_heads_are_missing),
         cmocka_unit_test(what_does_not_train_stays),
         cmocka_unit_test(the_end_leaves_as_many_open_as_asked),
+        cmocka_unit_test(a_useless_head_closes_and_can_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
