@@ -17,7 +17,7 @@ static mega_model *make(const char *json)
 {
     struct mega_model_config c;
     struct mega_document d;
-    mega_model *m;
+    mega_model *m = NULL;
     assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
     if (mega_model_config_parse(&c, &d) || mega_model_new(&m, &c, true, true))
         fail_msg("%s", mega_message());
