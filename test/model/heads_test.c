@@ -258,6 +258,8 @@ static void what_is_no_list_of_heads_is_refused(void **state)
         assert_int_equal(status, MEGA_BAD_ARGUMENT);
         if (!strstr(mega_message(), bad[i].says)) fail_msg("said: %s", mega_message());
     }
+    assert_int_equal(mega_kept_heads_check("all; all", 3), MEGA_BAD_ARGUMENT);
+    assert_int_equal(mega_kept_heads_check("", 3), MEGA_OK);
     bool kept[6];
     struct mega_text text = { 0 };
     assert_int_equal(mega_kept_heads_read("0, 2-4", 0, 6, kept), MEGA_OK);
