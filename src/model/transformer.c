@@ -17,7 +17,7 @@ static mega_status check(const struct mega_transformer_options *o)
     if (o->norm == MEGA_BATCHNORM || o->norm == MEGA_SYNCBATCHNORM)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "norm is over the batch: expected one of layernorm, scalenorm, rmsnorm");
-    return MEGA_OK;
+    return mega_kept_heads_check(o->kept_heads, o->layers);
 }
 
 static struct mega_norm_options norm_options(const struct mega_transformer_options *o)

@@ -64,7 +64,8 @@ struct mega_window mega_window_at(const struct mega_call *c, int64_t b, int64_t 
     struct mega_window w = { 0 };
     if (p >= 0 || !a->causal) w = window_of(c, b, most(p, 0));
     mega_window_look(c, b, i, &w);
-    for (int64_t j = w.from; j < w.to; j++) w.real += real(rows, b, j);
+    w.real = least(w.to, 0) - least(w.from, 0); /* all of the past is */
+    for (int64_t j = most(w.from, 0); j < w.to; j++) w.real += real(rows, b, j);
     w.all = a->fn == MEGA_ATTENTION_SOFTMAX && !c->keys && !w.real;
     return w;
 }
