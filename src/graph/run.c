@@ -121,6 +121,11 @@ unsigned mega_run_mode(const mega_run *r)
     return r->args.mode;
 }
 
+struct mega_now mega_run_now(const mega_run *r)
+{
+    return r->args.now;
+}
+
 size_t mega_run_peak(const mega_run *r)
 {
     return r->values.peak + r->passing.peak + r->gradients.peak;
@@ -354,6 +359,13 @@ uint64_t mega_run_site(const mega_run *r, const char *site)
     return mega_hash_join(r->path_hash, site ? mega_hash_text(site) : 0);
 }
 
+uint64_t mega_run_draws(const mega_run *r, const char *site)
+{
+    const struct mega_now *now = &r->args.now;
+    return mega_hash_join(
+        mega_hash_join(now->seed, (uint64_t)now->step), mega_run_site(r, site));
+}
+
 /* everything up to the choice of a kernel */
 static bool prepare_call(mega_run *r, struct mega_call *c, const char *site, bool *waits)
 {
@@ -405,7 +417,6 @@ static void compute(mega_run *r, struct mega_call *c, const char *site, bool wai
         unsigned checked = r->args.mode & (MEGA_RUN_CHECK | MEGA_RUN_DRY);
         if (checked == MEGA_RUN_CHECK) check_finite(r, c, site);
     }
-    if (waits && !sweep_keeps_none(c)) sweep_keep(r, c);
     struct record *rec = waits || (c->mode & MEGA_RUN_GRAD) ? record(r, c) : NULL;
     if (rec && waits) sweep_add(r, rec);
 }

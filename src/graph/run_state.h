@@ -16,6 +16,7 @@ struct record {
     struct sweep *sweep;         /* OP: that it is computed in, or NULL */
     struct block_record *block;  /* the others */
     size_t start, passing;       /* OP: where its memory begins in both arenas */
+    bool shared; /* OP: behind it lies memory of a sweep that was called before it */
 };
 
 struct block_record {
@@ -93,11 +94,6 @@ struct mega_stream {
 bool sweep_takes(const mega_run *r, const struct mega_call *c);
 void sweep_meet(mega_run *r, const struct mega_call *c, bool takes);
 void sweep_add(mega_run *r, struct record *rec);
-/* the sweep can make c's outputs block by block as often as it needs them; else: memory for
- * them
- */
-bool sweep_keeps_none(const struct mega_call *c);
-void sweep_keep(mega_run *r, const struct mega_call *c);
 void sweep_run(mega_run *r, mega_tensor *const *root, int n);
 void sweep_need(mega_run *r, mega_tensor *t);
 void sweep_back(mega_run *r, struct sweep *s);
@@ -125,7 +121,7 @@ void passing_leave(mega_run *r, struct block_record *b, struct mega_carry *c);
 void passing_make(mega_run *r, const struct record *end);
 
 /* the carry's places, so that all of them can be walked alike; the number of them */
-enum { CARRY_MOST = 16 };
+enum { CARRY_MOST = 256 };
 int carry_slots(struct mega_carry *c, mega_tensor **slot[CARRY_MOST]);
 
 /* forgets what was set by a run that failed */
