@@ -312,9 +312,13 @@ static mega_status update(struct trainer *t)
     add_speed(t, &record, mega_clock_s() - start, &u);
     MEGA_TRY(mega_sinks_write(&t->sinks, &record));
     show(t, &u);
-    if (mega_head_training_finish(&t->heads, t->model, &t->optimizer, p->step))
-        mega_sinks_line(
-            &t->sinks, "update %lld  gates are rounded and stay so", (long long)p->step);
+    if (mega_head_training_finish(&t->heads, t->model, &t->optimizer, p->step)) {
+        mega_sinks_line(&t->sinks,
+            "update %lld  gates are rounded and stay so; the best counts from here",
+            (long long)p->step);
+        p->best_step = -1;
+        p->waited = 0;
+    }
     p->position++;
     if (u.plan.last) {
         p->epoch++;
@@ -569,6 +573,9 @@ mega_status mega_train(const struct mega_train_request *q)
         recipe = own;
     }
     MEGA_TRY(mega_recipe_load(&t.recipe, recipe, q->set));
+    const char *doubt;
+    for (int n = 0; (doubt = mega_model_config_doubt(&t.recipe.model, n)); n++)
+        mega_log_line(&q->context->log, MEGA_LOG_WARN, "%s", doubt);
     mega_status status = train(&t);
     mega_feed_close(t.feed);
     mega_sinks_close(&t.sinks);
