@@ -33,14 +33,24 @@ static inline mega_tensor *concat(mega_run *r, mega_tensor *a, mega_tensor *b)
     return mega_run_call(r, &(struct mega_call){ .op = &mega_op_concat, .in = { a, b } }, NULL);
 }
 
+/* `nll`, if not NULL, receives -log p of each row. */
+static inline mega_tensor *cross_entropy_rows(
+    mega_run *r, mega_tensor *logits, mega_tensor *target, double smoothing, mega_tensor **nll)
+{
+    struct mega_attr_cross_entropy a;
+    memset(&a, 0, sizeof a);
+    a.smoothing = smoothing;
+    a.rows = nll != NULL;
+    struct mega_call c = { .op = &mega_op_cross_entropy, .in = { logits, target }, .attr = &a };
+    mega_tensor *loss = mega_run_call(r, &c, NULL);
+    if (nll) *nll = loss ? c.out[1] : NULL;
+    return loss;
+}
+
 static inline mega_tensor *smoothed_cross_entropy(
     mega_run *r, mega_tensor *logits, mega_tensor *target, double smoothing)
 {
-    struct mega_attr_cross_entropy a = { smoothing, 0 };
-    return mega_run_call(r,
-        &(struct mega_call){
-            .op = &mega_op_cross_entropy, .in = { logits, target }, .attr = &a },
-        NULL);
+    return cross_entropy_rows(r, logits, target, smoothing, NULL);
 }
 
 static inline mega_tensor *cross_entropy(mega_run *r, mega_tensor *logits, mega_tensor *target)
@@ -171,6 +181,34 @@ static inline mega_tensor *scale(
     struct mega_attr_scale a = { factor };
     return mega_run_call(
         r, &(struct mega_call){ .op = &mega_op_scale, .in = { x, weight }, .attr = &a }, NULL);
+}
+
+static inline mega_tensor *softmax(mega_run *r, mega_tensor *x)
+{
+    return mega_run_call(r, &(struct mega_call){ .op = &mega_op_softmax, .in = { x } }, NULL);
+}
+
+/* c tanh(x / c) */
+static inline mega_tensor *soft_clamp(mega_run *r, mega_tensor *x, double c)
+{
+    struct mega_attr_squash a;
+    memset(&a, 0, sizeof a);
+    a.kind = MEGA_SQUASH_TANH;
+    a.factor = c;
+    a.inside = 1 / c;
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_squash, .in = { x }, .attr = &a }, NULL);
+}
+
+/* x, of whose gradient only this share goes further. */
+static inline mega_tensor *gradient_share(mega_run *r, mega_tensor *x, double share)
+{
+    mega_tensor *fixed = x ? mega_run_input(r, x) : NULL;
+    if (!fixed) return NULL;
+    fixed->wants_grad = false;
+    fixed->grad = NULL;
+    fixed->param = NULL;
+    return add(r, scale(r, x, NULL, share), scale(r, fixed, NULL, 1 - share));
 }
 
 static inline mega_tensor *transpose(mega_run *r, mega_tensor *x)

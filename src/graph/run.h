@@ -50,6 +50,7 @@ mega_status mega_run_status(const mega_run *r);
 void mega_run_fail(mega_run *r, mega_status status);
 
 unsigned mega_run_mode(const mega_run *r);
+struct mega_now mega_run_now(const mega_run *r);
 
 /* A tensor of the step, not zeroed; lives until the next begin, or the end of the block without
  * a tape, or the backward pass: that hands out again what blocks held and what was made after
@@ -77,6 +78,11 @@ uint64_t mega_run_draws(const mega_run *r, const char *site);
  * of plain ops and say where it ends (for the profile; the end of a block ends it too). */
 bool mega_run_region(mega_run *r, struct mega_call *c, const char *site);
 void mega_run_chain_end(mega_run *r);
+
+/* From now on to the end of the pass nobody asks what places behind a row's length hold, and no
+ * gradient comes to them: ops that go over rows together leave blocks of them out, with zeros.
+ */
+void mega_run_leave_padding(mega_run *r);
 
 /* From now on ops are timed into `p`, which the caller keeps; NULL: no longer. */
 void mega_run_profile(mega_run *r, struct mega_profile *p);
@@ -116,6 +122,10 @@ size_t mega_run_scratch(const mega_run *r);
 /* The rows of a pass, with the stream's places filled in; from then on the stream moves on by
  * these rows at the end. */
 const struct mega_rows *mega_run_rows(mega_run *r, const struct mega_rows *rows);
+
+/* From here on the pass, and its stream, go by longer rows: places were inserted (at most
+ * store.lead at a row's start, in a stream). `rows` are of this run. */
+const struct mega_rows *mega_run_rows_longer(mega_run *r, const struct mega_rows *rows);
 
 /* The cell's value of the last turn: MODEL its buffer; ROW [B, ...] and LOG [B, places, ...] of
  * the stream, NULL without one. */

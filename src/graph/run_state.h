@@ -48,6 +48,7 @@ struct mega_run {
     bool passes;                    /* outputs of cheap ops do so now */
     struct sweep *waiting, *sweeps; /* the one that gathers calls, or NULL; those computed */
     bool in_block;                  /* outside blocks ops are computed at once */
+    bool leaves_padding;            /* mega_run_leave_padding */
     size_t scratch;                 /* most that a sweep needs beside values and gradients */
     mega_status status;
     char message[2048];
@@ -124,7 +125,7 @@ void passing_leave(mega_run *r, struct block_record *b, struct mega_carry *c);
 void passing_make(mega_run *r, const struct record *end);
 
 /* the carry's places, so that all of them can be walked alike; the number of them */
-enum { CARRY_MOST = 16 };
+enum { CARRY_MOST = 256 };
 int carry_slots(struct mega_carry *c, mega_tensor **slot[CARRY_MOST]);
 
 /* forgets what was set by a run that failed */

@@ -236,6 +236,13 @@ mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m
     return mega_attention_output_run(r, &m->output, o, y, m->o, m->o_bias, &out);
 }
 
+void mega_attention_states(mega_build *b, struct mega_attention *m)
+{
+    if (!m->used.heads) return;
+    mega_attention_score_states(b, &m->score, &m->used);
+    declare_states(b, m);
+}
+
 mega_tensor *mega_attention_run(
     mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows)
 {

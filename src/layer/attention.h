@@ -54,6 +54,9 @@ void mega_attention_build(
 /* True if no head and no bias is left: its output is zero. */
 bool mega_attention_is_nothing(const struct mega_attention *m);
 
+/* Declares the states of a stream alone: of one more use of the same parameters. */
+void mega_attention_states(mega_build *b, struct mega_attention *m);
+
 /* z [B, T, D] -> [B, T, D]. */
 mega_tensor *mega_attention_run(
     mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows);

@@ -52,8 +52,7 @@ void mega_attention_output_build(
     if (a->head_scale)
         m->head_scale = mega_param_add(
             b, "head_scale", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 1, &o->heads);
-    if (a->gate_heads)
-        declare_gate(b, "head_gate", &m->head_gate, o, o->heads, true, 10);
+    if (a->gate_heads) declare_gate(b, "head_gate", &m->head_gate, o, o->heads, true, 10);
     if (a->gate_values)
         declare_gate(b, "gate", &m->gate, o, o->heads * o->values, a->gate_bias, 1);
     if (!a->inner_norm) return;

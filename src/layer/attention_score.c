@@ -41,12 +41,7 @@ static void declare_forget(
     mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
 {
     declare_gates(b, "forget", &s->forget, &s->forget_bias, o);
-    if (!o->causal) {
-        declare_gates(b, "forget_back", &s->forget_back, &s->forget_back_bias, o);
-        return;
-    }
-    s->past_decay = declare_log(b, "forget.log", o->heads, o);
-    s->decay = mega_cell_add(b, "forget.sum", MEGA_CELL_ROW, MEGA_F32, 1, &o->heads, 0);
+    if (!o->causal) declare_gates(b, "forget_back", &s->forget_back, &s->forget_back_bias, o);
 }
 
 static void declare_positions(
@@ -80,6 +75,17 @@ void mega_attention_score_build(
         s->talk_post = mega_param_add(b, "talk_post", same, 2, square);
     if (a->talking_scaled) s->talk_scaled = mega_param_add(b, "talk_scaled", same, 2, square);
     declare_positions(b, s, o);
+    mega_attention_score_states(b, s, o);
+}
+
+void mega_attention_score_states(
+    mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
+{
+    s->past_keys = s->past_values = s->past_decay = s->decay = NULL;
+    if (s->forget && o->causal) {
+        s->past_decay = declare_log(b, "forget.log", o->heads, o);
+        s->decay = mega_cell_add(b, "forget.sum", MEGA_CELL_ROW, MEGA_F32, 1, &o->heads, 0);
+    }
     if (!o->causal || o->cross || o->memory) return;
     if (o->prepare.kv_latent) { /* whose first channels are the values */
         s->past_keys = declare_log(b, "latent", o->prepare.kv_latent + o->rotary.dims, o);

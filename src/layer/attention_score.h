@@ -4,6 +4,7 @@
 #define MEGA_LAYER_ATTENTION_SCORE_H
 
 #include "layer/attention_prepare.h"
+#include "layer/kept_heads.h"
 
 struct mega_attention_score {
     mega_tensor *sink;                               /* [H] */
@@ -22,6 +23,7 @@ struct mega_attention_score_args {
     mega_tensor *z;                      /* [B, T, D] */
     mega_tensor *bias;                   /* [H, 2n-1] or NULL */
     mega_tensor *before;                 /* residual attention */
+    const struct mega_kept_heads *kept;  /* heads that are left; NULL: all */
     const struct mega_rows *rows, *keys; /* keys: NULL: rows */
     const struct mega_head_part *part;   /* the call is for these heads alone; NULL: for all */
     const char *site;                    /* of its draws; NULL: "weights" */
@@ -29,6 +31,10 @@ struct mega_attention_score_args {
 };
 
 void mega_attention_score_build(mega_build *b, struct mega_attention_score *s,
+    const struct mega_attention_options *options);
+
+/* The states of a stream alone, of one more use of the same parameters. */
+void mega_attention_score_states(mega_build *b, struct mega_attention_score *s,
     const struct mega_attention_options *options);
 
 /* o [B, T, H dv] */

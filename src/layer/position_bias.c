@@ -28,8 +28,11 @@ static void declare_layers(mega_build *b, struct mega_position_bias *p, int64_t 
         if (p->options.dynamic_norm && i < depth) {
             size_t norm = mega_build_enter(b, "norm");
             mega_norm_declare(b, &l->norm,
-                &(struct mega_norm_options){
-                    MEGA_LAYERNORM, W, true, true, MEGA_NORM_EPS, false });
+                &(struct mega_norm_options){ .type = MEGA_LAYERNORM,
+                    .width = W,
+                    .affine = true,
+                    .bias = true,
+                    .eps = MEGA_NORM_EPS });
             mega_build_leave(b, norm);
         }
         mega_build_leave(b, entered);

@@ -46,6 +46,13 @@ static const struct mega_attr_join join = { 0 };
 static const struct mega_attr_hard_concrete hard = { .gate = { 0.33, -0.1, 1.1, 1e-6 } };
 static const struct mega_attr_gate_penalty penalty = { .gate = { 0.33, -0.1, 1.1, 1e-6 } };
 static const struct mega_attr_feed_forward feed_forward = { .act = MEGA_ACT_SILU };
+static const struct mega_attr_center center = { false };
+static const struct mega_attr_log_sum log_sum = { false };
+static const struct mega_attr_mix mix = { .step = 1 };
+static const struct mega_attr_orthogonal orthogonal = { false };
+static const struct mega_attr_shift shift_one = { .steps = 1 };
+static const struct mega_attr_sinkhorn sinkhorn = { 2, 5 };
+static const struct mega_attr_squash squash = { .kind = MEGA_SQUASH_TANH, false, 1, 1 };
 
 /* numbers are counted here, four bytes each; `back` is of the backward pass when every input
  * with numbers wants a gradient */
@@ -57,6 +64,19 @@ static const struct line {
 } lines[] = {
     { &mega_op_activation, &act, { { B, T, D } }, 0, 2 * R *D, 0, 3 * R *D },
     { &mega_op_add, NULL, { { B, T, D }, { B, T, D } }, 0, 3 * R *D, 0, 3 * R *D },
+    { &mega_op_log_sum, &log_sum, { { B, T, D }, { B, T, D } }, 0, 3 * R *D, 0, 5 * R *D },
+    { &mega_op_softmax, NULL, { { B, T, D } }, 0, 2 * R *D, 0, 3 * R *D },
+    { &mega_op_squash, &squash, { { B, T, D }, { D }, { D } }, 0, 2 * R *D + 2 * D, 0,
+        3 * R *D + 3 * D },
+    { &mega_op_mix, &mix, { { B, T, 2 }, { B, T, D }, { B, T, D } }, 0, 3 * R *D + 2 * R, 0,
+        5 * R *D + 4 * R },
+    { &mega_op_sinkhorn, &sinkhorn, { { B, T, 4 } }, 0, 2 * R * 4, 0, 3 * R * 4 },
+    { &mega_op_orthogonal, &orthogonal, { { B, T, D }, { B, T, D } }, 0, 3 * R *D, 0,
+        5 * R *D },
+    { &mega_op_center, &center, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
+    { &mega_op_shift, &shift_one, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
+    /* a row is one of x, and its number */
+    { &mega_op_arrange, NULL, { { B, T, D }, { B, T } }, 0, 2 * R *D + R, 0, 2 * R *D + R },
     { &mega_op_concat, NULL, { { B, D }, { B, E } }, 0, 2 * B *(D + E), 0, 2 * B *(D + E) },
     { &mega_op_dropout, &tenth, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
     { &mega_op_mask, NULL, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
@@ -165,7 +185,8 @@ static bool is_ids(const struct mega_op *op, int i)
 {
     if (op == &mega_op_band || op == &mega_op_choose) return i == 0;
     if (op == &mega_op_output_loss) return i == MEGA_OUTPUT_LOSS_TARGET;
-    return i == 1 && (op == &mega_op_embedding || op == &mega_op_cross_entropy);
+    return i == 1 &&
+           (op == &mega_op_embedding || op == &mega_op_arrange || op == &mega_op_cross_entropy);
 }
 
 static void make(struct trial *t, const struct line *l)
