@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "model/export.h"
 #include "model/transformer_decoder.h"
+#include "model/transformer_rules.h"
 
 extern const struct mega_mixer mega_mixer_attention;
 
@@ -89,6 +90,7 @@ static mega_status configure(struct mega_model_config *c, const mega_model *m,
         set(mega_mixer_attention.options, c->mixer, change);
         return MEGA_OK;
     }
+    bool preset = strcmp(mega_decoders[c->language.decoder]->name, "transformer") != 0;
     while (strcmp(mega_decoders[c->language.decoder]->name, "transformer") != 0)
         c->language.decoder =
             mega_decoders[c->language.decoder + 1] ? c->language.decoder + 1 : 0;
@@ -97,6 +99,7 @@ static mega_status configure(struct mega_model_config *c, const mega_model *m,
     /* a preset does not speak of gates: theirs begin as a transformer's do */
     mega_option_defaults(decoder->options, &usual);
     if (!(o.gates.concrete.temperature > 0)) o.gates = usual.gates;
+    if (preset) mega_transformer_complete(&o);
     memset(c->language.options, 0, sizeof c->language.options);
     memcpy(c->language.options, &o, sizeof o);
     set(decoder->options, c->language.options, change);
