@@ -187,8 +187,8 @@ mega_status mega_study_weight(const mega_model *m, struct mega_head_table *out)
     mega_status status = mega_head_table_new(out, &h);
     for (int64_t l = 0; l < h.layers && !status; l++) {
         const struct mega_attention *a = h.layer[l].attention;
-        int64_t dv = a->options.values, share = a->options.heads / a->options.kv_heads,
-                group = -1;
+        int64_t dv = a->options.values,
+                share = a->kept.heads ? a->options.heads / a->options.kv_heads : 1, group = -1;
         for (int64_t k = 0; k < a->kept.heads; k++) {
             /* which of the groups that are left */
             group += !k || a->kept.number[k] / share != a->kept.number[k - 1] / share;
