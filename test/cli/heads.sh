@@ -57,6 +57,8 @@ refused 1 "is there already" "$mega" heads prune a small
 refused 1 "layer 7 head 0: the model has layers 0 ... 1 of heads 0 ... 3" "$mega" heads prune a x9 --remove 7.0
 refused 1 "'1' is no list of heads" "$mega" heads prune a x9 --remove 1
 refused 1 "nothing says how many heads are to go" "$mega" heads prune a x9 text.txt --by gradient
+refused 1 "the model's heads have no gates" "$mega" heads prune small x9
+refused 1 "the model's heads have no gates" "$mega" heads prune small x9 text.txt --by gates --keep 1
 [[ ! -e x9 && ! -e x9.part ]] || fail "a refusal left something behind"
 cp -r small wrong && cp "$(echo a/best)/config.json" wrong/
 refused 1 "expected [" "$mega" eval wrong text.txt
