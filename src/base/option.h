@@ -6,6 +6,7 @@
 #ifndef MEGA_BASE_OPTION_H
 #define MEGA_BASE_OPTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,13 +17,39 @@ enum mega_option_type {
     MEGA_OPTION_TEXT,   /* const char *: borrowed from the document or command line it came from
                          */
     MEGA_OPTION_CHOICE, /* int: index into `choices` */
-    MEGA_OPTION_TEXTS   /* struct mega_texts: a list */
+    MEGA_OPTION_TEXTS,  /* struct mega_texts: a list */
+    MEGA_OPTION_INTS,   /* struct mega_ints: one whole number, or a list of them */
+    MEGA_OPTION_REALS,  /* struct mega_reals: one number, or a list */
+    MEGA_OPTION_ALIAS   /* no field: another word for other rows of the table (MEGA_ALIAS) */
 };
 
 struct mega_texts {
     const char **item;
     int n;
 };
+
+/* One value for all places, or a list with a value for each; the list is borrowed from the
+ * document that it came from. */
+struct mega_ints {
+    int64_t each; /* where n is 0 */
+    const int64_t *item;
+    int n;
+};
+struct mega_reals {
+    double each;
+    const double *item;
+    int n;
+};
+
+static inline int64_t mega_ints_at(const struct mega_ints *l, int64_t i)
+{
+    return !l->n ? l->each : l->item[i < l->n ? i : l->n - 1];
+}
+
+static inline double mega_reals_at(const struct mega_reals *l, int64_t i)
+{
+    return !l->n ? l->each : l->item[i < l->n ? i : l->n - 1];
+}
 
 struct mega_option {
     const char *name; /* NULL ends the table */
@@ -37,6 +64,15 @@ struct mega_option {
 };
 
 #define MEGA_FIELD(type, member) offsetof(type, member)
+
+/* Another word for settings of the same table, "norm=rmsnorm" or several with blanks between;
+ * a value `*` is the one that is given. Without a `*` the word is a switch: true means
+ * `settings`; false means `otherwise`, or nothing where that is NULL. "talking+=pre" adds a
+ * choice to the one that there is, where choices are bits. */
+#define MEGA_ALIAS(name, settings, otherwise)                                                  \
+    {                                                                                          \
+        name, MEGA_OPTION_ALIAS, 0, "", 0, 0, settings, otherwise, "", 0                       \
+    }
 
 /* The entry with this name, or NULL. */
 const struct mega_option *mega_option_find(const struct mega_option *table, const char *name);

@@ -2,10 +2,25 @@
 
 #include <string.h>
 
+#include "model/transformer_options.h"
 #include "train/recipe.h"
+
+/* another word for other keys */
+static void alias(FILE *to, const struct mega_option *o, bool markdown)
+{
+    fprintf(to, markdown ? "| `%s` | | means " : "  %-20s means %s", o->name, o->choices);
+    if (markdown)
+        for (const char *p = o->choices; *p; p++) fprintf(to, *p == '|' ? ", " : "%c", *p);
+    if (o->unit) fprintf(to, "%sfalse: %s", *o->choices ? "; " : "", o->unit);
+    fputs(markdown ? " |\n" : "\n", to);
+}
 
 static void key(FILE *to, const struct mega_option *o, bool markdown)
 {
+    if (o->type == MEGA_OPTION_ALIAS) {
+        alias(to, o, markdown);
+        return;
+    }
     const char *fallback = o->fallback ? o->fallback : "(required)";
     if (!markdown) {
         fprintf(to, "  %-20s %-12s %s%s%s\n", o->name, *fallback ? fallback : "\"\"", o->help,
@@ -55,6 +70,8 @@ static void model_keys(FILE *to, bool markdown)
 {
     for (const struct mega_mixer *const *m = mega_mixers; *m; m++)
         some_keys(to, "model", "mixer", (*m)->name, &(*m)->options, 1, markdown);
+    const struct mega_option *encoder = mega_transformer_encoder_table;
+    some_keys(to, "model", "encoder", "transformer", &encoder, 1, markdown);
     for (const struct mega_decoder_type *const *d = mega_decoders; *d; d++) {
         const struct mega_option *table[] = { mega_language_model_options, (*d)->options };
         some_keys(to, "model", "task lm and decoder", (*d)->name, table, 2, markdown);

@@ -78,6 +78,11 @@ void mega_option_defaults(const struct mega_option *table, void *out);
 mega_status mega_option_parse(
     const struct mega_option *o, const char *where, const char *text, void *out);
 
+/* Sets the option (or what the alias means) of this name from text; lists "8, 3, 0" go into the
+ * arena. */
+mega_status mega_option_assign(struct mega_arena *arena, const struct mega_option *table,
+    const char *name, const char *text, void *out);
+
 /* Appends `out`'s values as YAML lines ("  lr: 0.001\n"), indented, in table order; reading
  * them back gives the same values. */
 void mega_option_print(

@@ -4,6 +4,25 @@
 
 #include "format/node.h"
 
+void mega_option_add_series(
+    struct mega_text *to, const struct mega_option *o, const void *values)
+{
+    const char *field = (const char *)values + o->offset;
+    const struct mega_ints *whole = (const void *)field;
+    const struct mega_reals *real = (const void *)field;
+    bool ints = o->type == MEGA_OPTION_INTS;
+    int n = ints ? whole->n : real->n;
+    if (n) mega_text_add(to, "[");
+    for (int i = 0; i < (n ? n : 1); i++) {
+        if (i) mega_text_add(to, ", ");
+        if (ints)
+            mega_text_add(to, "%lld", (long long)mega_ints_at(whole, i));
+        else
+            mega_json_add_real(to, mega_reals_at(real, i));
+    }
+    if (n) mega_text_add(to, "]");
+}
+
 static void add_value(struct mega_text *to, const struct mega_option *o, const void *values)
 {
     const char *field = (const char *)values + o->offset;
@@ -26,6 +45,9 @@ static void add_value(struct mega_text *to, const struct mega_option *o, const v
         mega_json_add_text(to, name, strlen(name));
         break;
     }
+    case MEGA_OPTION_INTS:
+    case MEGA_OPTION_REALS: mega_option_add_series(to, o, values); break;
+    case MEGA_OPTION_ALIAS: break;
     case MEGA_OPTION_TEXTS: {
         const struct mega_texts *list = (const void *)field;
         mega_text_add(to, "[");
@@ -43,6 +65,7 @@ void mega_option_add_json(struct mega_text *to, const struct mega_option *table,
     const void *values, int indent, bool more)
 {
     for (const struct mega_option *o = table; o->name; o++) {
+        if (o->type == MEGA_OPTION_ALIAS) continue;
         mega_text_add(to, "%s%*s", more ? ",\n" : "", indent, "");
         mega_json_add_text(to, o->name, strlen(o->name));
         mega_text_add(to, ": ");

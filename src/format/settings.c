@@ -22,6 +22,13 @@ static void set_text_default(const struct mega_option *o, void *field)
     case MEGA_OPTION_TEXT: *(const char **)field = o->fallback; break;
     case MEGA_OPTION_CHOICE: *(int *)field = mega_choice_find(o->choices, o->fallback); break;
     case MEGA_OPTION_TEXTS: *(struct mega_texts *)field = (struct mega_texts){ 0 }; break;
+    case MEGA_OPTION_INTS:
+        *(struct mega_ints *)field = (struct mega_ints){ .each = n.integer };
+        break;
+    case MEGA_OPTION_REALS:
+        *(struct mega_reals *)field = (struct mega_reals){ .each = n.real };
+        break;
+    case MEGA_OPTION_ALIAS: break;
     }
 }
 
@@ -37,7 +44,10 @@ static size_t size_of(const struct mega_option *o)
         [MEGA_OPTION_BOOL] = sizeof(bool),
         [MEGA_OPTION_TEXT] = sizeof(char *),
         [MEGA_OPTION_CHOICE] = sizeof(int),
-        [MEGA_OPTION_TEXTS] = sizeof(struct mega_texts) };
+        [MEGA_OPTION_TEXTS] = sizeof(struct mega_texts),
+        [MEGA_OPTION_INTS] = sizeof(struct mega_ints),
+        [MEGA_OPTION_REALS] = sizeof(struct mega_reals),
+        [MEGA_OPTION_ALIAS] = 0 };
     return sizes[o->type];
 }
 
@@ -69,7 +79,7 @@ static mega_status refuse(
 static mega_status read_number(const char *where, const char *key, const struct mega_option *o,
     const struct mega_node *n, double *value)
 {
-    bool whole = o->type == MEGA_OPTION_INT;
+    bool whole = o->type == MEGA_OPTION_INT || o->type == MEGA_OPTION_INTS;
     const char *expected = whole ? "a whole number" : "a number";
     if (n->kind != MEGA_NODE_INT && n->kind != MEGA_NODE_REAL)
         return refuse(where, key, n, expected);
@@ -109,6 +119,68 @@ static mega_status read_list(struct mega_arena *arena, const char *where, const 
     return MEGA_OK;
 }
 
+/* one number or a list of them, in document or text form: 8, [8, 3, 0] */
+struct series {
+    double each, *item;
+    int n;
+};
+
+static mega_status read_series_list(struct mega_arena *arena, const char *where,
+    const char *key, const struct mega_option *o, const struct mega_node *list,
+    struct series *s)
+{
+    for (const struct mega_node *i = list->first; i; i = i->next) s->n++;
+    if (!s->n) return refuse(where, key, list, "a number, or a list of at least one");
+    s->item = mega_arena_zeroed(arena, (size_t)s->n * sizeof *s->item);
+    if (!s->item) return mega_fail(MEGA_NO_MEMORY, "no memory for the list %s", key);
+    double *to = s->item;
+    for (const struct mega_node *i = list->first; i; i = i->next)
+        MEGA_TRY(read_number(where, key, o, i, to++));
+    return MEGA_OK;
+}
+
+/* "[8, 3, 0]" or "8, 3, 0" as a command line has it */
+static mega_status read_series_text(struct mega_arena *arena, const char *where,
+    const char *key, const struct mega_option *o, const struct mega_node *n, struct series *s)
+{
+    static const char between[] = "[], \t";
+    struct mega_node list = { .kind = MEGA_NODE_LIST }, **end = &list.first;
+    for (const char *at = n->text; *(at += strspn(at, between));) {
+        size_t size = strcspn(at, between);
+        struct mega_node *item = mega_arena_zeroed(arena, sizeof *item);
+        char *text = mega_arena_zeroed(arena, size + 1);
+        if (!item || !text) return mega_fail(MEGA_NO_MEMORY, "no memory for the list %s", key);
+        memcpy(text, at, size);
+        *item = (struct mega_node){ .text = text, .size = size };
+        mega_scalar_resolve(item);
+        *end = item;
+        end = &item->next;
+        at += size;
+    }
+    return read_series_list(arena, where, key, o, &list, s);
+}
+
+static mega_status read_series(struct mega_arena *arena, const char *where, const char *key,
+    const struct mega_option *o, const struct mega_node *n, void *field)
+{
+    struct series s = { 0 };
+    if (n->kind == MEGA_NODE_LIST)
+        MEGA_TRY(read_series_list(arena, where, key, o, n, &s));
+    else if (arena && n->kind == MEGA_NODE_TEXT && n->text && strpbrk(n->text, "[,"))
+        MEGA_TRY(read_series_text(arena, where, key, o, n, &s));
+    else
+        MEGA_TRY(read_number(where, key, o, n, &s.each));
+    if (o->type == MEGA_OPTION_REALS) {
+        *(struct mega_reals *)field = (struct mega_reals){ s.each, s.item, s.n };
+        return MEGA_OK;
+    }
+    int64_t *whole = s.n ? mega_arena_zeroed(arena, (size_t)s.n * sizeof *whole) : NULL;
+    if (s.n && !whole) return mega_fail(MEGA_NO_MEMORY, "no memory for the list %s", key);
+    for (int i = 0; i < s.n; i++) whole[i] = (int64_t)s.item[i];
+    *(struct mega_ints *)field = (struct mega_ints){ (int64_t)s.each, whole, s.n };
+    return MEGA_OK;
+}
+
 static mega_status read_value(struct mega_arena *arena, const char *where, const char *key,
     const struct mega_option *o, const struct mega_node *n, void *out)
 {
@@ -141,8 +213,83 @@ static mega_status read_value(struct mega_arena *arena, const char *where, const
         return MEGA_OK;
     }
     case MEGA_OPTION_TEXTS: return read_list(arena, where, key, n, field);
+    case MEGA_OPTION_INTS:
+    case MEGA_OPTION_REALS: return read_series(arena, where, key, o, n, field);
+    case MEGA_OPTION_ALIAS:
+        return mega_fail(MEGA_INTERNAL, "%s is another word for %s", key, o->choices);
     }
     return MEGA_OK;
+}
+
+/* ---- other words ---- */
+
+/* The settings that `alias` means where its value is n; "": none. NULL: n is not what it takes.
+ */
+static const char *meaning(const struct mega_option *alias, const struct mega_node *n)
+{
+    if (strchr(alias->choices, '*')) return alias->choices;
+    if (n->kind != MEGA_NODE_BOOL) return NULL;
+    const char *settings = n->boolean ? alias->choices : alias->unit;
+    return settings ? settings : "";
+}
+
+/* the next "name=value" of settings, cut in two; false: none is left */
+static bool next_setting(const char **settings, char name[64], char value[64])
+{
+    *settings += strspn(*settings, " ");
+    size_t all = strcspn(*settings, " "), n = strcspn(*settings, "=");
+    if (!n || n >= all || n > 63 || all - n > 63) return false;
+    snprintf(name, 64, "%.*s", (int)n, *settings);
+    snprintf(value, 64, "%.*s", (int)(all - n - 1), *settings + n + 1);
+    *settings += all;
+    return true;
+}
+
+static mega_status apply_alias(struct mega_arena *arena, const char *where, const char *key,
+    const struct mega_option *table, const struct mega_option *alias, const struct mega_node *n,
+    const struct mega_node *map, void *out)
+{
+    const char *settings = meaning(alias, n);
+    char name[64], value[64];
+    if (!settings) return refuse(where, key, n, "true or false");
+    while (next_setting(&settings, name, value)) {
+        size_t last = strlen(name) - 1;
+        bool bits = name[last] == '+';
+        if (bits) name[last] = 0;
+        const struct mega_option *o = mega_option_find(table, name);
+        if (!o) return mega_fail(MEGA_INTERNAL, "%s: no option %s for that", alias->name, name);
+        if (map && mega_node_find(map, name))
+            return mega_fail(MEGA_BAD_ARGUMENT,
+                "%s%s means %s: %s, but %s is given too: expected one of the two", where, key,
+                name, *value == '*' ? n->text : value, name);
+        struct mega_node fixed = { .text = value, .size = strlen(value) };
+        mega_scalar_resolve(&fixed);
+        int before = bits ? *(int *)field_of(o, out) : 0;
+        MEGA_TRY(read_value(arena, where, key, o, *value == '*' ? n : &fixed, out));
+        if (bits) *(int *)field_of(o, out) |= before;
+    }
+    return MEGA_OK;
+}
+
+mega_status mega_option_assign(struct mega_arena *arena, const struct mega_option *table,
+    const char *name, const char *text, void *out)
+{
+    const struct mega_option *o = mega_option_find(table, name);
+    struct mega_node n = { .text = text, .size = strlen(text) };
+    if (!o) {
+        const char *near = mega_option_nearest(table, name);
+        return mega_fail(MEGA_BAD_ARGUMENT, "unknown option %s%s%s", name,
+            near ? ", the nearest is " : "", near ? near : "");
+    }
+    /* texts are borrowed: from the arena here */
+    char *copy = mega_arena_zeroed(arena, n.size + 1);
+    if (!copy) return mega_fail(MEGA_NO_MEMORY, "no memory for the option %s", name);
+    n.text = memcpy(copy, text, n.size);
+    mega_scalar_resolve(&n);
+    if (o->type == MEGA_OPTION_ALIAS)
+        return apply_alias(arena, "", name, table, o, &n, NULL, out);
+    if (o->type == MEGA_OPTION_TEXT) n.kind = MEGA_NODE_TEXT;
+    return read_value(arena, "", name, o, &n, out);
 }
 
 mega_status mega_option_parse(
@@ -202,11 +349,21 @@ mega_status mega_node_read(const struct mega_document *d, const struct mega_node
         const struct mega_option *o = mega_option_find(table, n->key);
         if (!o && except && mega_choice_find(except, n->key) >= 0) continue;
         if (!o) return refuse_unknown(d, section, table, except, n);
+        if (o->type == MEGA_OPTION_ALIAS) continue; /* below, in the order of the table */
         char key[160];
         snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "", n->key);
         /* the document's arena only grows: what was handed out stays */
         MEGA_TRY(read_value(
             (struct mega_arena *)(uintptr_t)&d->arena, place_of(d, n, where), key, o, n, out));
+    }
+    for (const struct mega_option *o = table; o->name; o++) {
+        const struct mega_node *n =
+            map && o->type == MEGA_OPTION_ALIAS ? mega_node_find(map, o->name) : NULL;
+        char key[160];
+        if (!n) continue;
+        snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "", n->key);
+        MEGA_TRY(apply_alias((struct mega_arena *)(uintptr_t)&d->arena, place_of(d, n, where),
+            key, table, o, n, map, out));
     }
     for (const struct mega_option *o = table; o->name; o++)
         if (!o->fallback && !(map && mega_node_find(map, o->name)))
@@ -229,6 +386,7 @@ void mega_option_print(
     for (const struct mega_option *o = table; o->name; o++) {
         const char *field = (const char *)values + o->offset;
         char text[64];
+        if (o->type == MEGA_OPTION_ALIAS) continue;
         mega_text_add(to, "%*s%s: ", indent, "", o->name);
         switch (o->type) {
         case MEGA_OPTION_INT:
@@ -250,6 +408,9 @@ void mega_option_print(
             mega_choice_name(o->choices, *(const int *)(const void *)field, text, sizeof text);
             mega_text_add(to, "%s", text);
             break;
+        case MEGA_OPTION_INTS:
+        case MEGA_OPTION_REALS: mega_option_add_series(to, o, values); break;
+        case MEGA_OPTION_ALIAS: break;
         case MEGA_OPTION_TEXTS: {
             const struct mega_texts *list = (const void *)field;
             mega_text_add(to, "[");

@@ -7,14 +7,9 @@
 #include "graph/run.h"
 #include "op/contracts.h"
 
-extern const struct mega_op mega_op_activation, mega_op_add, mega_op_attention, mega_op_band,
-    mega_op_batch_norm, mega_op_cema, mega_op_choose, mega_op_concat, mega_op_cross_entropy,
-    mega_op_dropout, mega_op_ema, mega_op_embedding, mega_op_feed_forward, mega_op_gate,
-    mega_op_gate_penalty, mega_op_gated_output, mega_op_gated_residual, mega_op_hard_concrete,
-    mega_op_head_scale, mega_op_linear, mega_op_log_softmax, mega_op_mask, mega_op_norm,
-    mega_op_number_embedding, mega_op_output_loss, mega_op_pool, mega_op_position_embedding,
-    mega_op_query_key, mega_op_query_key_norm, mega_op_rotary, mega_op_rotary_bias,
-    mega_op_scale, mega_op_timestep_norm, mega_op_transpose;
+#define X(name) extern const struct mega_op mega_op_##name;
+#include "op/ops.def"
+#undef X
 
 static inline mega_tensor *columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
 {
@@ -38,14 +33,24 @@ static inline mega_tensor *concat(mega_run *r, mega_tensor *a, mega_tensor *b)
     return mega_run_call(r, &(struct mega_call){ .op = &mega_op_concat, .in = { a, b } }, NULL);
 }
 
+/* `nll`, if not NULL, receives -log p of each row. */
+static inline mega_tensor *cross_entropy_rows(
+    mega_run *r, mega_tensor *logits, mega_tensor *target, double smoothing, mega_tensor **nll)
+{
+    struct mega_attr_cross_entropy a;
+    memset(&a, 0, sizeof a);
+    a.smoothing = smoothing;
+    a.rows = nll != NULL;
+    struct mega_call c = { .op = &mega_op_cross_entropy, .in = { logits, target }, .attr = &a };
+    mega_tensor *loss = mega_run_call(r, &c, NULL);
+    if (nll) *nll = loss ? c.out[1] : NULL;
+    return loss;
+}
+
 static inline mega_tensor *smoothed_cross_entropy(
     mega_run *r, mega_tensor *logits, mega_tensor *target, double smoothing)
 {
-    struct mega_attr_cross_entropy a = { smoothing, 0 };
-    return mega_run_call(r,
-        &(struct mega_call){
-            .op = &mega_op_cross_entropy, .in = { logits, target }, .attr = &a },
-        NULL);
+    return cross_entropy_rows(r, logits, target, smoothing, NULL);
 }
 
 static inline mega_tensor *cross_entropy(mega_run *r, mega_tensor *logits, mega_tensor *target)
@@ -70,6 +75,38 @@ static inline mega_tensor *gate(mega_run *r, mega_tensor *x, mega_tensor *g, enu
     struct mega_attr_gate a = { act };
     return mega_run_call(
         r, &(struct mega_call){ .op = &mega_op_gate, .in = { x, g }, .attr = &a }, NULL);
+}
+
+/* x times a number w of each head, times act of a gate [.., H]; both may be NULL. */
+static inline mega_tensor *head_gate(mega_run *r, mega_tensor *x, mega_tensor *w,
+    mega_tensor *g, int64_t heads, enum mega_act act)
+{
+    struct mega_attr_head_gate a;
+    memset(&a, 0, sizeof a);
+    a.heads = heads;
+    a.act = act;
+    return mega_run_call(r,
+        &(struct mega_call){ .op = &mega_op_head_gate, .in = { x, w, g }, .attr = &a }, NULL);
+}
+
+/* The same with w by its logarithm, at most log 100. */
+static inline mega_tensor *head_gate_log(
+    mega_run *r, mega_tensor *x, mega_tensor *w, int64_t heads)
+{
+    struct mega_attr_head_gate a;
+    memset(&a, 0, sizeof a);
+    a.heads = heads;
+    a.log = true;
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_head_gate, .in = { x, w }, .attr = &a }, NULL);
+}
+
+/* In with its clamp, out with 0. */
+static inline mega_tensor *laser(mega_run *r, mega_tensor *x, double clamp)
+{
+    struct mega_attr_laser a = { clamp };
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_laser, .in = { x }, .attr = &a }, NULL);
 }
 
 static inline mega_tensor *head_scale(mega_run *r, mega_tensor *x, mega_tensor *g)
@@ -144,6 +181,34 @@ static inline mega_tensor *scale(
     struct mega_attr_scale a = { factor };
     return mega_run_call(
         r, &(struct mega_call){ .op = &mega_op_scale, .in = { x, weight }, .attr = &a }, NULL);
+}
+
+static inline mega_tensor *softmax(mega_run *r, mega_tensor *x)
+{
+    return mega_run_call(r, &(struct mega_call){ .op = &mega_op_softmax, .in = { x } }, NULL);
+}
+
+/* c tanh(x / c) */
+static inline mega_tensor *soft_clamp(mega_run *r, mega_tensor *x, double c)
+{
+    struct mega_attr_squash a;
+    memset(&a, 0, sizeof a);
+    a.kind = MEGA_SQUASH_TANH;
+    a.factor = c;
+    a.inside = 1 / c;
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_squash, .in = { x }, .attr = &a }, NULL);
+}
+
+/* x, of whose gradient only this share goes further. */
+static inline mega_tensor *gradient_share(mega_run *r, mega_tensor *x, double share)
+{
+    mega_tensor *fixed = x ? mega_run_input(r, x) : NULL;
+    if (!fixed) return NULL;
+    fixed->wants_grad = false;
+    fixed->grad = NULL;
+    fixed->param = NULL;
+    return add(r, scale(r, x, NULL, share), scale(r, fixed, NULL, 1 - share));
 }
 
 static inline mega_tensor *transpose(mega_run *r, mega_tensor *x)

@@ -180,11 +180,16 @@ static double draw(const struct mega_param *p, struct mega_rng *g, int64_t i)
         double bound = sqrt(6.0 / (double)(t->dim[0] + t->dim[1]));
         return bound * (2 * mega_rng_unit(g) - 1);
     }
+    case MEGA_INIT_STREAMS: {
+        int64_t row = i / t->dim[1], column = i % t->dim[1];
+        return column ? row == column - 1 : row == (int64_t)init->a;
+    }
     case MEGA_INIT_UNIFORM: return init->a + init->b * (2 * mega_rng_unit(g) - 1);
     case MEGA_INIT_FAN_IN: return init->b / sqrt((double)t->dim[1]) * mega_rng_normal(g);
     case MEGA_INIT_TRUNCATED: return truncated(init->b, init->a, g);
     case MEGA_INIT_REAL: return i % 2 ? 0 : init->b * mega_rng_normal(g);
     case MEGA_INIT_ANGLES: return angle(i, (double)p->count);
+    case MEGA_INIT_IDENTITY: return i / t->dim[1] == i % t->dim[1];
     }
     return 0;
 }

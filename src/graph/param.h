@@ -19,7 +19,9 @@ enum mega_init_kind {
     MEGA_INIT_TRUNCATED, /* normal, standard deviation b, drawn again beyond -a ... a */
     MEGA_INIT_REAL,      /* complex numbers [.., 2]: real parts normal with b, imaginary 0 */
     MEGA_INIT_ANGLES,    /* logits of exp(-m log(D) / D), m = 1 ... D numbers, in any order */
-    MEGA_INIT_PADDED     /* mean 0, standard deviation b, but row a is 0 */
+    MEGA_INIT_PADDED,    /* mean 0, standard deviation b, but row a is 0 */
+    MEGA_INIT_IDENTITY,  /* 1 where row and column are equal, else 0 */
+    MEGA_INIT_STREAMS /* [S, 1 + S]: 1 in row a of the first column, the identity behind it */
 };
 struct mega_init {
     enum mega_init_kind kind;
@@ -71,6 +73,7 @@ struct mega_store {
     int n_params, n_cells;
     int64_t count;   /* numbers in each flat array, with the gaps of alignment */
     int64_t numbers; /* trainable numbers */
+    int64_t lead;    /* places that a stream's rows begin with beside their tokens */
     float *value, *gradient, *moment1, *moment2;
 };
 

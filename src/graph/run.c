@@ -121,6 +121,11 @@ unsigned mega_run_mode(const mega_run *r)
     return r->args.mode;
 }
 
+struct mega_now mega_run_now(const mega_run *r)
+{
+    return r->args.now;
+}
+
 size_t mega_run_peak(const mega_run *r)
 {
     return r->values.peak + r->passing.peak + r->gradients.peak;
@@ -352,6 +357,13 @@ static void check_finite(mega_run *r, const struct mega_call *c, const char *sit
 uint64_t mega_run_site(const mega_run *r, const char *site)
 {
     return mega_hash_join(r->path_hash, site ? mega_hash_text(site) : 0);
+}
+
+uint64_t mega_run_draws(const mega_run *r, const char *site)
+{
+    const struct mega_now *now = &r->args.now;
+    return mega_hash_join(
+        mega_hash_join(now->seed, (uint64_t)now->step), mega_run_site(r, site));
 }
 
 /* everything up to the choice of a kernel */

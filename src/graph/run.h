@@ -50,6 +50,7 @@ mega_status mega_run_status(const mega_run *r);
 void mega_run_fail(mega_run *r, mega_status status);
 
 unsigned mega_run_mode(const mega_run *r);
+struct mega_now mega_run_now(const mega_run *r);
 
 /* A tensor of the step, not zeroed; lives until the next begin, or the end of the block without
  * a tape, or the backward pass: that hands out again what blocks held and what was made after
@@ -69,6 +70,9 @@ mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site);
 
 /* The key of a place of use: what mega_run_call gives an op for random numbers. */
 uint64_t mega_run_site(const mega_run *r, const char *site);
+
+/* The key of its random numbers in this step, for who draws outside ops. */
+uint64_t mega_run_draws(const mega_run *r, const char *site);
 
 /* The same for a region: false in a healthy run means that nobody accepts: go on with the chain
  * of plain ops and say where it ends (for the profile; the end of a block ends it too). */
@@ -118,6 +122,10 @@ size_t mega_run_scratch(const mega_run *r);
 /* The rows of a pass, with the stream's places filled in; from then on the stream moves on by
  * these rows at the end. */
 const struct mega_rows *mega_run_rows(mega_run *r, const struct mega_rows *rows);
+
+/* From here on the pass, and its stream, go by longer rows: places were inserted (at most
+ * store.lead at a row's start, in a stream). `rows` are of this run. */
+const struct mega_rows *mega_run_rows_longer(mega_run *r, const struct mega_rows *rows);
 
 /* The cell's value of the last turn: MODEL its buffer; ROW [B, ...] and LOG [B, places, ...] of
  * the stream, NULL without one. */

@@ -121,7 +121,7 @@ void passing_leave(mega_run *r, struct block_record *b, struct mega_carry *c);
 void passing_make(mega_run *r, const struct record *end);
 
 /* the carry's places, so that all of them can be walked alike; the number of them */
-enum { CARRY_MOST = 16 };
+enum { CARRY_MOST = 256 };
 int carry_slots(struct mega_carry *c, mega_tensor **slot[CARRY_MOST]);
 
 /* forgets what was set by a run that failed */

@@ -53,9 +53,11 @@ mega_status mega_stream_new(mega_stream **out, const struct mega_store *store, i
             (long long)places);
     mega_stream *s = calloc(1, sizeof *s);
     if (!s) return mega_fail(MEGA_NO_MEMORY, "no memory for a stream");
-    *s = (mega_stream){
-        .store = store, .rows = rows, .piece = piece, .places = places, .unlimited = unlimited
-    };
+    *s = (mega_stream){ .store = store,
+        .rows = rows,
+        .piece = piece + store->lead,
+        .places = places + store->lead,
+        .unlimited = unlimited };
     mega_status status = mega_arena_init(&s->arena, STREAM_RESERVE);
     if (!status) {
         s->place = mega_arena_zeroed(&s->arena, (size_t)rows * sizeof *s->place);
@@ -112,7 +114,7 @@ const mega_tensor *mega_stream_value(const mega_stream *s, const struct mega_cel
 
 int64_t mega_stream_room(const mega_stream *s)
 {
-    return s->places;
+    return s->places > s->store->lead ? s->places - s->store->lead : 0;
 }
 
 /* ---- cells in a run ---- */
@@ -131,23 +133,40 @@ static void check_room(mega_run *r, const mega_stream *s)
     }
 }
 
+/* what callers keep: it stays as it is where the pass goes on with longer rows */
+static const struct mega_rows *rows_of_pass(mega_run *r)
+{
+    struct mega_rows *copy = mega_run_memory(r, sizeof *copy);
+    if (!copy) return &r->rows;
+    *copy = r->rows;
+    return copy;
+}
+
 const struct mega_rows *mega_run_rows(mega_run *r, const struct mega_rows *rows)
 {
     mega_stream *s = r->args.stream;
     r->rows = *rows;
     r->has_rows = true;
-    if (!s) return &r->rows;
-    if (rows->B != s->rows || rows->T > s->piece) {
+    if (!s) return rows_of_pass(r);
+    if (rows->B != s->rows || rows->T > s->piece - s->store->lead) {
         mega_run_fail(r, mega_fail(MEGA_BAD_ARGUMENT,
                              "a pass of %lld rows of %lld places, but the stream has %lld rows "
                              "and takes pieces of at most %lld",
                              (long long)rows->B, (long long)rows->T, (long long)s->rows,
-                             (long long)s->piece));
+                             (long long)(s->piece - s->store->lead)));
         return &r->rows;
     }
     r->rows.place = s->place;
     check_room(r, s);
-    return &r->rows;
+    return rows_of_pass(r);
+}
+
+const struct mega_rows *mega_run_rows_longer(mega_run *r, const struct mega_rows *rows)
+{
+    if (!r->args.stream) return rows;
+    r->rows = *rows;
+    check_room(r, r->args.stream);
+    return rows;
 }
 
 mega_tensor *mega_cell_get(mega_run *r, struct mega_cell *c)

@@ -15,12 +15,12 @@ enum {
 
 /* ---- may it wait? ---- */
 
-/* rows and places of the first input that lies in rows */
+/* rows and places of the first input that lies in rows; a parameter lies in none */
 static bool shape_of(const struct mega_call *c, int64_t *B, int64_t *T)
 {
     int i = 0;
     while (i < MEGA_IN && !(c->op->by_rows >> i & 1)) i++;
-    if (i == MEGA_IN || !c->in[i] || c->in[i]->rank != 3) return false;
+    if (i == MEGA_IN || !c->in[i] || c->in[i]->rank != 3 || c->in[i]->param) return false;
     *B = c->in[i]->dim[0];
     *T = c->in[i]->dim[1];
     return *B > 0 && *T > 0 && (!c->rows || (c->rows->B == *B && c->rows->T == *T));

@@ -56,7 +56,9 @@ int64_t mega_slots_places(const struct mega_slots *s, int64_t slot)
 {
     int64_t row;
     const mega_stream *stream = mega_slots_stream(s, slot, &row);
-    return mega_stream_places(stream)[row];
+    /* without what a row begins with beside its tokens */
+    int64_t places = mega_stream_places(stream)[row] - s->model->store->lead;
+    return places > 0 ? places : 0;
 }
 
 /* n ids of one row of a stepper, in pieces; the others stand still. `whole`: they are a text

@@ -130,6 +130,7 @@ void mega_example_cross_entropy(struct mega_maker *m)
     struct mega_attr_cross_entropy *a = mega_make_attr(m);
     struct mega_call *c = &m->e->call;
     *a = make_loss(m);
+    a->rows = mega_make_choice(m, 2);
     int64_t dim[] = { mega_make_size(m) - (m->small ? 0 : 1), mega_make_size(m) };
     c->in[MEGA_CROSS_ENTROPY_LOGITS] =
         mega_make_values(m, 2, dim, mega_make_choice(m, 2) ? 50 : 0, 3);

@@ -75,6 +75,12 @@ void mega_example_rotary(struct mega_maker *m)
     if (all) d += d % 2;
     a->dims = all ? 0 : mega_make_below(m, d / 2 + 1) * 2;
     if (!a->dims) d += d % 2;
+    if (!mega_make_below(m, 3)) {
+        a->from = 1 + mega_make_below(m, 3);
+        d += a->from;
+    }
+    if (!mega_make_below(m, 3)) a->first = mega_make_below(m, a->heads + 1);
+    if (!mega_make_below(m, 3)) a->xpos = mega_make_below(m, 2) ? 512 : -300;
     dim[2] = a->heads * d;
     m->e->call.in[0] = mega_make_values(m, 3, dim, 0, 1);
     m->e->wants = 1;

@@ -1,33 +1,12 @@
 #include "layer/attention.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "graph/ops.h"
+#include "layer/attention_memory.h"
 
 const struct mega_attention_names mega_attention_official = { "q_proj", "k_proj", "v_proj",
     "out_proj" };
-
-mega_status mega_attention_check(const struct mega_attention_options *o)
-{
-    if (o->heads < 1 || o->kv_heads < 1 || o->heads % o->kv_heads)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "heads is %lld and kv_heads is %lld: expected heads to be a multiple of kv_heads",
-            (long long)o->heads, (long long)o->kv_heads);
-    if (o->keys < 1 || o->values < 1)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "heads of %lld key and %lld value channels: expected at least 1 of each",
-            (long long)o->keys, (long long)o->values);
-    if (o->chunk == 0 || o->chunk < -1)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "chunk is %lld, expected a length of at least 1, or -1 for full attention",
-            (long long)o->chunk);
-    if (o->rotary.dims % 2 || o->rotary.dims < 0 || o->rotary.dims > o->keys)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "rotary_dims is %lld, expected an even number up to the %lld channels of a head",
-            (long long)o->rotary.dims, (long long)o->keys);
-    return MEGA_OK;
-}
 
 /* a projection [rows, columns] and, if wanted, its bias */
 static mega_tensor *declare(mega_build *b, const char *name, int64_t rows, int64_t columns,
@@ -51,86 +30,122 @@ static void declare_bias(
     mega_build_leave(b, entered);
 }
 
-/* rotated keys and values of a stream */
-static void declare_logs(mega_build *b, struct mega_attention *m)
+static struct mega_cell *declare_state(
+    mega_build *b, const char *name, int64_t places, int64_t width)
 {
-    const struct mega_attention_options *o = &m->options;
-    int64_t keys = m->kept.groups * o->keys, values = m->kept.groups * o->values;
-    m->past_keys = mega_cell_add(b, "keys", MEGA_CELL_LOG, MEGA_F32, 1, &keys, 0);
-    m->past_values = mega_cell_add(b, "values", MEGA_CELL_LOG, MEGA_F32, 1, &values, 0);
-    if (b->status) return;
-    m->past_keys->window = m->past_values->window = o->chunk > 0 ? o->chunk : 0;
+    return mega_cell_add(b, name, MEGA_CELL_ROW, MEGA_F32, 2, (int64_t[]){ places, width }, 0);
+}
+
+static void declare_states(mega_build *b, struct mega_attention *m)
+{
+    const struct mega_attention_options *o = &m->used;
+    int64_t places = o->context_places, G = o->kv_heads;
+    if (o->memory) m->memory = declare_state(b, "memory", o->memory, o->width);
+    if (!places) return;
+    m->context_keys = declare_state(b, "context.keys", places, G * o->keys);
+    m->context_values = declare_state(b, "context.values", places, G * o->values);
+}
+
+static void declare_projections(
+    mega_build *b, struct mega_attention *m, const struct mega_attention_names *names)
+{
+    const struct mega_attention_options *o = &m->used;
+    int64_t D = o->width, H = o->heads, G = o->kv_heads;
+    int64_t from = o->cross && o->context ? o->context : D;
+    bool wide = o->output.on_attn == MEGA_ON_ATTENTION_PAPER; /* which has a bias by itself */
+    if (o->prepare.kv_latent) {
+        mega_attention_latent_build(b, &m->latent, o, names->q);
+    } else {
+        m->q = declare(b, names->q, H * o->keys, D, &m->q_bias, o->bias);
+        m->k = declare(b, names->k, G * o->keys, from, &m->k_bias, o->bias);
+        m->v = declare(b, names->v, G * o->values, from, &m->v_bias, o->bias);
+    }
+    m->o = declare(b, names->o, mega_attention_output_makes(o), mega_attention_output_reads(o),
+        &m->o_bias, o->bias || wide);
 }
 
 void mega_attention_build(
-    mega_build *b, struct mega_attention *m, const struct mega_attention_options *o)
+    mega_build *b, struct mega_attention *m, const struct mega_attention_options *options)
 {
     static const struct mega_attention_names plain = { "q", "k", "v", "o" };
-    const struct mega_attention_names *names = o->names ? o->names : &plain;
-    *m = (struct mega_attention){ .options = *o };
+    const struct mega_attention_names *names = options->names ? options->names : &plain;
+    *m = (struct mega_attention){ .options = *options, .used = *options };
+    struct mega_attention_options *o = &m->used;
     if (!b->status) b->status = mega_attention_check(o);
     if (b->status) return;
     mega_kept_heads_build(b, &m->kept, o->kept, o->layer, o->heads, o->kv_heads);
-    int64_t D = o->width, H = m->kept.heads, G = m->kept.groups;
-    if (!b->status && !H) {
-        declare_bias(b, names->o, D, &m->o_bias, o->bias);
+    o->heads = m->kept.heads;
+    o->kv_heads = m->kept.groups;
+    if (!b->status && !o->heads) {
+        declare_bias(b, names->o, o->width, &m->o_bias, o->bias);
         return;
     }
-    m->q = declare(b, names->q, H * o->keys, D, &m->q_bias, o->bias);
-    m->k = declare(b, names->k, G * o->keys, D, &m->k_bias, o->bias);
-    m->v = declare(b, names->v, G * o->values, D, &m->v_bias, o->bias);
-    m->o = declare(b, names->o, D, H * o->values, &m->o_bias, o->bias);
-    mega_head_gates_build(b, &m->gates, H, o->values, &o->gates);
-    if (o->causal) declare_logs(b, m);
+    declare_projections(b, m, names);
+    mega_head_gates_build(b, &m->gates, o->heads, o->values, &o->gates);
+    mega_attention_prepare_build(b, &m->prepare, o);
+    mega_attention_score_build(b, &m->score, o);
+    mega_attention_output_build(b, &m->output, o);
+    declare_states(b, m);
 }
 
-static mega_tensor *rotate(mega_run *r, const struct mega_attention *m, mega_tensor *x,
-    int64_t heads, const struct mega_rows *rows)
+bool mega_attention_is_nothing(const struct mega_attention *m)
 {
-    const struct mega_rotary_options *o = &m->options.rotary;
-    if (!o->dims) return x;
-    struct mega_attr_rotary a;
-    memset(&a, 0, sizeof a);
-    a.heads = heads;
-    a.dims = o->dims;
-    a.base = o->base;
-    a.factor = o->factor;
-    a.interleaved = o->interleaved;
-    return mega_run_call(r,
-        &(struct mega_call){ .op = &mega_op_rotary, .in = { x }, .attr = &a, .rows = rows },
-        NULL);
+    return !m->used.heads && !m->o_bias;
 }
 
-/* Heads of some neighbouring groups, with what they read. */
-struct part {
-    int64_t heads, groups;
-    mega_tensor *q, *k, *v, *past_k, *past_v;
-};
-
-/* o [B, T, h dv] of rotated q and k */
-static mega_tensor *attend(mega_run *r, const struct mega_attention *m, const struct part *p,
-    const char *site, const struct mega_rows *rows)
+int64_t mega_attention_reach(
+    mega_run *r, const struct mega_attention *m, const struct mega_rows *rows)
 {
-    const struct mega_attention_options *o = &m->options;
-    struct mega_attr_attention a;
-    memset(&a, 0, sizeof a);
-    a.fn = MEGA_ATTENTION_SOFTMAX;
-    a.causal = o->causal;
-    a.chunk = o->chunk;
-    a.dropout = o->dropout;
-    a.heads = p->heads;
-    a.kv_heads = p->groups;
-    a.scale = o->scale;
-    a.weights = mega_run_wants(r, "weights");
-    struct mega_call c = { .op = &mega_op_attention, .attr = &a, .rows = rows };
-    c.in[MEGA_ATTENTION_Q] = p->q;
-    c.in[MEGA_ATTENTION_K] = p->k;
-    c.in[MEGA_ATTENTION_V] = p->v;
-    c.in[MEGA_ATTENTION_PAST_K] = p->past_k;
-    c.in[MEGA_ATTENTION_PAST_V] = p->past_v;
-    mega_tensor *out = mega_run_call(r, &c, site);
-    mega_run_tap(r, "weights", c.out[1]);
-    return out;
+    const mega_tensor *past = m->score.past_keys ? mega_cell_get(r, m->score.past_keys) : NULL;
+    int64_t chunk = m->options.chunk;
+    if (m->options.memory) return rows->T + m->options.memory;
+    if (chunk > 0 && (past || chunk < rows->T)) return chunk;
+    return past ? past->dim[1] : rows->T;
+}
+
+/* a context where there should be one, and none elsewhere */
+static bool fits(mega_run *r, const struct mega_attention *m, struct mega_attention_args *a)
+{
+    const char *wrong = NULL;
+    bool kept = m->context_keys && mega_cell_get(r, m->context_keys);
+    bool given = a->context != NULL;
+    if (m->options.cross && (!a->context_rows || !(given || kept)))
+        wrong = "cross-attention without a context: expected one with its rows";
+    if (!m->options.cross && (given || a->context_rows))
+        wrong = "a context for self-attention: expected none, or cross_attend";
+    if (kept && a->context_rows && a->context_rows->T != m->options.context_places)
+        wrong = "a context of other places than the stream keeps: expected it padded to these";
+    if (!wrong || mega_run_status(r)) return true;
+    mega_run_fail(r, mega_fail(MEGA_BAD_ARGUMENT, "%s", wrong));
+    return false;
+}
+
+/* keys and values of the memory before those of the call; returns their rows */
+static const struct mega_rows *remember(mega_run *r, const struct mega_attention *m,
+    struct mega_attention_heads *h, mega_tensor *memory, const struct mega_rows *rows)
+{
+    if (!memory) return rows;
+    mega_tensor *k = linear(r, memory, m->k, m->k_bias, MEGA_ACT_LINEAR),
+                *v = linear(r, memory, m->v, m->v_bias, MEGA_ACT_LINEAR);
+    h->k = mega_attention_join(r, k, h->k, 0, rows);
+    h->v = mega_attention_join(r, v, h->v, 0, rows);
+    return mega_attention_memory_rows(r, mega_dim(memory, 1), rows);
+}
+
+/* keys and values of a context, which a stream keeps once they are there */
+static void keep_context(
+    mega_run *r, const struct mega_attention *m, struct mega_attention_heads *h)
+{
+    if (!m->context_keys) return;
+    if (!h->k) {
+        h->k = mega_cell_get(r, m->context_keys);
+        h->v = mega_cell_get(r, m->context_values);
+        return;
+    }
+    mega_run_need(r, h->k);
+    mega_run_need(r, h->v);
+    mega_cell_set(r, m->context_keys, h->k);
+    mega_cell_set(r, m->context_values, h->v);
 }
 
 /* columns of some heads of x; NULL where there is none */
@@ -139,46 +154,55 @@ static mega_tensor *cut(mega_run *r, mega_tensor *x, int64_t from, int64_t n, in
     return x ? columns(r, x, from * channels, n * channels) : NULL;
 }
 
-/* groups with unlike numbers of heads, one part after the other */
-static mega_tensor *attend_parts(mega_run *r, const struct mega_attention *m,
-    const struct part *all, const struct mega_rows *rows)
+/* groups that removed heads have left with unlike numbers of them, one part after the other */
+static mega_tensor *meet_by_parts(mega_run *r, const struct mega_attention *m,
+    const struct mega_attention_heads *all, struct mega_attention_score_args *score)
 {
-    int64_t d = m->options.keys, dv = m->options.values;
+    struct mega_attention_options o = m->used;
+    struct mega_attention_score_args args = *score;
     mega_tensor *out = NULL;
     for (int64_t i = 0; i < m->kept.parts; i++) {
         const struct mega_head_part *p = &m->kept.part[i];
-        struct part some = { p->heads, p->groups, cut(r, all->q, p->head, p->heads, d),
-            cut(r, all->k, p->group, p->groups, d), cut(r, all->v, p->group, p->groups, dv),
-            cut(r, all->past_k, p->group, p->groups, d),
-            cut(r, all->past_v, p->group, p->groups, dv) };
+        struct mega_attention_heads some = {
+            .q = cut(r, all->q, p->head, p->heads, o.keys),
+            .k = cut(r, all->k, p->group, p->groups, o.keys),
+            .v = cut(r, all->v, p->group, p->groups, o.values),
+        };
         char site[32];
         snprintf(site, sizeof site, "weights.%lld", (long long)p->group);
-        mega_tensor *o = attend(r, m, &some, i ? site : "weights", rows);
-        out = out ? concat(r, out, o) : o;
+        o.heads = p->heads;
+        o.kv_heads = p->groups;
+        args.part = p;
+        args.site = i ? site : NULL;
+        mega_tensor *y = mega_attention_score_run(r, &m->score, &o, &some, &args);
+        out = out ? concat(r, out, y) : y;
     }
+    mega_attention_score_keep(r, &m->score, all);
     return out;
 }
 
-static mega_tensor *attend_all(mega_run *r, const struct mega_attention *m, mega_tensor *q,
-    mega_tensor *k, mega_tensor *v, const struct mega_rows *rows)
+/* o of projected queries, keys and values */
+static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
+    struct mega_attention_score_args *score, struct mega_attention_output_args *out,
+    struct mega_attention_args *args)
 {
-    struct part all = { m->kept.heads, m->kept.groups, q, k, v, NULL, NULL };
-    if (m->past_keys) {
-        all.past_k = mega_cell_get(r, m->past_keys);
-        all.past_v = mega_cell_get(r, m->past_values);
+    const struct mega_attention_options *o = &m->used;
+    mega_tensor *z = score->z, *from = o->cross ? args->context : z;
+    const struct mega_rows *rows = score->rows, *keys = args->context_rows;
+    struct mega_attention_heads h = { .q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR) };
+    if (from) {
+        h.k = linear(r, from, m->k, m->k_bias, MEGA_ACT_LINEAR);
+        h.v = linear(r, from, m->v, m->v_bias, MEGA_ACT_LINEAR);
     }
-    mega_tensor *out = m->kept.parts > 1 ? attend_parts(r, m, &all, rows)
-                                         : attend(r, m, &all, "weights", rows);
-    if (m->past_keys) {
-        mega_cell_set(r, m->past_keys, k);
-        mega_cell_set(r, m->past_values, v);
-    }
-    return out;
-}
-
-bool mega_attention_is_nothing(const struct mega_attention *m)
-{
-    return !m->kept.heads && !m->o_bias;
+    out->q = h.q;
+    out->v = args->values = h.v;
+    h.v = mega_attention_mix_values(r, &m->prepare, o, h.v, args->first, from);
+    if (!o->cross) keys = remember(r, m, &h, args->memory, rows);
+    mega_attention_prepare_run(r, &m->prepare, o, &h, args->phase, rows, keys);
+    keep_context(r, m, &h);
+    if (keys != rows) score->keys = keys;
+    if (m->kept.parts > 1) return meet_by_parts(r, m, &h, score);
+    return mega_attention_score_run(r, &m->score, o, &h, score);
 }
 
 /* without heads: the output's bias at every place */
@@ -191,15 +215,34 @@ static mega_tensor *constant(
     return number_embedding(r, none, m->o_bias, m->o_bias);
 }
 
+mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m,
+    mega_tensor *z, const struct mega_rows *rows, struct mega_attention_args *args)
+{
+    const struct mega_attention_options *o = &m->used;
+    if (!o->heads) return mask_padding(r, constant(r, m, z, rows), rows);
+    if (!fits(r, m, args)) return NULL;
+    struct mega_attention_output_args out = { .z = z, .gates = &m->gates, .rows = rows };
+    struct mega_attention_score_args score = { .z = z,
+        .bias = args->bias,
+        .before = args->before,
+        .rows = rows,
+        .keys = args->keys == rows ? NULL : args->keys };
+    mega_tensor *y = o->prepare.kv_latent
+                         ? mega_attention_latent_run(r, &m->latent, &m->score, o, &score)
+                         : attend(r, m, &score, &out, args);
+    args->scores = score.scores;
+    return mega_attention_output_run(r, &m->output, o, y, m->o, m->o_bias, &out);
+}
+
+void mega_attention_states(mega_build *b, struct mega_attention *m)
+{
+    if (!m->used.heads) return;
+    mega_attention_score_states(b, &m->score, &m->used);
+    declare_states(b, m);
+}
+
 mega_tensor *mega_attention_run(
     mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows)
 {
-    if (!m->kept.heads) return mask_padding(r, constant(r, m, z, rows), rows);
-    mega_tensor *q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR),
-                *k = linear(r, z, m->k, m->k_bias, MEGA_ACT_LINEAR),
-                *v = linear(r, z, m->v, m->v_bias, MEGA_ACT_LINEAR);
-    q = rotate(r, m, q, m->kept.heads, rows);
-    k = rotate(r, m, k, m->kept.groups, rows);
-    mega_tensor *o = mega_head_gates_run(r, &m->gates, attend_all(r, m, q, k, v, rows), rows);
-    return mask_padding(r, linear(r, o, m->o, m->o_bias, MEGA_ACT_LINEAR), rows);
+    return mega_attention_run_with(r, m, z, rows, &(struct mega_attention_args){ 0 });
 }

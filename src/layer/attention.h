@@ -1,68 +1,73 @@
-/* Multi-head attention as a branch (Vaswani et al., 2017), with grouped keys and values, rotary
- * positions, windows, and a stream's keys and values kept.
+/* Multi-head attention as a branch (Vaswani et al., 2017), with grouped keys and values and all
+ * that variants change about it (attention_options.h), in this order:
  *
- *   q, k, v = z W_q + b_q, z W_k + b_k, z W_v + b_v        H d, G d, G dv columns
- *   o = attention(rotate(q), rotate(k), v)                 H dv columns
- *   y = gates(o) W_o + b_o, zero at places that are not real
+ *   q, k, v = z W_q + b_q, z W_k + b_k, z W_v + b_v        A1: H d, G d, G dv columns
+ *   mixed, normalised, turned                              A2: attention_prepare.h
+ *   o = attention(q, k, v)                                 A3 to A7: H dv columns
+ *   scaled, gated, normalised                              A8: attention_output.h
+ *   y = o W_o + b_o, zero at places that are not real      A9
  *
  * Heads may have gates (head_gates.h) and may have been removed (kept_heads.h): H and G are
  * then those that are left, and an attention without any has b_o alone. */
 #ifndef MEGA_LAYER_ATTENTION_H
 #define MEGA_LAYER_ATTENTION_H
 
+#include "layer/attention_latent.h"
+#include "layer/attention_output.h"
+#include "layer/attention_prepare.h"
+#include "layer/attention_score.h"
 #include "layer/dropout.h"
-#include "layer/head_gates.h"
-#include "layer/kept_heads.h"
-
-/* Rotary positions of queries and keys; off where dims is 0. */
-struct mega_rotary_options {
-    int64_t dims; /* channels of a head that turn, an even number */
-    double base, factor;
-    bool interleaved;
-};
-
-/* What the projections are called below the present prefix. */
-struct mega_attention_names {
-    const char *q, *k, *v, *o;
-};
-extern const struct mega_attention_names mega_attention_official; /* q_proj ... out_proj */
-
-struct mega_attention_options {
-    int64_t width;           /* D */
-    int64_t heads, kv_heads; /* H, G */
-    int64_t keys, values;    /* d, dv: of one head */
-    int64_t chunk;           /* window C; -1: none */
-    bool causal, bias;       /* bias: of the four projections */
-    double dropout;          /* of the weights */
-    double scale;            /* of the scores; 0: 1 / sqrt(d) */
-    struct mega_rotary_options rotary;
-    struct mega_head_gates_options gates;
-    const char *kept; /* heads that are left, a list a layer; NULL or "": all */
-    int64_t layer;    /* which list is its own */
-    const struct mega_attention_names *names; /* NULL: q, k, v, o */
-};
 
 struct mega_attention {
     struct mega_attention_options options;
+    struct mega_attention_options used; /* the same with the heads that are left */
     struct mega_kept_heads kept;
     struct mega_head_gates gates;
     mega_tensor *q, *k, *v, *o;                     /* weights, [out, in] */
     mega_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
-    struct mega_cell *past_keys, *past_values; /* logs of a stream; NULL where not causal */
+    struct mega_attention_latent latent; /* in place of q, k and v, if there is one */
+    struct mega_attention_prepare prepare;
+    struct mega_attention_score score;
+    struct mega_attention_output output;
+    struct mega_cell *context_keys, *context_values; /* of a row: what a stream keeps of it */
+    struct mega_cell *memory; /* [M, D] of a row: what a segment leaves (attention_memory.h) */
 };
 
-/* Refuses options that cannot be, by name. */
-mega_status mega_attention_check(const struct mega_attention_options *options);
+/* What a stack lends an attention for one run, and what it gets. All may be absent. */
+struct mega_attention_args {
+    mega_tensor *bias;    /* [H, 2n-1] (position_bias.h), n at least mega_attention_reach */
+    mega_tensor *phase;   /* [G, d]: of rotary pope */
+    mega_tensor *first;   /* value residual: the first layer's values */
+    mega_tensor *before;  /* residual attention: scores of the layer before */
+    mega_tensor *context; /* cross: [B, S, Dc] */
+    const struct mega_rows *context_rows; /* its rows */
+    const struct mega_rows *keys; /* rows of its keys where some are hidden (hidden_keys.h) */
+    mega_tensor *memory;          /* [B, M, D]: of the segment before, normed as z is */
+    mega_tensor *values;          /* out: its own, as projected, [B, T, G dv] */
+    mega_tensor *scores; /* out, of residual attention: for the next layer's `before` */
+};
 
-/* Declares the projections below the present prefix; checks first (through b->status). */
+/* Declares the parameters below the present prefix; checks first (through b->status). */
 void mega_attention_build(
     mega_build *b, struct mega_attention *m, const struct mega_attention_options *options);
 
 /* True if no head and no bias is left: its output is zero. */
 bool mega_attention_is_nothing(const struct mega_attention *m);
 
+/* Declares the states of a stream alone: of one more use of the same parameters. */
+void mega_attention_states(mega_build *b, struct mega_attention *m);
+
 /* z [B, T, D] -> [B, T, D]. */
 mega_tensor *mega_attention_run(
     mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows);
+
+/* The same with what a stack lends. */
+mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m,
+    mega_tensor *z, const struct mega_rows *rows, struct mega_attention_args *args);
+
+/* The longest distance between a query and a key of such a run, and one: what a bias must
+ * cover. */
+int64_t mega_attention_reach(
+    mega_run *r, const struct mega_attention *m, const struct mega_rows *rows);
 
 #endif

@@ -28,20 +28,51 @@ void mega_mlp_build(mega_build *b, struct mega_mlp *f, const struct mega_mlp_opt
         declare(b, o->init, names->gate, F, D, &f->gate, o->up_bias ? &f->gate_bias : NULL);
     declare(b, o->init, names->down, D, F, &f->down, o->down_bias ? &f->down_bias : NULL);
     f->options.init = NULL; /* of the caller */
+    if (o->slot.mult_bias)
+        f->mult =
+            mega_param_add(b, "mult", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 1, &F);
+    f->has_norm = o->slot.post_norm || o->act == MEGA_MLP_SOLU;
+    if (f->has_norm) {
+        struct mega_norm_options norm = o->norm;
+        norm.width = F;
+        size_t entered = mega_build_enter(b, "act_norm");
+        mega_norm_declare(b, &f->norm, &norm);
+        mega_build_leave(b, entered);
+    }
     f->drop = (struct mega_dropout){ "fc1", o->dropout,
         o->feature_dropout ? MEGA_DROPOUT_FEATURES : MEGA_DROPOUT_ELEMENTS };
+}
+
+static mega_tensor *clamped(
+    mega_run *r, mega_tensor *z, mega_tensor *w, mega_tensor *bias, double c)
+{
+    mega_tensor *h = linear(r, z, w, bias, MEGA_ACT_LINEAR);
+    return c > 0 ? soft_clamp(r, h, c) : h;
+}
+
+/* what the last layer reads, before dropout: [B, T, F] */
+static mega_tensor *inside(mega_run *r, const struct mega_mlp *f, mega_tensor *z)
+{
+    const struct mega_mlp_slot_options *o = &f->options.slot;
+    bool solu = f->options.act == MEGA_MLP_SOLU;
+    enum mega_act act = solu ? MEGA_ACT_LINEAR : (enum mega_act)f->options.act;
+    mega_tensor *h;
+    if (f->options.gated)
+        h = gate(r, clamped(r, z, f->up, f->up_bias, o->clamp),
+            clamped(r, z, f->gate, f->gate_bias, o->gate_clamp), act);
+    else if (o->clamp > 0)
+        h = activation(r, clamped(r, z, f->up, f->up_bias, o->clamp), act);
+    else
+        h = linear(r, z, f->up, f->up_bias, act);
+    if (solu) h = gate(r, h, softmax(r, h), MEGA_ACT_LINEAR);
+    if (f->mult) h = scale(r, h, f->mult, 1);
+    return f->has_norm ? mega_norm_run(r, &f->norm, h) : h;
 }
 
 mega_tensor *mega_mlp_run(
     mega_run *r, const struct mega_mlp *f, mega_tensor *z, const struct mega_rows *rows)
 {
-    enum mega_act act = (enum mega_act)f->options.act;
-    mega_tensor *h;
-    if (f->options.gated)
-        h = gate(r, linear(r, z, f->up, f->up_bias, MEGA_ACT_LINEAR),
-            linear(r, z, f->gate, f->gate_bias, MEGA_ACT_LINEAR), act);
-    else
-        h = linear(r, z, f->up, f->up_bias, act); /* [B, T, F] */
+    mega_tensor *h = inside(r, f, z);
     h = mega_dropout_run(r, &f->drop, h, rows);
     return linear(r, h, f->down, f->down_bias, MEGA_ACT_LINEAR); /* [B, T, D] */
 }
@@ -49,7 +80,8 @@ mega_tensor *mega_mlp_run(
 /* the plain form with the same kind of dropout at both places is a region */
 static bool has_region(const struct mega_mlp *f, const struct mega_dropout *drop)
 {
-    return !f->gate && f->up_bias && f->down_bias && f->drop.kind == drop->kind;
+    return !f->gate && f->up_bias && f->down_bias && f->drop.kind == drop->kind &&
+           !f->has_norm && !f->mult && !(f->options.slot.clamp > 0);
 }
 
 /* all at once, where a kernel takes it; else NULL */

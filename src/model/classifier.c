@@ -7,8 +7,9 @@
 #define FIELD(member) offsetof(struct mega_head_options, member)
 
 const struct mega_option mega_head_options[] = {
-    { "pooling", MEGA_OPTION_CHOICE, FIELD(pooling), "mean", 0, 0, "mean|first", NULL,
-        "one vector a text: mean over its places, or its first place (--sen-rep-type mp|cls)",
+    { "pooling", MEGA_OPTION_CHOICE, FIELD(pooling), "mean", 0, 0, "mean|first|class", NULL,
+        "one vector a text: mean over its places, or its first place (--sen-rep-type mp|cls), "
+        "or a learned place before it (encoder transformer)",
         0 },
     { "head_layers", MEGA_OPTION_INT, FIELD(layers), "1", 0, MEGA_HEAD_MOST, NULL, "N",
         "hidden layers of the head (--classifier-layers)", 0 },
@@ -26,38 +27,97 @@ static const char *const head_sites[MEGA_HEAD_MOST] = { "classifier.0", "classif
 static void build_head(mega_build *b, struct mega_classifier *m)
 {
     struct mega_init xavier = { MEGA_INIT_XAVIER, 0, 0 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
-    int64_t width = m->encoder.options.width * m->task.towers;
+    bool transformer = m->kind == MEGA_ENCODER_TRANSFORMER;
+    int64_t width = (transformer ? m->transformer.options.width : m->encoder.options.width) *
+                    m->task.towers;
+    double dropout = transformer ? m->transformer.options.dropout : m->encoder.options.dropout;
     for (int64_t i = 0; i < m->head.layers; i++) {
         size_t entered = mega_build_enter(b, "classifier.%lld.0", (long long)i);
         m->weight[i] =
             mega_param_add(b, "weight", xavier, 2, (int64_t[]){ m->head.width, width });
         m->bias[i] = mega_param_add(b, "bias", zero, 1, &m->head.width);
         mega_build_leave(b, entered);
-        m->drop[i] = (struct mega_dropout){ head_sites[i], m->encoder.options.dropout,
-            MEGA_DROPOUT_ELEMENTS };
+        m->drop[i] = (struct mega_dropout){ head_sites[i], dropout, MEGA_DROPOUT_ELEMENTS };
         width = m->head.width;
     }
     m->out = mega_param_add(b, "sentence_projection_layer.weight", xavier, 2,
         (int64_t[]){ m->task.classes, width });
 }
 
-void mega_classifier_build(mega_build *b, struct mega_classifier *m,
-    const struct mega_encoder_options *encoder, const void *mixer_options,
-    const struct mega_head_options *head, const struct mega_classifier_task *task)
+static void build_transformer(
+    mega_build *b, struct mega_classifier *m, const struct mega_transformer_options *said)
 {
-    *m = (struct mega_classifier){ .task = *task, .head = *head };
-    if (!b->status && task->inputs.numbers && head->pooling != MEGA_POOL_MEAN)
+    struct mega_transformer_options o = *said;
+    o.vocabulary = m->task.inputs.vocabulary;
+    o.numbers = m->task.inputs.numbers;
+    o.causal = false;
+    o.headless = true;
+    o.embedding.class_tokens = m->head.pooling == MEGA_POOL_CLASS;
+    o.recompute = (int)mega_recompute_resolve(o.recompute);
+    size_t entered = mega_build_enter(b, "encoder");
+    mega_transformer_build(b, &m->transformer, &o);
+    mega_build_leave(b, entered);
+}
+
+void mega_classifier_build(mega_build *b, struct mega_classifier *m,
+    const struct mega_classifier_encoder *encoder, const struct mega_head_options *head,
+    const struct mega_classifier_task *task)
+{
+    bool transformer = encoder->kind == MEGA_ENCODER_TRANSFORMER;
+    *m = (struct mega_classifier){
+        .task = *task, .head = *head, .kind = (enum mega_encoder_kind)encoder->kind
+    };
+    if (!b->status && task->inputs.numbers && head->pooling == MEGA_POOL_FIRST)
         b->status = mega_fail(MEGA_BAD_ARGUMENT, "pooling is first, but numbers (pixels, "
                                                  "samples) have no first token: expected mean");
-    size_t entered = mega_build_enter(b, "encoder.encoder");
-    mega_encoder_build(b, &m->encoder, encoder, mixer_options, &task->inputs);
-    mega_build_leave(b, entered);
+    if (!b->status && !transformer && head->pooling == MEGA_POOL_CLASS)
+        b->status = mega_fail(MEGA_BAD_ARGUMENT, "pooling is class, but class tokens belong to "
+                                                 "encoder transformer: expected mean or first");
+    if (transformer) {
+        build_transformer(b, m, encoder->transformer);
+    } else {
+        size_t entered = mega_build_enter(b, "encoder.encoder");
+        mega_encoder_build(b, &m->encoder, encoder->encoder, encoder->mixer, &task->inputs);
+        mega_build_leave(b, entered);
+    }
     build_head(b, m);
+}
+
+struct mega_stack *mega_classifier_stack(struct mega_classifier *m)
+{
+    return m->kind == MEGA_ENCODER_TRANSFORMER ? &m->transformer.stack : &m->encoder.stack;
+}
+
+/* the vectors of one place each */
+static const struct mega_rows *single_rows(mega_run *r, const struct mega_rows *rows)
+{
+    struct mega_rows *one = mega_run_memory(r, sizeof *one);
+    if (one) *one = (struct mega_rows){ .B = rows->B, .T = 1, .number = rows->number };
+    return one;
+}
+
+static mega_tensor *transformer_representation(mega_run *r, const struct mega_classifier *m,
+    mega_tensor *text, const struct mega_rows *rows)
+{
+    struct mega_transformer_inputs in = { .ids = text };
+    mega_tensor *classes;
+    if (m->task.inputs.numbers) in = (struct mega_transformer_inputs){ .numbers = text };
+    mega_tensor *x = mega_transformer_features_of(r, &m->transformer, &in, rows, &classes);
+    if (m->head.pooling == MEGA_POOL_CLASS) {
+        const struct mega_rows *one = single_rows(r, rows);
+        return x && one ? pool(r, classes, one, MEGA_POOL_FIRST) : NULL;
+    }
+    if (!x) return NULL;
+    x = mask_padding(r, x, rows);
+    mega_run_tap(r, "features", x);
+    return pool(r, x, rows, (enum mega_pool_kind)m->head.pooling);
 }
 
 static mega_tensor *representation(mega_run *r, const struct mega_classifier *m,
     mega_tensor *text, const struct mega_rows *rows)
 {
+    if (m->kind == MEGA_ENCODER_TRANSFORMER)
+        return transformer_representation(r, m, text, rows);
     mega_tensor *x = mega_encoder_run(r, &m->encoder, text, &rows);
     mega_run_tap(r, "features", x);
     return pool(r, x, rows, (enum mega_pool_kind)m->head.pooling); /* [B, D] */

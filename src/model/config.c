@@ -3,6 +3,8 @@
 
 #include "format/option_json.h"
 #include "model/model.h"
+#include "model/transformer_options.h"
+#include "model/transformer_rules.h"
 
 /* A name that decides which keys there are, found before the tables are checked. */
 static mega_status find_choice(const struct mega_option *o, const struct mega_document *d,
@@ -16,6 +18,12 @@ static mega_status find_choice(const struct mega_option *o, const struct mega_do
         d->name, name->line, name->column, o->name, name->text ? name->text : "", o->choices);
 }
 
+/* a message about options that do not go together gets its place */
+static mega_status in_model(const struct mega_document *d, mega_status status)
+{
+    return status ? mega_fail_in(status, "%s: model: ", d->name) : MEGA_OK;
+}
+
 static mega_status check_size(const char *kind, const char *name, size_t need, size_t have)
 {
     return need <= have ? MEGA_OK
@@ -25,26 +33,55 @@ static mega_status check_size(const char *kind, const char *name, size_t need, s
 
 /* ---- classifiers ---- */
 
+const struct mega_option mega_classifier_options[] = {
+    { "encoder", MEGA_OPTION_CHOICE, offsetof(struct mega_model_config, encoder_kind), "mixer",
+        0, 0, "mixer|transformer", NULL,
+        "the encoder of Long Range Arena with one of the mixers, or a Transformer with all its "
+        "variants",
+        0 },
+    { 0 },
+};
+
+static mega_status read_transformer(
+    struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
+{
+    const struct mega_option *tables[] = { mega_classifier_options,
+        mega_transformer_encoder_table, mega_head_options };
+    void *values[] = { c, &c->transformer, &c->head };
+    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 3));
+    c->transformer.recompute = (int)mega_recompute_resolve(c->transformer.recompute);
+    c->transformer.headless = true;
+    return in_model(d, mega_transformer_check(&c->transformer));
+}
+
 static mega_status read_classifier(
     struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
 {
+    mega_option_defaults(mega_classifier_options, c);
+    MEGA_TRY(find_choice(mega_classifier_options, d, section, &c->encoder_kind));
+    if (c->encoder_kind == MEGA_ENCODER_TRANSFORMER) return read_transformer(c, d, section);
     mega_option_defaults(mega_encoder_options, &c->encoder);
     MEGA_TRY(find_choice(
         mega_option_find(mega_encoder_options, "mixer"), d, section, &c->encoder.mixer));
     const struct mega_mixer *mixer = mega_mixers[c->encoder.mixer];
     MEGA_TRY(check_size("mixer", mixer->name, mixer->options_size, sizeof c->mixer));
-    const struct mega_option *tables[] = { mega_encoder_options, mixer->options,
-        mega_head_options };
-    void *values[] = { &c->encoder, c->mixer, &c->head };
-    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 3));
+    const struct mega_option *tables[] = { mega_classifier_options, mega_encoder_options,
+        mixer->options, mega_head_options };
+    void *values[] = { c, &c->encoder, c->mixer, &c->head };
+    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 4));
     c->encoder.recompute = (int)mega_recompute_resolve(c->encoder.recompute);
     return MEGA_OK;
 }
 
 static void print_classifier(const struct mega_model_config *c, struct mega_text *to)
 {
-    mega_option_print(mega_encoder_options, &c->encoder, 2, to);
-    mega_option_print(mega_mixers[c->encoder.mixer]->options, c->mixer, 2, to);
+    mega_option_print(mega_classifier_options, c, 2, to);
+    if (c->encoder_kind == MEGA_ENCODER_TRANSFORMER) {
+        mega_option_print(mega_transformer_encoder_table, &c->transformer, 2, to);
+    } else {
+        mega_option_print(mega_encoder_options, &c->encoder, 2, to);
+        mega_option_print(mega_mixers[c->encoder.mixer]->options, c->mixer, 2, to);
+    }
     mega_option_print(mega_head_options, &c->head, 2, to);
 }
 
@@ -66,7 +103,8 @@ static mega_status read_language_model(
     MEGA_TRY(check_size("decoder", decoder->name, decoder->options_size, sizeof l->options));
     const struct mega_option *tables[] = { mega_language_model_options, decoder->options };
     void *values[] = { l, l->options };
-    return mega_node_read_tables(d, section, "model", tables, values, 2);
+    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 2));
+    return decoder->check ? in_model(d, decoder->check(l->options)) : MEGA_OK;
 }
 
 static void print_language_model(const struct mega_model_config *c, struct mega_text *to)
@@ -93,9 +131,11 @@ void mega_model_config_print(const struct mega_model_config *c, struct mega_text
 enum mega_recompute mega_model_recompute(const struct mega_model_config *c)
 {
     const struct mega_language_model_config *l = &c->language;
-    return c->architecture == MEGA_LANGUAGE_MODEL
-               ? mega_decoders[l->decoder]->shape(l->options).recompute
-               : (enum mega_recompute)c->encoder.recompute;
+    if (c->architecture == MEGA_LANGUAGE_MODEL)
+        return mega_decoders[l->decoder]->shape(l->options).recompute;
+    return (enum mega_recompute)(c->encoder_kind == MEGA_ENCODER_TRANSFORMER
+                                     ? c->transformer.recompute
+                                     : c->encoder.recompute);
 }
 
 enum { FORMAT = 1 }; /* of config.json: raised when older programs could not read it */
@@ -104,8 +144,13 @@ static const char *const architectures[] = { "classifier", "language_model" };
 
 static void add_classifier(const struct mega_model_config *c, struct mega_text *to)
 {
-    mega_option_add_json(to, mega_encoder_options, &c->encoder, 4, false);
-    mega_option_add_json(to, mega_mixers[c->encoder.mixer]->options, c->mixer, 4, true);
+    mega_option_add_json(to, mega_classifier_options, c, 4, false);
+    if (c->encoder_kind == MEGA_ENCODER_TRANSFORMER) {
+        mega_option_add_json(to, mega_transformer_encoder_table, &c->transformer, 4, true);
+    } else {
+        mega_option_add_json(to, mega_encoder_options, &c->encoder, 4, true);
+        mega_option_add_json(to, mega_mixers[c->encoder.mixer]->options, c->mixer, 4, true);
+    }
     mega_option_add_json(to, mega_head_options, &c->head, 4, true);
     mega_text_add(to,
         "\n  },\n  \"inputs\": { \"numbers\": %s, \"vocabulary\": %lld, \"pad\": %lld, "

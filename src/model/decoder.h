@@ -15,10 +15,13 @@ struct mega_vocabulary {
     int64_t pad;  /* the id that fills rows and learns nothing; -1: none */
 };
 
-/* The output layer: one matrix, or bands of words. */
+/* The output layer: one matrix, bands of words, or a function of its own. */
 struct mega_output {
     mega_tensor *weight, *bias;                   /* [V, D]; [V] or NULL */
     const struct mega_adaptive_softmax *adaptive; /* or NULL; then there is no matrix */
+    /* x [.., D] -> logits, where they are more than one linear layer; else NULL */
+    mega_tensor *(*logits)(mega_run *r, const void *self, mega_tensor *x);
+    const void *self; /* its */
 };
 
 /* What is known before anything is built. */
@@ -34,6 +37,10 @@ struct mega_decoder_type {
     const struct mega_option *options;
     size_t options_size;
     struct mega_decoder_shape (*shape)(const void *options);
+    /* refuses options that do not go together; NULL: all do, or building tells */
+    mega_status (*check)(const void *options);
+    /* the n-th thing about them that is hardly meant, or NULL; may be NULL itself */
+    const char *(*doubt)(const void *options, int n);
     void *(*build)(mega_build *b, const void *options,
         const struct mega_vocabulary *v); /* borrowed; NULL: b->status */
     mega_tensor *(*features)(mega_run *r, const void *self, mega_tensor *ids,

@@ -40,11 +40,11 @@ static const struct mega_option table[] = {
 static struct mega_transformer_options options_of(const struct gpt2 *o)
 {
     return (struct mega_transformer_options){ .width = o->width,
-        .layers = o->layers,
-        .ffn = o->ffn ? o->ffn : 4 * o->width,
+        .plan = { .layers = o->layers },
+        .ffn = { .each = o->ffn ? o->ffn : 4 * o->width },
         .longest = o->longest,
-        .heads = o->heads,
-        .chunk = -1,
+        .heads = { .each = o->heads },
+        .chunk = { .each = -1 },
         .positions = MEGA_POSITIONS_LEARNED,
         .position_scale = 1,
         .act = o->act,
@@ -58,7 +58,7 @@ static struct mega_transformer_options options_of(const struct gpt2 *o)
         .up_bias = true,
         .down_bias = true,
         .dropout = o->dropout,
-        .attention_dropout = o->attention_dropout,
+        .attention_dropout = { .each = o->attention_dropout },
         .recompute = o->recompute };
 }
 

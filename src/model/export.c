@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "model/transformer_decoder.h"
+#include "model/transformer_rules.h"
 #include "op/contracts.h"
 
 mega_status mega_export_options(const mega_model *m, struct mega_transformer_options *out)
@@ -42,26 +43,31 @@ static bool is(double value, double wanted)
 /* what both kinds of Llama's files and GPT-2's have in common */
 static mega_status check_decoder(const struct mega_transformer_options *o, const char *program)
 {
+    const char *unusual = mega_transformer_unusual(o, mega_transformer_core);
+    if (unusual)
+        return mega_fail(MEGA_UNSUPPORTED, "%s cannot have the option %s", program, unusual);
     const struct demand d[] = { { o->causal, "attention to what follows" },
         { o->placement == MEGA_PLACEMENT_PRE, "norms that are not before the branches" },
         { o->final_norm != MEGA_FINAL_NORM_OFF, "no final norm" },
-        { o->chunk == -1, "an attention window" }, { o->norm_affine, "norms without gains" },
-        { !o->head_bias, "a bias of the head" },
-        { !o->values || o->values == o->keys, "values of another width than keys" },
+        { o->chunk.each == -1 && !o->chunk.n, "an attention window" },
+        { o->norm_affine, "norms without gains" }, { !o->head_bias, "a bias of the head" },
+        { !o->values.each || o->values.each == o->keys.each,
+            "values of another width than keys" },
         { true, NULL } };
     return check(d, program);
 }
 
 static int64_t head_of(const struct mega_transformer_options *o)
 {
-    return o->keys ? o->keys : o->width / o->heads;
+    return o->keys.each ? o->keys.each : o->width / o->heads.each;
 }
 
 static mega_status check_llama(const struct mega_transformer_options *o, const char *program)
 {
     const struct demand d[] = { { o->norm == MEGA_RMSNORM, "other norms than RMSNorm" },
         { o->positions == MEGA_POSITIONS_NONE, "absolute positions" },
-        { o->rotary.dims == head_of(o), "rotary positions of a part of each head, or none" },
+        { o->attention.rotary.dims == head_of(o),
+            "rotary positions of a part of each head, or none" },
         { o->gated, "a feed-forward without a gate" },
         { o->up_bias == o->down_bias, "biases of a part of the feed-forward" },
         { true, NULL } };
@@ -71,15 +77,16 @@ static mega_status check_llama(const struct mega_transformer_options *o, const c
 
 static mega_status check_gpt2(const struct mega_transformer_options *o, const char *program)
 {
-    const struct demand d[] = {
-        { o->norm == MEGA_LAYERNORM && o->norm_bias, "other norms than LayerNorm with a bias" },
+    const struct demand d[] = { { o->norm == MEGA_LAYERNORM && o->norm_bias,
+                                    "other norms than LayerNorm with a bias" },
         { o->positions == MEGA_POSITIONS_LEARNED && is(o->position_scale, 1),
             "other positions than learned ones" },
-        { !o->rotary.dims, "rotary positions" }, { !o->gated, "a feed-forward with a gate" },
+        { !o->attention.rotary.dims, "rotary positions" },
+        { !o->gated, "a feed-forward with a gate" },
         { o->attention_bias && o->up_bias && o->down_bias, "linear layers without biases" },
-        { !o->kv_heads || o->kv_heads == o->heads, "grouped heads" },
-        { head_of(o) * o->heads == o->width, "heads of another width than D/H" }, { true, NULL }
-    };
+        { !o->kv_heads.each || o->kv_heads.each == o->heads.each, "grouped heads" },
+        { head_of(o) * o->heads.each == o->width, "heads of another width than D/H" },
+        { true, NULL } };
     MEGA_TRY(check_decoder(o, program));
     return check(d, program);
 }
@@ -89,11 +96,11 @@ static mega_status check_llama2c(const struct mega_transformer_options *o)
     static const char program[] = "a file of llama2.c";
     const struct demand d[] = { { is(o->norm_eps, (double)1e-5f) || is(o->norm_eps, 1e-5),
                                     "another epsilon of norms than 1e-5" },
-        { is(o->rotary.base, 10000) && is(o->rotary.factor, 1),
+        { is(o->attention.rotary.base, 10000) && is(o->attention.rotary.factor, 1),
             "another rotary base than 10000, or scaled positions" },
         { o->act == MEGA_ACT_SILU, "another function than silu" },
         { !o->attention_bias && !o->up_bias, "biases" },
-        { head_of(o) * o->heads == o->width, "heads of another width than D/H" },
+        { head_of(o) * o->heads.each == o->width, "heads of another width than D/H" },
         { true, NULL } };
     MEGA_TRY(check_llama(o, program));
     return check(d, program);
@@ -248,28 +255,28 @@ static void add_llama(struct mega_text *to, const struct mega_transformer_option
     mega_text_add(to, "  \"architectures\": [\n    \"LlamaForCausalLM\"\n  ],\n  "
                       "\"model_type\": \"llama\",\n");
     add_int(to, "hidden_size", o->width);
-    add_int(to, "intermediate_size", o->ffn);
-    add_int(to, "num_hidden_layers", o->layers);
-    add_int(to, "num_attention_heads", o->heads);
-    add_int(to, "num_key_value_heads", o->kv_heads ? o->kv_heads : o->heads);
+    add_int(to, "intermediate_size", o->ffn.each);
+    add_int(to, "num_hidden_layers", o->plan.layers);
+    add_int(to, "num_attention_heads", o->heads.each);
+    add_int(to, "num_key_value_heads", o->kv_heads.each ? o->kv_heads.each : o->heads.each);
     add_int(to, "head_dim", head_of(o));
     add_int(to, "vocab_size", o->vocabulary);
     add_int(to, "max_position_embeddings", o->longest);
     add_real(to, "rms_norm_eps", o->norm_eps);
-    add_real(to, "rope_theta", o->rotary.base);
-    if (is(o->rotary.factor, 1)) {
+    add_real(to, "rope_theta", o->attention.rotary.base);
+    if (is(o->attention.rotary.factor, 1)) {
         mega_text_add(to, "  \"rope_scaling\": null,\n");
     } else {
         mega_text_add(to,
             "  \"rope_scaling\": {\n    \"type\": \"linear\",\n    \"rope_type\": \"linear\",\n"
             "    \"factor\": ");
-        mega_json_add_real(to, o->rotary.factor);
+        mega_json_add_real(to, o->attention.rotary.factor);
         mega_text_add(to, "\n  },\n");
     }
     mega_text_add(to, "  \"hidden_act\": \"%s\",\n", act_name(o->act));
     add_switch(to, "attention_bias", o->attention_bias);
     add_switch(to, "mlp_bias", o->up_bias);
-    add_real(to, "attention_dropout", o->attention_dropout);
+    add_real(to, "attention_dropout", o->attention_dropout.each);
 }
 
 static void add_gpt2(struct mega_text *to, const struct mega_transformer_options *o)
@@ -277,16 +284,16 @@ static void add_gpt2(struct mega_text *to, const struct mega_transformer_options
     mega_text_add(to,
         "  \"architectures\": [\n    \"GPT2LMHeadModel\"\n  ],\n  \"model_type\": \"gpt2\",\n");
     add_int(to, "n_embd", o->width);
-    add_int(to, "n_layer", o->layers);
-    add_int(to, "n_head", o->heads);
+    add_int(to, "n_layer", o->plan.layers);
+    add_int(to, "n_head", o->heads.each);
     add_int(to, "n_positions", o->longest);
-    add_int(to, "n_inner", o->ffn);
+    add_int(to, "n_inner", o->ffn.each);
     add_int(to, "vocab_size", o->vocabulary);
     add_real(to, "layer_norm_epsilon", o->norm_eps);
     mega_text_add(to, "  \"activation_function\": \"%s\",\n", act_name(o->act));
     add_real(to, "resid_pdrop", o->dropout);
     add_real(to, "embd_pdrop", o->dropout);
-    add_real(to, "attn_pdrop", o->attention_dropout);
+    add_real(to, "attn_pdrop", o->attention_dropout.each);
     add_switch(to, "scale_attn_weights", true);
     add_switch(to, "scale_attn_by_inverse_layer_idx", false);
     add_switch(to, "reorder_and_upcast_attn", false);
@@ -348,7 +355,7 @@ mega_status mega_export_llama2c(
 {
     MEGA_TRY(check_llama2c(o));
     struct exporter e = { s, &mega_names_meta_llama, mega_foreign_heads(o), MEGA_F32 };
-    struct mega_llama2c_header h = { o->width, o->ffn, o->layers, o->heads, e.heads.kv_heads,
-        o->vocabulary, o->longest, o->tied };
+    struct mega_llama2c_header h = { o->width, o->ffn.each, o->plan.layers, o->heads.each,
+        e.heads.kv_heads, o->vocabulary, o->longest, o->tied };
     return mega_llama2c_write(path, &h, fill, &e);
 }

@@ -302,15 +302,18 @@ static void set_llama(struct mega_foreign_config *c, const struct told *t, doubl
     int64_t head = t->head_width ? t->head_width : t->width / t->heads;
     c->options = (struct mega_transformer_options){ .vocabulary = t->vocabulary,
         .width = t->width,
-        .layers = t->layers,
-        .ffn = t->ffn,
+        .plan = { .layers = t->layers },
+        .ffn = { .each = t->ffn },
         .longest = t->longest,
-        .heads = t->heads,
-        .kv_heads = t->kv_heads ? t->kv_heads : t->heads,
-        .keys = head,
-        .values = head,
-        .chunk = -1,
-        .rotary = { head, t->theta, factor, false },
+        .heads = { .each = t->heads },
+        .kv_heads = { .each = t->kv_heads ? t->kv_heads : t->heads },
+        .keys = { .each = head },
+        .values = { .each = head },
+        .chunk = { .each = -1 },
+        .attention.rotary = { .dims = head,
+            .base = t->theta,
+            .factor = factor,
+            .interleaved = false },
         .positions = MEGA_POSITIONS_NONE,
         .position_scale = 1,
         .act = t->act,
@@ -324,7 +327,7 @@ static void set_llama(struct mega_foreign_config *c, const struct told *t, doubl
         .attention_bias = t->attention_bias,
         .up_bias = t->mlp_bias,
         .down_bias = t->mlp_bias,
-        .attention_dropout = t->attention_dropout };
+        .attention_dropout = { .each = t->attention_dropout } };
     c->names = &mega_names_hf_llama;
     c->bos = t->bos;
     c->eos = t->eos;
@@ -403,7 +406,7 @@ mega_status mega_foreign_config_meta(struct mega_foreign_config *c,
     if (!status) set_llama(c, &t, 1);
     if (status) mega_foreign_config_done(c);
     c->names = &mega_names_meta_llama;
-    c->options.rotary.interleaved = true;
+    c->options.attention.rotary.interleaved = true;
     return status;
 }
 
@@ -431,15 +434,15 @@ static mega_status read_gpt2(
         mega_text_add(&c->remark, "embd_pdrop: training would use resid_pdrop\n");
     c->options = (struct mega_transformer_options){ .vocabulary = t.vocabulary,
         .width = t.width,
-        .layers = t.layers,
-        .ffn = t.ffn ? t.ffn : 4 * t.width,
+        .plan = { .layers = t.layers },
+        .ffn = { .each = t.ffn ? t.ffn : 4 * t.width },
         .longest = t.longest,
-        .heads = t.heads,
-        .kv_heads = t.heads,
-        .keys = t.width / t.heads,
-        .values = t.width / t.heads,
-        .chunk = -1,
-        .rotary = { 0, 10000, 1, false },
+        .heads = { .each = t.heads },
+        .kv_heads = { .each = t.heads },
+        .keys = { .each = t.width / t.heads },
+        .values = { .each = t.width / t.heads },
+        .chunk = { .each = -1 },
+        .attention.rotary = { .dims = 0, .base = 10000, .factor = 1, .interleaved = false },
         .positions = MEGA_POSITIONS_LEARNED,
         .position_scale = 1,
         .act = t.act,
@@ -454,7 +457,7 @@ static mega_status read_gpt2(
         .up_bias = true,
         .down_bias = true,
         .dropout = t.dropout,
-        .attention_dropout = t.attention_dropout };
+        .attention_dropout = { .each = t.attention_dropout } };
     c->names = &mega_names_hf_gpt2;
     c->bos = t.bos;
     c->eos = t.eos;
@@ -505,15 +508,18 @@ void mega_foreign_config_llama2c(
     int64_t head = h->width / h->heads;
     *c = (struct mega_foreign_config){ .options = { .vocabulary = h->vocabulary,
                                            .width = h->width,
-                                           .layers = h->layers,
-                                           .ffn = h->ffn,
+                                           .plan = { .layers = h->layers },
+                                           .ffn = { .each = h->ffn },
                                            .longest = h->longest,
-                                           .heads = h->heads,
-                                           .kv_heads = h->kv_heads,
-                                           .keys = head,
-                                           .values = head,
-                                           .chunk = -1,
-                                           .rotary = { head, 10000, 1, true },
+                                           .heads = { .each = h->heads },
+                                           .kv_heads = { .each = h->kv_heads },
+                                           .keys = { .each = head },
+                                           .values = { .each = head },
+                                           .chunk = { .each = -1 },
+                                           .attention.rotary = { .dims = head,
+                                               .base = 10000,
+                                               .factor = 1,
+                                               .interleaved = true },
                                            .position_scale = 1,
                                            .act = MEGA_ACT_SILU,
                                            .gated = true,
@@ -530,6 +536,6 @@ void mega_foreign_config_llama2c(
 
 struct mega_rename_heads mega_foreign_heads(const struct mega_transformer_options *o)
 {
-    return (struct mega_rename_heads){ o->heads, o->kv_heads ? o->kv_heads : o->heads,
-        o->rotary.interleaved };
+    return (struct mega_rename_heads){ o->heads.each,
+        o->kv_heads.each ? o->kv_heads.each : o->heads.each, o->attention.rotary.interleaved };
 }

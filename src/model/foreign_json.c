@@ -44,10 +44,10 @@ static void add_choice(struct writer *w, const char *name, const char *choices, 
 
 static void add_sizes(struct writer *w, const struct mega_transformer_options *o)
 {
-    add_int(w, "layers", o->layers);
+    add_int(w, "layers", o->plan.layers);
     add_int(w, "width", o->width);
-    add_int(w, "heads", o->heads);
-    add_int(w, "ffn", o->ffn);
+    add_int(w, "heads", o->heads.each);
+    add_int(w, "ffn", o->ffn.each);
     add_int(w, "longest", o->longest);
     add_real(w, "norm_eps", o->norm_eps);
     add_switch(w, "tied", o->tied);
@@ -56,10 +56,10 @@ static void add_sizes(struct writer *w, const struct mega_transformer_options *o
 static void add_llama(struct writer *w, const struct mega_transformer_options *o)
 {
     add_sizes(w, o);
-    add_int(w, "kv_heads", o->kv_heads);
-    add_int(w, "head_width", o->keys);
-    add_real(w, "rope_theta", o->rotary.base);
-    add_switch(w, "interleaved", o->rotary.interleaved);
+    add_int(w, "kv_heads", o->kv_heads.each);
+    add_int(w, "head_width", o->keys.each);
+    add_real(w, "rope_theta", o->attention.rotary.base);
+    add_switch(w, "interleaved", o->attention.rotary.interleaved);
 }
 
 static void add_gpt2(struct writer *w, const struct mega_transformer_options *o)
@@ -67,19 +67,19 @@ static void add_gpt2(struct writer *w, const struct mega_transformer_options *o)
     add_sizes(w, o);
     add_choice(w, "activation", MEGA_ACT_CHOICES, o->act);
     add_real(w, "dropout", o->dropout);
-    add_real(w, "attention_dropout", o->attention_dropout);
+    add_real(w, "attention_dropout", o->attention_dropout.each);
 }
 
 static void add_transformer(struct writer *w, const struct mega_transformer_options *o)
 {
     add_sizes(w, o);
-    add_int(w, "kv_heads", o->kv_heads);
-    add_int(w, "keys", o->keys);
+    add_int(w, "kv_heads", o->kv_heads.each);
+    add_int(w, "keys", o->keys.each);
     add_choice(w, "positions", MEGA_POSITIONS_CHOICES, o->positions);
-    add_int(w, "rotary_dims", o->rotary.dims);
-    add_real(w, "rotary_base", o->rotary.base);
-    add_real(w, "rotary_factor", o->rotary.factor);
-    add_switch(w, "rotary_interleaved", o->rotary.interleaved);
+    add_int(w, "rotary_dims", o->attention.rotary.dims);
+    add_real(w, "rotary_base", o->attention.rotary.base);
+    add_real(w, "rotary_factor", o->attention.rotary.factor);
+    add_switch(w, "rotary_interleaved", o->attention.rotary.interleaved);
     add_choice(w, "activation", MEGA_ACT_CHOICES, o->act);
     add_switch(w, "gated", o->gated);
     add_choice(w, "norm", MEGA_NORM_CHOICES, o->norm);
@@ -89,14 +89,15 @@ static void add_transformer(struct writer *w, const struct mega_transformer_opti
     add_switch(w, "up_bias", o->up_bias);
     add_switch(w, "down_bias", o->down_bias);
     add_real(w, "dropout", o->dropout);
-    add_real(w, "attention_dropout", o->attention_dropout);
+    add_real(w, "attention_dropout", o->attention_dropout.each);
 }
 
 /* what the decoder llama has no keys for */
 static bool is_plain_llama(const struct mega_transformer_options *o)
 {
     return o->act == MEGA_ACT_SILU && !o->attention_bias && !o->up_bias &&
-           o->rotary.factor >= 1 && o->rotary.factor <= 1 && !(o->attention_dropout > 0);
+           o->attention.rotary.factor >= 1 && o->attention.rotary.factor <= 1 &&
+           !(o->attention_dropout.each > 0);
 }
 
 void mega_foreign_json(const struct mega_foreign_config *c, struct mega_text *json)

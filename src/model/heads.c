@@ -27,10 +27,11 @@ static const struct mega_attention *attention_at(
     const struct mega_transformer *t = transformer_of(m);
     const struct mega_encoder *e = &m->classifier.encoder;
     if (t) {
-        for (int64_t k = 0; k < t->steps; k++) {
-            if (t->plan[k].kind != MEGA_BRANCH_ATTENTION || i--) continue;
-            *path = t->plan[k].path;
-            return &t->plan[k].attention;
+        for (int64_t k = 0; k < t->plan.steps; k++) {
+            const struct mega_transformer_sublayer *s = &t->step[k];
+            if (s->kind != MEGA_BRANCH_ATTENTION || s->repeat || i--) continue;
+            *path = s->path;
+            return &s->attention;
         }
         return NULL;
     }

@@ -27,6 +27,7 @@ mega_tensor *mega_language_model_logits(
     mega_run *r, const struct mega_language_model *m, mega_tensor *x)
 {
     if (m->output.adaptive) return mega_adaptive_softmax_log_probs(r, m->output.adaptive, x);
+    if (m->output.logits) return m->output.logits(r, m->output.self, x);
     return linear(r, x, m->output.weight, m->output.bias, MEGA_ACT_LINEAR);
 }
 
@@ -40,5 +41,8 @@ mega_tensor *mega_language_model_loss(mega_run *r, const struct mega_language_mo
                                         "distribution over all words in training: expected 0"));
     if (m->output.adaptive)
         return mega_adaptive_softmax_loss(r, m->output.adaptive, x, next, rows, each);
+    if (m->output.logits)
+        return cross_entropy_rows(
+            r, m->output.logits(r, m->output.self, x), next, smoothing, each);
     return output_loss(r, x, m->output.weight, m->output.bias, next, smoothing, each);
 }

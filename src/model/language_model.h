@@ -8,7 +8,7 @@
 
 #include "model/decoder.h"
 
-enum { MEGA_DECODER_OPTIONS_SIZE = 1024 };
+enum { MEGA_DECODER_OPTIONS_SIZE = 4096 };
 
 /* Everything that decides its shape. */
 struct mega_language_model_config {

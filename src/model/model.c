@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "format/safetensors.h"
 #include "model/foreign.h"
+#include "model/transformer_rules.h"
 
 static mega_status declare(mega_model *m)
 {
@@ -15,7 +16,10 @@ static mega_status declare(mega_model *m)
     if (c->architecture == MEGA_LANGUAGE_MODEL)
         mega_language_model_build(&b, &m->language, &c->language);
     else
-        mega_classifier_build(&b, &m->classifier, &c->encoder, c->mixer, &c->head, &c->task);
+        mega_classifier_build(&b, &m->classifier,
+            &(struct mega_classifier_encoder){
+                c->encoder_kind, &c->encoder, c->mixer, &c->transformer },
+            &c->head, &c->task);
     return b.status;
 }
 
@@ -45,6 +49,24 @@ void mega_model_free(mega_model *m)
     free(m);
 }
 
+const char *mega_model_config_doubt(const struct mega_model_config *c, int n)
+{
+    const struct mega_decoder_type *decoder = mega_decoders[c->language.decoder];
+    if (c->architecture == MEGA_LANGUAGE_MODEL)
+        return decoder->doubt ? decoder->doubt(c->language.options, n) : NULL;
+    return c->encoder_kind == MEGA_ENCODER_TRANSFORMER
+               ? mega_transformer_doubt(&c->transformer, n)
+               : NULL;
+}
+
+int64_t mega_model_config_longest(const struct mega_model_config *c)
+{
+    if (c->architecture == MEGA_LANGUAGE_MODEL)
+        return mega_decoders[c->language.decoder]->shape(c->language.options).longest;
+    return c->encoder_kind == MEGA_ENCODER_TRANSFORMER ? c->transformer.longest
+                                                       : c->encoder.longest;
+}
+
 int64_t mega_model_towers(const mega_model *m)
 {
     return m->config.architecture == MEGA_CLASSIFIER ? m->config.task.towers : 1;
@@ -53,7 +75,7 @@ int64_t mega_model_towers(const mega_model *m)
 struct mega_stack *mega_model_stack(mega_model *m)
 {
     struct mega_language_model *l = &m->language;
-    return l->decoder ? l->decoder->stack(l->self) : &m->classifier.encoder.stack;
+    return l->decoder ? l->decoder->stack(l->self) : mega_classifier_stack(&m->classifier);
 }
 
 int64_t mega_model_parameters(const mega_model *m)

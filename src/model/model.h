@@ -15,6 +15,8 @@ enum mega_architecture { MEGA_CLASSIFIER, MEGA_LANGUAGE_MODEL };
 struct mega_model_config {
     enum mega_architecture architecture;
     /* a classifier */
+    int encoder_kind; /* enum mega_encoder_kind */
+    struct mega_transformer_options transformer;
     struct mega_encoder_options encoder;
     struct mega_head_options head;
     _Alignas(
@@ -32,6 +34,15 @@ mega_status mega_model_config_read(struct mega_model_config *c, enum mega_archit
 
 /* Prints the section back as YAML lines ("  layers: 4\n"). */
 void mega_model_config_print(const struct mega_model_config *c, struct mega_text *to);
+
+/* The encoder's kind alone, for struct mega_model_config. */
+extern const struct mega_option mega_classifier_options[];
+
+/* The n-th thing about a configuration that is allowed and hardly meant, or NULL. */
+const char *mega_model_config_doubt(const struct mega_model_config *c, int n);
+
+/* Places that a text can have; 0: any number. */
+int64_t mega_model_config_longest(const struct mega_model_config *c);
 
 /* What the recipe said about recomputation. */
 enum mega_recompute mega_model_recompute(const struct mega_model_config *c);

@@ -2,10 +2,19 @@
 
 struct mega_decoder_shape mega_transformer_shape(const struct mega_transformer_options *o)
 {
-    return (struct mega_decoder_shape){ .layers = o->layers,
+    /* the widest window; no window at all where one layer has none */
+    int64_t chunk = mega_ints_at(&o->chunk, 0);
+    for (int i = 1; i < o->chunk.n; i++)
+        chunk = chunk < 1 || o->chunk.item[i] < 1 ? -1
+                : o->chunk.item[i] > chunk        ? o->chunk.item[i]
+                                                  : chunk;
+    return (struct mega_decoder_shape){ .layers = o->plan.layers,
         .width = o->width,
-        .chunk = o->chunk > 0 ? o->chunk : 0,
-        .longest = o->chunk > 0 && o->positions != MEGA_POSITIONS_LEARNED ? 0 : o->longest,
+        .chunk = chunk > 0 ? chunk : 0,
+        .longest =
+            (chunk > 0 || o->attention.memory > 0) && o->positions != MEGA_POSITIONS_LEARNED
+                ? 0
+                : o->longest,
         .recompute = mega_recompute_resolve(o->recompute) };
 }
 
@@ -31,10 +40,18 @@ mega_tensor *mega_transformer_decode(
     return mega_transformer_features(r, self, ids, rows);
 }
 
+static mega_tensor *logits(mega_run *r, const void *self, mega_tensor *x)
+{
+    return mega_transformer_head_run(r, self, x);
+}
+
 struct mega_output mega_transformer_output(const void *self)
 {
     const struct mega_transformer *m = self;
-    return (struct mega_output){ .weight = m->head, .bias = m->head_bias };
+    return (struct mega_output){ .weight = m->head.weight,
+        .bias = m->head.bias,
+        .logits = mega_transformer_head_is_plain(&m->head) ? NULL : logits,
+        .self = &m->head };
 }
 
 struct mega_stack *mega_transformer_stack(void *self)

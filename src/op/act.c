@@ -26,6 +26,7 @@ double mega_act(enum mega_act act, double x)
     case MEGA_ACT_SILU: return x * sigmoid(x);
     case MEGA_ACT_SIGMOID: return sigmoid(x);
     case MEGA_ACT_RELU2: return x > 0 ? x * x : 0;
+    case MEGA_ACT_TANH: return tanh(x);
     }
     return x;
 }
@@ -52,6 +53,10 @@ double mega_act_slope(enum mega_act act, double x)
         return s * (1 - s);
     }
     case MEGA_ACT_RELU2: return x > 0 ? 2 * x : 0;
+    case MEGA_ACT_TANH: {
+        double t = tanh(x);
+        return 1 - t * t;
+    }
     }
     return 1;
 }

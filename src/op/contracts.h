@@ -4,6 +4,7 @@
 #ifndef MEGA_OP_CONTRACTS_H
 #define MEGA_OP_CONTRACTS_H
 
+#include "op/contracts_stack.h"
 #include "op/op.h"
 
 /* Pointwise functions, in the order of the choice list below (gelu: exact erf form; gelu_tanh:
@@ -15,10 +16,11 @@ enum mega_act {
     MEGA_ACT_GELU_TANH,
     MEGA_ACT_SILU,
     MEGA_ACT_SIGMOID,
-    MEGA_ACT_RELU2
+    MEGA_ACT_RELU2,
+    MEGA_ACT_TANH
 };
-enum { MEGA_ACTS = MEGA_ACT_RELU2 + 1 }; /* how many */
-#define MEGA_ACT_CHOICES "linear|relu|gelu|gelu_tanh|silu|sigmoid|relu2"
+enum { MEGA_ACTS = MEGA_ACT_TANH + 1 }; /* how many */
+#define MEGA_ACT_CHOICES "linear|relu|gelu|gelu_tanh|silu|sigmoid|relu2|tanh"
 
 /* Inverted dropout. An element's draw depends on (seed, step, site, number of its row in the
  * update, place, channel) alone. */
@@ -201,12 +203,32 @@ enum { MEGA_CHOOSE_WHICH, MEGA_CHOOSE_X };
 /* concat: a [.., n], b [.., m] -> [.., n+m] */
 
 /* cross_entropy: logits [..,V], target I32, one a row (negative: ignored) -> sum of the rows'
- * losses (row_loss.h), [] F32. A target beyond V-1 is an error that the caller has excluded. */
+ * losses (row_loss.h), [] F32; -log softmax(logits)[target] of each row as output_loss has it,
+ * only if attr.rows. A target beyond V-1 is an error that the caller has excluded. */
 struct mega_attr_cross_entropy {
     double smoothing; /* share of the target that all V classes have alike; 0: none */
     double z;         /* weight of the squared log of the softmax's divisor; 0: none */
+    bool rows;        /* (output_loss has one of its own) */
 };
 enum { MEGA_CROSS_ENTROPY_LOGITS, MEGA_CROSS_ENTROPY_TARGET };
+
+/* distance_bias: table [buckets,H] (t5 alone) -> [H,2n-1] F32, entry n-1+j-i of a head for
+ * query i and key j, with the distance i - j: */
+enum mega_distance_kind {
+    MEGA_DISTANCE_T5,    /* scale times the table's row of the distance's bucket */
+    MEGA_DISTANCE_ALIBI, /* less the head's slope times the distance's size */
+    MEGA_DISTANCE_PLAIN, /* the distance */
+    MEGA_DISTANCE_LOG    /* its sign times log(1 + its size) */
+};
+struct mega_attr_distance_bias {
+    enum mega_distance_kind kind;
+    bool two_way;         /* t5: keys behind and ahead have buckets of their own */
+    int64_t length;       /* n */
+    int64_t heads;        /* H */
+    int64_t sloped;       /* alibi: the first so many heads; the others have slope 0 */
+    int64_t max_distance; /* t5: from here on all is one bucket */
+    double scale;
+};
 
 /* dropout: x [B,T,D] or [B,D] -> y; identity outside TRAIN or for p = 0 */
 struct mega_attr_dropout {
@@ -260,6 +282,14 @@ enum {
     MEGA_FEED_FORWARD_DOWN_BIAS
 };
 
+/* forget: x [B,T,H], before [B,H]? F32 -> running sums of log sigmoid(x) over the real places
+ * of each row, after those before [B,T,H] F32; the sums after the last place in use [B,H] F32,
+ * only if attr.state. */
+struct mega_attr_forget {
+    bool state;
+};
+enum { MEGA_FORGET_X, MEGA_FORGET_BEFORE };
+
 /* gate: x, g -> y = x * act(g), same shape (x and g may have different strides) */
 struct mega_attr_gate {
     enum mega_act act;
@@ -311,6 +341,54 @@ enum {
     MEGA_GATED_RESIDUAL_B
 };
 
+/* head_concat: a [..,H*n]?, b [..,H*m] or, shared, [..,m] -> [..,H*(n+k)]: each head of a,
+ * then channels from ... from+k-1 of the head of b */
+struct mega_attr_head_concat {
+    int64_t heads, from, count; /* H, k; count 0: all from there on */
+    bool shared;
+};
+enum { MEGA_HEAD_CONCAT_B, MEGA_HEAD_CONCAT_A };
+
+/* head_linear: x [..,H*n], w [H*m,n] -> [..,H*m], or back: w [H*n,m]: each head of x with its
+ * own rows of w */
+struct mega_attr_head_linear {
+    int64_t heads;
+    bool back;
+};
+enum { MEGA_HEAD_LINEAR_X, MEGA_HEAD_LINEAR_W };
+
+/* head_norm: x [..,H*d], weight [H,d]? -> y: each head in groups of d/groups channels, of
+ * length 1 (l2) or mean square 1 (rms) */
+enum mega_head_norm_kind { MEGA_HEAD_NORM_L2, MEGA_HEAD_NORM_RMS };
+struct mega_attr_head_norm {
+    enum mega_head_norm_kind kind;
+    bool unit_offset;      /* the gain is weight + 1 */
+    int64_t heads, groups; /* groups of a head; 0: 1 */
+    double eps;            /* rms: inside the root; l2: the least length */
+};
+enum { MEGA_HEAD_NORM_X, MEGA_HEAD_NORM_WEIGHT };
+
+/* head_gate: x [..,H*n], weight [H] or [1]?, gate [..,H]? -> y = x w act(gate), head by head
+ */
+struct mega_attr_head_gate {
+    int64_t heads;
+    enum mega_act act; /* of the gate */
+    bool log;          /* w = exp(min(weight, log 100)); else weight itself */
+};
+enum { MEGA_HEAD_GATE_X, MEGA_HEAD_GATE_WEIGHT, MEGA_HEAD_GATE_GATE };
+
+/* join: a [B,M,D], b [B,T,D], rows those of b -> [B,M+T,D]: a's places, then b's; last N > 0:
+ * of these the last N in use [B,N,D] */
+struct mega_attr_join {
+    int64_t last;
+};
+enum { MEGA_JOIN_A, MEGA_JOIN_B };
+
+/* laser: x -> exp(c tanh(x / c)), same shape; c = 0: log(max(x, 1e-20)) */
+struct mega_attr_laser {
+    double clamp; /* c */
+};
+#define MEGA_LASER_CLAMP 15
 /* hard_concrete: log_a [H] F32, u? (noise of (0, 1), like the gates) -> gates F32, by `noise`
  * [H], [B,H] or [B,T,H*channels]; without u there is noise in TRAIN alone, drawn as dropout is
  */
@@ -348,6 +426,7 @@ enum mega_norm_kind { MEGA_NORM_LAYER, MEGA_NORM_SCALE, MEGA_NORM_RMS };
 struct mega_attr_norm {
     enum mega_norm_kind kind;
     bool unit_offset; /* the gain is weight + 1 */
+    bool guard;       /* the root is at least eps / sqrt(D), in place of eps inside it */
     double eps;
 };
 enum { MEGA_NORM_X, MEGA_NORM_WEIGHT, MEGA_NORM_BIAS };
@@ -379,6 +458,14 @@ struct mega_attr_pool {
     enum mega_pool_kind kind;
 };
 
+/* polar: x [B,T,H*d], phase [H,d]? -> [B,T,H*2d]: softplus of each channel as a radius, turned
+ * by the place's position: d cosines of a head, then d sines */
+struct mega_attr_polar {
+    int64_t heads;
+    double base, factor;
+};
+enum { MEGA_POLAR_X, MEGA_POLAR_PHASE };
+
 /* position_embedding: x [B,T,D], table [P,D]?, gain [1]? -> x + scale gain e(position), with e
  * a row of the table or a vector of sines and cosines. Positions: position.h; places beyond a
  * row's len stay as they are. */
@@ -405,6 +492,14 @@ struct mega_attr_query_key_norm {
     double eps;
 };
 
+/* reject: o [..,H*n], v [..,G*n] -> o less its part along v, each head along its group's, or
+ * whole: all heads together */
+struct mega_attr_reject {
+    int64_t heads, kv_heads;
+    bool whole;
+};
+enum { MEGA_REJECT_O, MEGA_REJECT_V };
+
 /* rotary: x [B,T,H*d] -> y, same shape: in each head, pairs of the first `dims` channels turned
  * by the place's position (position.h) */
 struct mega_attr_rotary {
@@ -414,6 +509,9 @@ struct mega_attr_rotary {
     double factor;    /* positions are divided by it; usually 1 */
     int64_t restart;  /* positions restart every so many places of a document; 0: never */
     bool interleaved; /* channels 2t, 2t+1 are a pair; else t, t + dims/2 */
+    int64_t from;     /* the first channel of a head that turns */
+    int64_t first;    /* the first head that turns */
+    double xpos;      /* places over which a pair fades once: queries; less than 0: keys */
 };
 
 /* rotary_bias: alpha, beta [1,Z] -> bias [2n-1] F32 */
@@ -427,6 +525,9 @@ struct mega_attr_scale {
     double factor;
 };
 enum { MEGA_SCALE_X, MEGA_SCALE_WEIGHT };
+
+/* slot_norm: x [H,N,d], weight [H,d]? -> y, same shape: head_norm of heads that lie one after
+ * the other (persistent memory) */
 
 /* timestep_norm: x normalised by the mean and variance of all that its group of channels held
  * up to this place of the document (Megalodon).

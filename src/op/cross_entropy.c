@@ -11,6 +11,8 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
         return mega_op_refuse(
             c, "target", target, "one class for each of %lld rows", (long long)mega_height(s));
     out[0] = mega_shaped(mega_wide_type(c), 0, 0, 0, 0, 0);
+    if (((const struct mega_attr_cross_entropy *)c->attr)->rows)
+        out[1] = mega_like(target, mega_wide_type(c));
     return MEGA_OK;
 }
 
@@ -35,8 +37,13 @@ static double *row_room(const struct mega_call *c)
 static void forward(const struct mega_call *c)
 {
     double sum = 0, *s = row_room(c);
-    for (int64_t r = 0; r < mega_height(c->in[LOGITS]); r++)
-        if (target_of(c, r) >= 0) sum += row_loss(c, r, s).loss;
+    int64_t T = mega_width(c->in[TARGET]);
+    for (int64_t r = 0; r < mega_height(c->in[LOGITS]); r++) {
+        bool counts = target_of(c, r) >= 0;
+        struct mega_row_loss l = counts ? row_loss(c, r, s) : (struct mega_row_loss){ 0 };
+        sum += l.loss;
+        if (c->out[1]) mega_put(c->out[1], r / T, r % T, l.nll);
+    }
     mega_put(c->out[0], 0, 0, sum);
 }
 
@@ -57,7 +64,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
 const struct mega_op mega_op_cross_entropy = {
     .name = "cross_entropy",
     .n_in = 2,
-    .n_out = 1,
+    .n_out = 2,
     .attr_size = sizeof(struct mega_attr_cross_entropy),
     .shape = shape,
     .reference = { .name = "reference", .forward = forward, .backward = backward },

@@ -2,6 +2,7 @@
  *   layer: (x - mean) / sqrt(var + eps) * w + b, population variance
  *   scale: g x / sqrt(mean(x^2) + eps), one gain g
  *   rms:   w x / sqrt(mean(x^2) + eps)
+ * With guard the divisor is max(sqrt(mean), eps / sqrt(D)), as |x| is at least eps then.
  * With unit_offset w and g are one more than what is stored. */
 #include <math.h>
 
@@ -23,6 +24,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
 
 struct moments {
     double mean, factor; /* subtracted; 1 / sqrt(... + eps) */
+    bool fixed;          /* the guard is the divisor: it knows nothing of x */
 };
 
 static struct moments moments_of(const struct mega_call *c, int64_t r)
@@ -36,7 +38,10 @@ static struct moments moments_of(const struct mega_call *c, int64_t r)
         double x = mega_get(c->in[X], r, j) - mean;
         squares += x * x;
     }
-    return (struct moments){ mean, 1 / sqrt(squares / (double)D + a->eps) };
+    if (!a->guard)
+        return (struct moments){ mean, 1 / sqrt(squares / (double)D + a->eps), false };
+    double root = sqrt(squares / (double)D), least = a->eps / sqrt((double)D);
+    return (struct moments){ mean, 1 / fmax(root, least), root < least };
 }
 
 static double gain(const struct mega_call *c, int64_t j)
@@ -78,6 +83,7 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
             db[j] += dy;
         }
         if (a->kind != MEGA_NORM_LAYER) mean_e = 0;
+        if (m.fixed) mean_en = 0;
         for (int64_t j = 0; j < D; j++) {
             double n = (mega_get(c->in[X], r, j) - m.mean) * m.factor,
                    e = mega_grad_out(g, 0, r, j) * gain(c, j);

@@ -32,4 +32,12 @@ static inline double mega_frequency(int64_t t, int64_t dims, double base)
     return pow(base, -2 * (double)t / (double)dims);
 }
 
+/* What xpos multiplies pair t with (rotary.c): 1 where there is none. */
+static inline double mega_fading(int64_t t, int64_t dims, double xpos, int64_t position)
+{
+    if (xpos == 0) return 1;
+    double zeta = (2 * (double)t / (double)dims + 0.4) / 1.4, times = (double)position / xpos;
+    return pow(zeta, fmin(fmax(times, -64), 64));
+}
+
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/transformer_rules.h"
 #include "op/act.h"
 #include "op/position.h"
 
@@ -42,7 +43,9 @@ static mega_status check(const struct mega_transformer_options *o)
         return mega_fail(MEGA_UNSUPPORTED, "%s with LayerNorm or RMSNorm", known);
     if (o->positions != MEGA_POSITIONS_NONE && o->positions != MEGA_POSITIONS_LEARNED)
         return mega_fail(MEGA_UNSUPPORTED, "%s with rotary or learned positions", known);
-    if (o->chunk > 0)
+    const char *unusual = mega_transformer_unusual(o, mega_transformer_core);
+    if (unusual) return mega_fail(MEGA_UNSUPPORTED, "%s without the option %s", known, unusual);
+    if (o->chunk.each > 0)
         return mega_fail(MEGA_UNSUPPORTED, "%s without an attention window", known);
     return MEGA_OK;
 }
@@ -82,15 +85,16 @@ static bool take_sublayer(struct mega_study_sublayer *s,
 mega_status mega_study_forward_new(
     struct mega_study_forward *f, const struct mega_transformer *m)
 {
-    *f = (struct mega_study_forward){
-        .model = m, .D = m->options.width, .subs = m->steps, .vocabulary = m->options.vocabulary
-    };
+    *f = (struct mega_study_forward){ .model = m,
+        .D = m->options.width,
+        .subs = m->plan.steps,
+        .vocabulary = m->options.vocabulary };
     MEGA_TRY(check(&m->options));
     f->sub = calloc((size_t)f->subs + 1, sizeof *f->sub);
-    bool taken = f->sub && (f->head = copy(m->head, 0)) &&
+    bool taken = f->sub && (f->head = copy(m->head.weight, 0)) &&
                  take_norm(&f->final, &m->final_norm, m->has_final_norm);
     for (int64_t k = 0; k < f->subs && taken; k++)
-        taken = take_sublayer(&f->sub[k], &m->plan[k], &m->options);
+        taken = take_sublayer(&f->sub[k], &m->step[k], &m->options);
     if (taken) return MEGA_OK;
     mega_study_forward_free(f);
     return mega_fail(MEGA_NO_MEMORY, "no memory for a model in double precision");
@@ -280,9 +284,10 @@ mega_status mega_study_forward_run(struct mega_study_forward *f, const int32_t *
     f->x = room(T * f->D, &failed);
     f->features = room(T * f->D, &failed);
     for (int64_t i = 0; !failed && i < T * f->D; i++) {
-        f->x[i] = mega_get(m->table, id[i / f->D], i % f->D);
-        if (m->positions.table)
-            f->x[i] += m->positions.scale * mega_get(m->positions.table, i / f->D, i % f->D);
+        f->x[i] = mega_get(m->embedding.table, id[i / f->D], i % f->D);
+        if (m->embedding.positions.table)
+            f->x[i] += m->embedding.positions.scale *
+                       mega_get(m->embedding.positions.table, i / f->D, i % f->D);
     }
     for (int64_t k = 0; k < f->subs && !failed; k++) failed = !run_sublayer(f, &f->sub[k]);
     if (failed)
@@ -293,7 +298,7 @@ mega_status mega_study_forward_run(struct mega_study_forward *f, const int32_t *
 
 double mega_study_forward_logit(const struct mega_study_forward *f, int64_t place, int64_t v)
 {
-    const mega_tensor *bias = f->model->head_bias;
+    const mega_tensor *bias = f->model->head.bias;
     double sum = bias ? mega_get(bias, 0, v) : 0;
     for (int64_t i = 0; i < f->D; i++)
         sum += f->features[place * f->D + i] * f->head[v * f->D + i];

@@ -132,18 +132,19 @@ static mega_status new_task(struct mega_classify **out, const struct mega_task_o
 {
     struct mega_classify *c = *out = calloc(1, sizeof *c);
     if (!c) return mega_fail(MEGA_NO_MEMORY, "no memory for a task");
-    const struct mega_mixer *mixer = mega_mixers[model->encoder.mixer];
+    bool transformer = model->encoder_kind == MEGA_ENCODER_TRANSFORMER;
+    int64_t longest = mega_model_config_longest(model);
     c->job.type = &classify_type;
     c->task = mega_tasks[options->name];
     c->options = *options;
-    c->max_length = options->max_length ? options->max_length : model->encoder.longest;
-    c->multiple = mixer->multiple(model->mixer);
+    c->max_length = options->max_length ? options->max_length : longest;
+    c->multiple = transformer ? 1 : mega_mixers[model->encoder.mixer]->multiple(model->mixer);
     /* a chunked text may be padded beyond the longest one */
-    c->longest = c->multiple > 1 ? 0 : model->encoder.longest;
-    if (c->max_length > model->encoder.longest)
+    c->longest = c->multiple > 1 ? 0 : longest;
+    if (c->max_length > longest)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "task.max_length is %lld, but model.longest is %lld", (long long)c->max_length,
-            (long long)model->encoder.longest);
+            (long long)longest);
     return MEGA_OK;
 }
 

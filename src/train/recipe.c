@@ -67,6 +67,7 @@ static const struct mega_option top_options[] = {
 const struct mega_recipe_table mega_recipe_tables[] = {
     { "", top_options },
     { "task", mega_task_options },
+    { "model", mega_classifier_options },
     { "model", mega_encoder_options },
     { "model", mega_head_options },
     { "optim", mega_schedule_options },

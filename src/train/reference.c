@@ -21,8 +21,7 @@ static struct mega_inputs inputs_of(const mega_model *m)
 /* places that a text may have; where any number goes, as many as a file may ask for */
 static int64_t most_of(const mega_model *m)
 {
-    int64_t longest = m->config.architecture == MEGA_CLASSIFIER ? m->config.encoder.longest
-                                                                : m->language.shape.longest;
+    int64_t longest = mega_model_config_longest(&m->config);
     return longest ? longest : 1 << 20;
 }
 

@@ -573,6 +573,9 @@ mega_status mega_train(const struct mega_train_request *q)
         recipe = own;
     }
     MEGA_TRY(mega_recipe_load(&t.recipe, recipe, q->set));
+    const char *doubt;
+    for (int n = 0; (doubt = mega_model_config_doubt(&t.recipe.model, n)); n++)
+        mega_log_line(&q->context->log, MEGA_LOG_WARN, "%s", doubt);
     mega_status status = train(&t);
     mega_feed_close(t.feed);
     mega_sinks_close(&t.sinks);

@@ -120,7 +120,7 @@ static const struct {
     /* attention: queries, keys, values */
     { "attn_layers.rotary_pos_emb", "True", "rotary?=rope rotary_interleaved=true" },
     { "attn_layers.rotary_emb_dim", "*", "" }, /* the file has its frequencies */
-    { "attn_layers.rotary_xpos", "True", "rotary=xpos" },
+    { "attn_layers.rotary_xpos", "True", "rotary=xpos rotary_interleaved=true" },
     { "attn_layers.rotary_xpos_scale_base", "*", "xpos_scale_base=*" },
     { "attn_layers.attn_qk_norm", "True", "qk_norm=l2" },
     { "attn_layers.attn_qk_norm_groups", "*", "qk_norm_groups=*" },

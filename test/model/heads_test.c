@@ -191,7 +191,7 @@ static void without_heads_a_layer_adds_its_bias(void **state)
     const struct mega_attention *a = h.layer[1].attention;
     assert_int_equal(a->kept.heads, 0);
     assert_null(a->q);
-    assert_null(a->past_keys);
+    assert_null(a->score.past_keys);
     assert_non_null(a->o_bias);
     assert_null(mega_store_find(&m->store, "sub.2.norm_pre.weight"));
     assert_int_equal(h.layer[2].attention->kept.number[0], 5);

@@ -64,10 +64,10 @@ static void open_model(struct foreign *f, const char *path, bool wrong_order)
     must(mega_tensors_open(&t, path));
     read_config(f, &t, path);
     struct mega_transformer_options o = f->config.options;
-    if (wrong_order) o.rotary.interleaved = !o.rotary.interleaved;
+    if (wrong_order) o.attention.rotary.interleaved = !o.attention.rotary.interleaved;
     /* what the options say is what is read: the numbers stay as they are */
     struct mega_name_table names = *f->config.names;
-    names.interleaved = o.rotary.interleaved;
+    names.interleaved = o.attention.rotary.interleaved;
     const struct mega_name_table *right = f->config.names;
     f->config.names = &names;
     must(declare_and_fill(f, &t, &o));
@@ -207,7 +207,7 @@ static void a_gpt2_of_hugging_face_computes_its_logits(void **state)
     char folder[512];
     snprintf(folder, sizeof folder, "%s", case_of("model/gpt2"));
     open_model(&f, folder, false);
-    assert_int_equal(f.config.options.ffn, 20);
+    assert_int_equal(f.config.options.ffn.each, 20);
     assert_true(f.config.options.tied);
     expect_logits(&f, folder, "last");
     /* written and read back, it is the same */
@@ -288,7 +288,7 @@ static void both_orders_of_rotary_pairs_lead_to_each_other(void **state)
     open_model(&hf, folder, false);
     must(mega_export_llama2c("import_test.bin", &hf.store, &hf.config.options));
     open_model(&bin, "import_test.bin", false);
-    assert_true(bin.config.options.rotary.interleaved);
+    assert_true(bin.config.options.attention.rotary.interleaved);
     expect_logits(&bin, folder, "unshared_last");
     /* and back: the same tensors, bit for bit */
     must(mega_export_hf("import_test.hf", &bin.store, &bin.config, MEGA_F32, 0));
@@ -430,11 +430,12 @@ static void keys_that_change_the_mathematics_are_taken(void **state)
     struct foreign f;
     const struct mega_transformer_options *o = &f.config.options;
     read_text(&f, "{" LLAMA "}", MEGA_OK);
-    assert_int_equal(o->kv_heads, 4);
-    assert_int_equal(o->keys, 4);
+    assert_int_equal(o->kv_heads.each, 4);
+    assert_int_equal(o->keys.each, 4);
     assert_int_equal(o->longest, 2048);
-    assert_true(o->norm_eps == 1e-6 && o->rotary.base == 10000 && o->rotary.factor == 1);
-    assert_false(o->tied || o->attention_bias || o->up_bias || o->rotary.interleaved);
+    assert_true(o->norm_eps == 1e-6 && o->attention.rotary.base == 10000 &&
+                o->attention.rotary.factor == 1);
+    assert_false(o->tied || o->attention_bias || o->up_bias || o->attention.rotary.interleaved);
     end_text(&f);
     read_text(&f,
         "{" LLAMA ", \"num_key_value_heads\": 2, \"head_dim\": 6, \"rope_theta\": 5e5, "
@@ -442,9 +443,10 @@ static void keys_that_change_the_mathematics_are_taken(void **state)
         "\"mlp_bias\": true, \"hidden_act\": \"gelu\", \"tie_word_embeddings\": true, "
         "\"rms_norm_eps\": 1e-5, \"use_cache\": true, \"some_key\": null}",
         MEGA_OK);
-    assert_int_equal(o->kv_heads, 2);
-    assert_int_equal(o->rotary.dims, 6);
-    assert_true(o->rotary.base == 5e5 && o->rotary.factor == 4 && o->norm_eps == 1e-5);
+    assert_int_equal(o->kv_heads.each, 2);
+    assert_int_equal(o->attention.rotary.dims, 6);
+    assert_true(o->attention.rotary.base == 5e5 && o->attention.rotary.factor == 4 &&
+                o->norm_eps == 1e-5);
     assert_true(o->tied && o->attention_bias && o->up_bias && o->down_bias);
     assert_string_equal(
         f.config.remark.data, "use_cache: plays no part\nsome_key: plays no part\n");
@@ -452,10 +454,10 @@ static void keys_that_change_the_mathematics_are_taken(void **state)
     read_text(&f,
         "{" LLAMA ", \"rope_parameters\": {\"rope_theta\": 2e4, \"rope_type\": \"default\"}}",
         MEGA_OK);
-    assert_true(o->rotary.base == 2e4);
+    assert_true(o->attention.rotary.base == 2e4);
     end_text(&f);
     read_text(&f, "{" GPT2 ", \"n_inner\": null, \"activation_function\": \"relu\"}", MEGA_OK);
-    assert_int_equal(o->ffn, 48);
+    assert_int_equal(o->ffn.each, 48);
     assert_int_equal(o->longest, 1024);
     assert_true(o->tied && o->norm_bias && o->positions == MEGA_POSITIONS_LEARNED);
     end_text(&f);
@@ -510,7 +512,7 @@ static void a_key_may_be_passed_over_on_request(void **state)
                                "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4}}";
     must(mega_json_parse(&d, "config.json", text, strlen(text)));
     must(mega_foreign_config_read(&c, &d, "y,rope_scaling,x"));
-    assert_true(c.options.rotary.factor == 1);
+    assert_true(c.options.attention.rotary.factor == 1);
     assert_non_null(strstr(c.remark.data, "x: not heeded, as was asked for"));
     mega_foreign_config_done(&c);
     mega_document_done(&d);
@@ -535,15 +537,15 @@ static void refuses_weights(
 
 static void more_layers(struct mega_transformer_options *o)
 {
-    o->layers = 3;
+    o->plan.layers = 3;
 }
 static void fewer_layers(struct mega_transformer_options *o)
 {
-    o->layers = 1;
+    o->plan.layers = 1;
 }
 static void more_heads_of_keys(struct mega_transformer_options *o)
 {
-    o->kv_heads = 4;
+    o->kv_heads.each = 4;
 }
 static void tie(struct mega_transformer_options *o)
 {
@@ -567,11 +569,11 @@ static void what_others_cannot_compute_is_not_exported(void **state)
     struct mega_store s = { 0 };
     struct mega_llama2c_header h = { 8, 12, 1, 2, 1, 5, 6, true };
     mega_foreign_config_llama2c(&c, &h);
-    c.options.chunk = 4;
+    c.options.chunk.each = 4;
     assert_int_equal(mega_export_hf("import_test.no", &s, &c, MEGA_F32, 0), MEGA_UNSUPPORTED);
     assert_non_null(strstr(mega_message(), "cannot have an attention window"));
-    c.options.chunk = -1;
-    c.options.rotary.base = 5e5;
+    c.options.chunk.each = -1;
+    c.options.attention.rotary.base = 5e5;
     assert_int_equal(mega_export_llama2c("import_test.no", &s, &c.options), MEGA_UNSUPPORTED);
     assert_non_null(strstr(mega_message(), "another rotary base than 10000"));
     assert_false(mega_path_exists("import_test.no"));

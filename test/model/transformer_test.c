@@ -24,16 +24,16 @@ static struct mega_transformer_options decoder(void)
 {
     return (struct mega_transformer_options){ .vocabulary = V,
         .width = 8,
-        .layers = 2,
-        .ffn = 12,
+        .plan = { .layers = 2 },
+        .ffn = { .each = 12 },
         .longest = T,
-        .heads = 2,
-        .chunk = -1,
+        .heads = { .each = 2 },
+        .chunk = { .each = -1 },
         .positions = MEGA_POSITIONS_LEARNED,
         .position_scale = 1,
         .act = MEGA_ACT_GELU,
         .norm_eps = 1e-5,
-        .rotary = { 0, 10000, 1, true },
+        .attention.rotary = { .base = 10000, .factor = 1, .interleaved = true },
         .causal = true,
         .up_bias = true,
         .down_bias = true,
@@ -99,7 +99,7 @@ static void each_position(void (*test)(const struct mega_transformer_options *))
             struct mega_transformer_options o = decoder();
             o.positions = positions;
             o.placement = placement;
-            if (!positions) o.rotary.dims = 4;
+            if (!positions) o.attention.rotary.dims = 4;
             o.gated = placement % 2;
             o.norm = placement % 3;
             test(&o);
@@ -186,17 +186,17 @@ static void options_that_cannot_be_are_refused(void **state)
 {
     (void)state;
     struct mega_transformer_options o = decoder();
-    o.kv_heads = 3;
+    o.kv_heads.each = 3;
     refuses(&o, "heads is 2 and kv_heads is 3");
     o = decoder();
-    o.rotary.dims = 6;
+    o.attention.rotary.dims = 6;
     refuses(&o, "rotary_dims is 6, expected an even number up to the 4 channels of a head");
     o = decoder();
     o.norm = MEGA_BATCHNORM;
     refuses(&o, "norm is over the batch");
     o = decoder();
     o.width = 9;
-    o.keys = 4;
+    o.keys.each = 4;
     o.positions = MEGA_POSITIONS_SINUSOIDAL;
     refuses(&o, "width is 9, expected an even number");
 }

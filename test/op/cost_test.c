@@ -33,9 +33,26 @@ static const struct mega_attr_cema complex_ema = { false };
 static const struct mega_attr_query_key_norm query_key_norm = { .heads = 2, .eps = 1e-5 };
 static const struct mega_attr_scale tenfold = { 10 };
 static const struct mega_attr_timestep_norm timestep_norm = { .groups = 2, .eps = 1e-5 };
+static const struct mega_attr_head_norm head_norm = { .heads = 2 };
+static const struct mega_attr_head_gate by_head = { .heads = 2 };
+static const struct mega_attr_head_concat head_concat = { .heads = 2 };
+static const struct mega_attr_head_linear head_linear = { .heads = 2 };
+static const struct mega_attr_distance_bias buckets = { .length = 5, .heads = D };
+static const struct mega_attr_forget forget = { true };
+static const struct mega_attr_polar polar = { .heads = 2, .base = 10000, .factor = 1 };
+static const struct mega_attr_reject reject = { .heads = 2, .kv_heads = 1 };
+static const struct mega_attr_laser into_laser = { 15 };
+static const struct mega_attr_join join = { 0 };
 static const struct mega_attr_hard_concrete hard = { .gate = { 0.33, -0.1, 1.1, 1e-6 } };
 static const struct mega_attr_gate_penalty penalty = { .gate = { 0.33, -0.1, 1.1, 1e-6 } };
 static const struct mega_attr_feed_forward feed_forward = { .act = MEGA_ACT_SILU };
+static const struct mega_attr_center center = { false };
+static const struct mega_attr_log_sum log_sum = { false };
+static const struct mega_attr_mix mix = { .step = 1 };
+static const struct mega_attr_orthogonal orthogonal = { false };
+static const struct mega_attr_shift shift_one = { .steps = 1 };
+static const struct mega_attr_sinkhorn sinkhorn = { 2, 5 };
+static const struct mega_attr_squash squash = { .kind = MEGA_SQUASH_TANH, false, 1, 1 };
 
 /* numbers are counted here, four bytes each; `back` is of the backward pass when every input
  * with numbers wants a gradient */
@@ -47,6 +64,19 @@ static const struct line {
 } lines[] = {
     { &mega_op_activation, &act, { { B, T, D } }, 0, 2 * R *D, 0, 3 * R *D },
     { &mega_op_add, NULL, { { B, T, D }, { B, T, D } }, 0, 3 * R *D, 0, 3 * R *D },
+    { &mega_op_log_sum, &log_sum, { { B, T, D }, { B, T, D } }, 0, 3 * R *D, 0, 5 * R *D },
+    { &mega_op_softmax, NULL, { { B, T, D } }, 0, 2 * R *D, 0, 3 * R *D },
+    { &mega_op_squash, &squash, { { B, T, D }, { D }, { D } }, 0, 2 * R *D + 2 * D, 0,
+        3 * R *D + 3 * D },
+    { &mega_op_mix, &mix, { { B, T, 2 }, { B, T, D }, { B, T, D } }, 0, 3 * R *D + 2 * R, 0,
+        5 * R *D + 4 * R },
+    { &mega_op_sinkhorn, &sinkhorn, { { B, T, 4 } }, 0, 2 * R * 4, 0, 3 * R * 4 },
+    { &mega_op_orthogonal, &orthogonal, { { B, T, D }, { B, T, D } }, 0, 3 * R *D, 0,
+        5 * R *D },
+    { &mega_op_center, &center, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
+    { &mega_op_shift, &shift_one, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
+    /* a row is one of x, and its number */
+    { &mega_op_arrange, NULL, { { B, T, D }, { B, T } }, 0, 2 * R *D + R, 0, 2 * R *D + R },
     { &mega_op_concat, NULL, { { B, D }, { B, E } }, 0, 2 * B *(D + E), 0, 2 * B *(D + E) },
     { &mega_op_dropout, &tenth, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
     { &mega_op_mask, NULL, { { B, T, D } }, 0, 2 * R *D, 0, 2 * R *D },
@@ -104,6 +134,28 @@ static const struct line {
     { &mega_op_query_key_norm, &query_key_norm, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0,
         3 * R *Z + 4 * Z, 0, 4 * R *Z + 6 * Z },
     { &mega_op_scale, &tenfold, { { B, T, D }, { D } }, 0, 2 * R *D + D, 0, 3 * R *D + 2 * D },
+    { &mega_op_head_norm, &head_norm, { { B, T, D }, { 2, D / 2 } }, 0, 2 * R *D + D, 0,
+        3 * R *D + 2 * D },
+    { &mega_op_slot_norm, &head_norm, { { 2, T, D }, { 2, D } }, 0, 2 * R *D + 2 * D, 0,
+        3 * R *D + 4 * D },
+    { &mega_op_head_gate, &by_head, { { B, T, D }, { 2 }, { B, T, 2 } }, 0,
+        2 * R *D + 2 + 2 * R, 0, 3 * R *D + 4 + 4 * R },
+    { &mega_op_head_concat, &head_concat, { { B, T, Z }, { B, T, D } }, 0, 2 * R *(Z + D), 0,
+        2 * R *(Z + D) },
+    /* two heads of Z and E channels */
+    { &mega_op_head_linear, &head_linear, { { B, T, 2 * Z }, { 2 * E, Z } }, 2 * R * 2 * Z *E,
+        R *(2 * Z + 2 * E) + 2 * E *Z, 4 * R * 2 * Z *E, R *(4 * Z + 2 * E) + 4 * E *Z },
+    /* 2 T - 1 = 9 entries a head */
+    { &mega_op_distance_bias, &buckets, { { 4, D } }, 0, 4 * D + 9 * D, 0, 4 * D + 9 * D },
+    { &mega_op_forget, &forget, { { B, T, D }, { B, D } }, 0, 2 * R *D + 2 * B *D, 0,
+        3 * R *D + 2 * B *D },
+    { &mega_op_polar, &polar, { { B, T, D }, { 2, D / 2 } }, 0, 3 * R *D + D, 0,
+        4 * R *D + 2 * D },
+    { &mega_op_reject, &reject, { { B, T, D }, { B, T, D / 2 } }, 0, 2 * R *D + R *D / 2, 0,
+        3 * R *D + R *D },
+    { &mega_op_laser, &into_laser, { { B, T, D } }, 0, 2 * R *D, 0, 3 * R *D },
+    { &mega_op_join, &join, { { B, N, D }, { B, T, D } }, 0, 2 * (B * N * D + R * D), 0,
+        2 * (B * N * D + R * D) },
     /* a number a head in, one out */
     { &mega_op_hard_concrete, &hard, { { Z } }, 0, 2 * Z, 0, 3 * Z },
     { &mega_op_gate_penalty, &penalty, { { Z } }, 0, 2 * Z + 1, 0, 3 * Z + 1 },
@@ -133,7 +185,8 @@ static bool is_ids(const struct mega_op *op, int i)
 {
     if (op == &mega_op_band || op == &mega_op_choose) return i == 0;
     if (op == &mega_op_output_loss) return i == MEGA_OUTPUT_LOSS_TARGET;
-    return i == 1 && (op == &mega_op_embedding || op == &mega_op_cross_entropy);
+    return i == 1 &&
+           (op == &mega_op_embedding || op == &mega_op_arrange || op == &mega_op_cross_entropy);
 }
 
 static void make(struct trial *t, const struct line *l)

@@ -204,6 +204,7 @@ VEC_INLINE vec vec_act(enum mega_act act, vec x)
         vec on = vec_where(~(x <= 0.0f), x);
         return on * on;
     }
+    case MEGA_ACT_TANH: return vec_tanh(x);
     }
     return x;
 }
@@ -224,6 +225,10 @@ VEC_INLINE struct vec_jet vec_act_jet(enum mega_act act, vec x)
     case MEGA_ACT_RELU2: {
         vec on = vec_where(~(x <= 0.0f), x);
         return (struct vec_jet){ on * on, 2.0f * on };
+    }
+    case MEGA_ACT_TANH: {
+        vec t = vec_tanh(x);
+        return (struct vec_jet){ t, 1.0f - t * t };
     }
     }
     return (struct vec_jet){ x, vec_all(1) };
@@ -271,6 +276,7 @@ VEC_INLINE vec vec_relu2_slope(vec s)
     case MEGA_ACT_SILU: body(MEGA_ACT_SILU); break;                                            \
     case MEGA_ACT_SIGMOID: body(MEGA_ACT_SIGMOID); break;                                      \
     case MEGA_ACT_RELU2: body(MEGA_ACT_RELU2); break;                                          \
+    case MEGA_ACT_TANH: body(MEGA_ACT_TANH); break;                                            \
     }
 
 #endif

@@ -71,13 +71,14 @@ static void some(const struct row_job *job, int64_t from, int64_t to, float *sum
     (void)sums;
     double *loss = ((const struct rows_job *)job)->loss;
     float *kept = job->c->saved[0] ? job->c->saved[0]->data : NULL;
-    float *room = room_of(job, scratch);
+    float *room = room_of(job, scratch), *nll = job->c->out[1] ? job->c->out[1]->data : NULL;
     for (int64_t r = from; r < to; r++) {
         int32_t target = target_of(job, r);
         const float *s = target >= 0 ? logits_of(job, r, room) : NULL;
         float total = s ? log_sum(s, job->width) : 0;
         loss[r] = s ? row_loss(job->c->attr, s, job->width, total, target) : 0;
         if (kept) kept[r] = total;
+        if (nll) nll[r] = s ? total - s[target] : 0;
     }
 }
 

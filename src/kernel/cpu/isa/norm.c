@@ -30,7 +30,10 @@ static struct moments moments_of(const struct row_job *job, const float *x)
     }
     float total = vec_sum(squares);
     for (; j < n; j++) total += (x[j] - mean) * (x[j] - mean);
-    return (struct moments){ mean, 1 / sqrtf(total / (float)n + (float)attr_of(job)->eps) };
+    float eps = (float)attr_of(job)->eps;
+    if (!attr_of(job)->guard)
+        return (struct moments){ mean, 1 / sqrtf(total / (float)n + eps) };
+    return (struct moments){ mean, 1 / fmaxf(sqrtf(total / (float)n), eps / sqrtf((float)n)) };
 }
 
 /* the gains of a call */
@@ -100,6 +103,9 @@ static void some_back(const struct row_job *job, int64_t from, int64_t to, float
         if (!dx) continue;
         float mean_e = attr_of(job)->kind == MEGA_NORM_LAYER ? vec_sum(sum_e) / (float)n : 0,
               mean_ez = vec_sum(sum_ez) / (float)n;
+        /* where the guard divides, it knows nothing of x */
+        if (attr_of(job)->guard && factor >= sqrtf((float)n) / (float)attr_of(job)->eps)
+            mean_ez = 0;
         for (int64_t j = 0; j < n; j += VEC) {
             vec z = (vec_get(x + j, n - j) - mean) * factor,
                 e = vec_get(dy + j, n - j) * gain(&w, j, n);

@@ -8,15 +8,18 @@
 struct rotation {
     float *cos, *sin; /* [half] */
     int64_t heads, d, half;
+    int64_t first, from; /* the heads and channels that turn begin here */
     bool interleaved;
 };
 
 static struct rotation rotation_of(const struct mega_call *c, struct mega_arena *scratch)
 {
     const struct mega_attr_rotary *a = c->attr;
-    struct rotation n = { .heads = a->heads, .interleaved = a->interleaved };
+    struct rotation n = {
+        .heads = a->heads, .first = a->first, .from = a->from, .interleaved = a->interleaved
+    };
     n.d = mega_width(c->in[0]) / a->heads;
-    n.half = (a->dims ? a->dims : n.d) / 2;
+    n.half = (a->dims ? a->dims : n.d - a->from) / 2;
     n.cos = mega_arena_get(scratch, 2 * (size_t)n.half * sizeof(float) + 1);
     n.sin = n.cos + n.half;
     return n;
@@ -43,15 +46,24 @@ static void turn_neighbours(const struct rotation *n, float *y, const float *x, 
     }
 }
 
+static void pass(float *y, const float *x, bool add, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += VEC) vec_give(y + j, vec_get(x + j, n - j), add, n - j);
+}
+
 static void turn_heads(const struct rotation *n, float *y, const float *x, bool add)
 {
-    for (int64_t h = 0; h < n->heads; h++, x += n->d, y += n->d) {
+    int64_t from = n->from, end = from + 2 * n->half, still = n->first * n->d;
+    pass(y, x, add, still);
+    x += still;
+    y += still;
+    for (int64_t h = n->first; h < n->heads; h++, x += n->d, y += n->d) {
+        pass(y, x, add, from);
         if (n->interleaved)
-            turn_neighbours(n, y, x, add);
+            turn_neighbours(n, y + from, x + from, add);
         else
-            turn_halves(n, y, x, add);
-        for (int64_t j = 2 * n->half; j < n->d; j += VEC)
-            vec_give(y + j, vec_get(x + j, n->d - j), add, n->d - j);
+            turn_halves(n, y + from, x + from, add);
+        pass(y + end, x + end, add, n->d - end);
     }
 }
 
@@ -69,10 +81,16 @@ static void rotary_some(const struct row_job *job, int64_t from, int64_t to, flo
     for (int64_t r = from; r < to; r++) {
         if (r == from || r % T == 0) lead = mega_position_lead(rows, r / T);
         int64_t position = mega_position(rows, r / T, r % T, lead);
-        turns_to(&turns, a->restart > 0 ? position % a->restart : position);
+        if (a->restart > 0) position %= a->restart;
+        turns_to(&turns, position);
         for (int64_t t = 0; t < n.half; t++) {
             n.cos[t] = (float)turns.cos[t];
             n.sin[t] = sign * (float)turns.sin[t];
+        }
+        for (int64_t t = 0; a->xpos != 0 && t < n.half; t++) {
+            float fading = (float)mega_fading(t, 2 * n.half, a->xpos, position);
+            n.cos[t] *= fading;
+            n.sin[t] *= fading;
         }
         if (job->g)
             turn_heads(

@@ -1,0 +1,76 @@
+/* softmax in float32, one row at a time. */
+#include <math.h>
+
+#include "kernel/cpu/row_lanes.h"
+#include "kernel/cpu/vector_math.h"
+
+/* y = exp(x - most) / sum */
+static void row(float *y, const float *x, int64_t n)
+{
+    float most = x[0], sum = 0;
+    for (int64_t j = 1; j < n; j++) most = x[j] > most ? x[j] : most;
+    for (int64_t j = 0; j < n; j += VEC)
+        vec_put(y + j, vec_exp_down(vec_get(x + j, n - j) - most), n - j);
+    vec part = { 0 };
+    for (int64_t j = 0; j < n; j += VEC) part += vec_get(y + j, n - j);
+    sum = vec_sum(part);
+    for (int64_t j = 0; j < n; j += VEC)
+        vec_put(y + j, vec_get(y + j, n - j) * (1 / sum), n - j);
+}
+
+static void some(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    (void)sums, (void)scratch;
+    for (int64_t r = from; job->width && r < to; r++)
+        row(row_of(job->c->out[0], r), row_of(job->c->in[0], r), job->width);
+}
+
+/* dx = y (dy - y.dy) */
+static void some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
+    struct mega_arena *scratch)
+{
+    (void)sums;
+    int64_t n = job->width;
+    float *y = mega_arena_get(scratch, (size_t)(n + 1) * sizeof *y);
+    bool add = row_adds(job, 0);
+    for (int64_t r = from; n && r < to; r++) {
+        const float *dy = row_of(job->g->out[0], r);
+        float *dx = row_gradient(job, 0, r);
+        vec part = { 0 };
+        if (!dx) return;
+        row(y, row_of(job->c->in[0], r), n);
+        for (int64_t j = 0; j < n; j += VEC)
+            part += vec_get(y + j, n - j) * vec_get(dy + j, n - j);
+        float mean = vec_sum(part);
+        for (int64_t j = 0; j < n; j += VEC)
+            vec_give(
+                dx + j, vec_get(y + j, n - j) * (vec_get(dy + j, n - j) - mean), add, n - j);
+    }
+}
+
+static struct row_job job_of(const struct mega_call *c, struct mega_grads *g)
+{
+    return (struct row_job){ .c = c,
+        .g = g,
+        .rows = mega_height(c->in[0]),
+        .width = mega_width(c->in[0]),
+        .some = g ? some_back : some };
+}
+
+static void forward(const struct mega_call *c)
+{
+    struct row_job job = job_of(c, NULL);
+    row_lanes(&job, 6);
+}
+
+static void backward(const struct mega_call *c, struct mega_grads *g)
+{
+    if (nothing_arrived(c, g)) return;
+    struct row_job job = job_of(c, g);
+    row_lanes(&job, 8);
+}
+
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_softmax) = {
+    .name = MEGA_ISA_TEXT, .accepts = rows_accept_half, .forward = forward, .backward = backward
+};

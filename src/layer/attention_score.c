@@ -1,0 +1,218 @@
+#include "layer/attention_score.h"
+
+#include <math.h>
+
+#include "graph/ops.h"
+
+/* ---- declaration ---- */
+
+/* width of a query or key head when it meets others */
+static int64_t met(const struct mega_attention_options *o)
+{
+    return o->rotary.kind == MEGA_ROTARY_POPE ? 2 * o->keys : o->keys;
+}
+
+/* places that a query looks back; 0: all */
+static int64_t looks_back(const struct mega_attention_options *o)
+{
+    int64_t window = o->chunk > 0 ? o->chunk : 0, past = o->score.past;
+    return past && (!window || past < window) ? past : window;
+}
+
+static struct mega_cell *declare_log(
+    mega_build *b, const char *name, int64_t width, const struct mega_attention_options *o)
+{
+    struct mega_cell *c = mega_cell_add(b, name, MEGA_CELL_LOG, MEGA_F32, 1, &width, 0);
+    if (c) c->window = looks_back(o);
+    return c;
+}
+
+static void declare_gates(mega_build *b, const char *name, mega_tensor **weight,
+    mega_tensor **bias, const struct mega_attention_options *o)
+{
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, open = { MEGA_INIT_CONSTANT, 5, 0 };
+    size_t entered = mega_build_enter(b, "%s", name);
+    *weight = mega_param_add(b, "weight", small, 2, (int64_t[]){ o->heads, o->width });
+    *bias = mega_param_add(b, "bias", open, 1, &o->heads);
+    mega_build_leave(b, entered);
+}
+
+static void declare_forget(
+    mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
+{
+    declare_gates(b, "forget", &s->forget, &s->forget_bias, o);
+    if (!o->causal) declare_gates(b, "forget_back", &s->forget_back, &s->forget_back_bias, o);
+}
+
+static void declare_positions(
+    mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
+{
+    const struct mega_position_bias_options *p = &o->position;
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    if (o->cross) return;
+    if (p->kind == MEGA_REL_POS_FORGET) declare_forget(b, s, o);
+    if (p->kind == MEGA_REL_POS_COPE)
+        s->cope = mega_param_add(b, "cope", zero, 2, (int64_t[]){ p->cope_positions, met(o) });
+    if (p->kind != MEGA_REL_POS_REL_PROJ) return;
+    size_t entered = mega_build_enter(b, "rel_proj");
+    s->proj =
+        mega_param_add(b, "weight", small, 2, (int64_t[]){ o->heads * p->proj_rank, o->width });
+    mega_build_leave(b, entered);
+    s->bank =
+        mega_param_add(b, "rel_bank", small, 2, (int64_t[]){ p->proj_rank, p->proj_reach });
+}
+
+void mega_attention_score_build(
+    mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
+{
+    const struct mega_attention_score_options *a = &o->score;
+    struct mega_init same = { MEGA_INIT_IDENTITY, 0, 0 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    int64_t square[] = { o->heads, o->heads };
+    if (a->sink) s->sink = mega_param_add(b, "sink", zero, 1, &o->heads);
+    if (a->talking & MEGA_TALKING_PRE)
+        s->talk_pre = mega_param_add(b, "talk_pre", same, 2, square);
+    if (a->talking & MEGA_TALKING_POST)
+        s->talk_post = mega_param_add(b, "talk_post", same, 2, square);
+    if (a->talking_scaled) s->talk_scaled = mega_param_add(b, "talk_scaled", same, 2, square);
+    declare_positions(b, s, o);
+    mega_attention_score_states(b, s, o);
+}
+
+void mega_attention_score_states(
+    mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
+{
+    s->past_keys = s->past_values = s->past_decay = s->decay = NULL;
+    if (s->forget && o->causal) {
+        s->past_decay = declare_log(b, "forget.log", o->heads, o);
+        s->decay = mega_cell_add(b, "forget.sum", MEGA_CELL_ROW, MEGA_F32, 1, &o->heads, 0);
+    }
+    if (!o->causal || o->cross || o->memory) return;
+    if (o->prepare.kv_latent) { /* whose first channels are the values */
+        s->past_keys = declare_log(b, "latent", o->prepare.kv_latent + o->rotary.dims, o);
+        return;
+    }
+    s->past_keys = declare_log(b, "keys", o->kv_heads * met(o), o);
+    s->past_values = declare_log(b, "values", o->kv_heads * o->values, o);
+}
+
+/* ---- running ---- */
+
+static void fill(struct mega_attr_attention *a, const struct mega_attention_options *o)
+{
+    const struct mega_attention_score_options *s = &o->score;
+    memset(a, 0, sizeof *a);
+    a->fn = (enum mega_attention_fn)s->fn;
+    a->causal = o->causal && !o->cross;
+    a->chunk = o->cross ? -1 : o->chunk;
+    a->dropout = o->dropout;
+    a->heads = o->heads;
+    a->kv_heads = o->kv_heads;
+    a->scale = mega_attention_scale(o);
+    a->exec = (enum mega_attention_exec)s->exec;
+    a->reach = s->past && !o->cross ? s->past + 1 : 0;
+    a->prefix = o->cross ? 0 : s->prefix;
+    a->zeros = s->zeros;
+    a->l2 = s->l2;
+    a->clamp = s->clamp;
+    a->selective = s->selective;
+    a->scores = s->residual;
+    if (s->fn == MEGA_ATTENTION_TOPK) {
+        a->top = s->top;
+        a->through = s->through;
+    }
+    if (s->fn == MEGA_ATTENTION_SIGMOID && s->sigmoid_bias == MEGA_SIGMOID_NEG_LOG)
+        a->sigmoid_bias = -log((double)o->longest);
+    if (s->fn == MEGA_ATTENTION_GUMBEL) a->temperature = s->temperature;
+}
+
+/* running sums of the logarithms of forget gates, and those after the last place */
+static struct mega_call sum_gates(mega_run *r, mega_tensor *z, mega_tensor *weight,
+    mega_tensor *bias, mega_tensor *before, const struct mega_rows *rows)
+{
+    struct mega_attr_forget a = { before != NULL };
+    struct mega_call sums = { .op = &mega_op_forget, .attr = &a, .rows = rows };
+    sums.in[MEGA_FORGET_X] = linear(r, z, weight, bias, MEGA_ACT_LINEAR);
+    sums.in[MEGA_FORGET_BEFORE] = before;
+    mega_run_call(r, &sums, NULL);
+    return sums;
+}
+
+static void decay(mega_run *r, const struct mega_attention_score *s, struct mega_call *c,
+    const struct mega_attention_score_args *args)
+{
+    mega_tensor *before = s->decay ? mega_cell_get(r, s->decay) : NULL;
+    struct mega_call sums =
+        sum_gates(r, args->z, s->forget, s->forget_bias, before, args->rows);
+    c->in[MEGA_ATTENTION_DECAY] = sums.out[0];
+    if (s->decay) {
+        c->in[MEGA_ATTENTION_PAST_DECAY] = mega_cell_get(r, s->past_decay);
+        mega_cell_set(r, s->decay, sums.out[1]);
+    }
+    if (!s->forget_back) return;
+    sums = sum_gates(r, args->z, s->forget_back, s->forget_back_bias, NULL, args->rows);
+    c->in[MEGA_ATTENTION_DECAY_BACK] = sums.out[0];
+}
+
+/* the past of a part of the heads */
+static mega_tensor *cut(
+    mega_run *r, mega_tensor *past, const struct mega_head_part *p, int64_t channels)
+{
+    return past && p ? columns(r, past, p->group * channels, p->groups * channels) : past;
+}
+
+static void look_back(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_options *o, struct mega_call *c, const struct mega_head_part *p)
+{
+    if (!s->past_keys) return;
+    mega_tensor *k = mega_cell_get(r, s->past_keys);
+    c->in[MEGA_ATTENTION_PAST_K] = cut(r, k, p, o->keys);
+    if (s->past_values)
+        c->in[MEGA_ATTENTION_PAST_V] = cut(r, mega_cell_get(r, s->past_values), p, o->values);
+    else if (k)
+        c->in[MEGA_ATTENTION_PAST_V] = columns(r, k, 0, o->prepare.kv_latent);
+}
+
+void mega_attention_score_keep(
+    mega_run *r, const struct mega_attention_score *s, const struct mega_attention_heads *h)
+{
+    if (!s->past_keys) return;
+    mega_cell_set(r, s->past_keys, h->k);
+    if (s->past_values) mega_cell_set(r, s->past_values, h->v);
+}
+
+mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_options *o, const struct mega_attention_heads *h,
+    struct mega_attention_score_args *args)
+{
+    struct mega_attr_attention a;
+    fill(&a, o);
+    a.weights = mega_run_wants(r, "weights");
+    struct mega_call c = { .op = &mega_op_attention,
+        .attr = &a,
+        .rows = args->rows,
+        .keys = args->keys,
+        .in = { [MEGA_ATTENTION_Q] = h->q,
+            [MEGA_ATTENTION_K] = h->k,
+            [MEGA_ATTENTION_V] = h->v,
+            [MEGA_ATTENTION_BIAS] = args->bias,
+            [MEGA_ATTENTION_PREFIX_K] = h->prefix_k,
+            [MEGA_ATTENTION_PREFIX_V] = h->prefix_v,
+            [MEGA_ATTENTION_SINK] = s->sink,
+            [MEGA_ATTENTION_BANK] = s->bank,
+            [MEGA_ATTENTION_TALK_PRE] = s->talk_pre,
+            [MEGA_ATTENTION_TALK_POST] = s->talk_post,
+            [MEGA_ATTENTION_TALK_SCALED] = s->talk_scaled,
+            [MEGA_ATTENTION_COPE] = s->cope,
+            [MEGA_ATTENTION_BEFORE] = args->before } };
+    look_back(r, s, o, &c, args->part);
+    if (s->forget) decay(r, s, &c, args);
+    if (s->proj)
+        c.in[MEGA_ATTENTION_SHARE] = linear(r, args->z, s->proj, NULL, MEGA_ACT_LINEAR);
+    mega_tensor *out = mega_run_call(r, &c, args->site ? args->site : "weights");
+    mega_run_tap(r, "weights", c.out[1]);
+    args->scores = c.out[2];
+    if (s->past_decay) mega_cell_set(r, s->past_decay, c.in[MEGA_ATTENTION_DECAY]);
+    /* without a stream latent attention has keys of another width, and none to keep */
+    if (!args->part && c.in[MEGA_ATTENTION_PAST_K]) mega_attention_score_keep(r, s, h);
+    return out;
+}
