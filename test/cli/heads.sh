@@ -113,5 +113,8 @@ cmp h12/model.safetensors both/model.safetensors
 "$mega" heads prune h23 again --remove 1.3 >/dev/null 2>err && grep -q 'layer 1 head 3 was removed before' err || fail "said: $(cat err)"
 cmp h23/model.safetensors again/model.safetensors
 grep -q '"kept_heads": "all; 0 1 4-7; all; all; all"' h23/config.json
+refused 1 "cannot have heads that were removed" "$mega" convert h23 x --to hf
+refused 1 "cannot have gates of heads" "$mega" convert a x --to hf
+[[ ! -e x ]] || fail "a refusal left something behind"
 cp s/config.json h23/
 refused 1 "tensor sub.2.attn.q.weight is [48, 64] F32, expected [64, 64] F32" "$mega" score h23 text
