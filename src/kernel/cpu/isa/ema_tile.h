@@ -121,7 +121,9 @@ static inline bool types_accepted(const struct mega_call *c, const char **why)
 {
     mega_dtype type = c->in[MEGA_EMA_X]->dtype;
     *why = "float32 or bfloat16, float32 parameters and states";
-    if ((type != MEGA_F32 && type != MEGA_BF16) || c->out[0]->dtype != type) return false;
+    if (type != MEGA_F32 && type != MEGA_BF16) return false;
+    /* who asks before there are outputs hears of the inputs */
+    if (c->out[0] && c->out[0]->dtype != type) return false;
     for (int i = MEGA_EMA_X + 1; i < MEGA_IN; i++)
         if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
     return !c->out[1] || c->out[1]->dtype == MEGA_F32;
