@@ -25,17 +25,29 @@ static void end(struct transformer_case *t)
     mega_store_done(&t->store);
 }
 
-/* in.mask: 1 = a token */
+/* the rows of an input [B, T, ...]; of its mask 1 = a token */
+static struct mega_rows rows_of(
+    struct transformer_case *t, mega_tensor *input, const char *mask)
+{
+    mega_tensor *real = golden_input(t->c, t->run, mask, false);
+    return (struct mega_rows){
+        .B = mega_dim(input, 0), .T = mega_dim(input, 1), .real = real ? real->data : NULL
+    };
+}
+
 static void run_whole(struct transformer_case *t)
 {
     mega_run *r = t->run;
     mega_run_begin(r, &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD });
-    mega_tensor *ids = golden_input(t->c, r, "tokens", false),
-                *real = golden_input(t->c, r, "mask", false);
-    struct mega_rows rows = {
-        .B = mega_dim(ids, 0), .T = mega_dim(ids, 1), .real = real ? real->data : NULL
-    };
-    golden_backward(t->c, r, mega_transformer_run(r, &t->model, ids, &rows), false);
+    struct mega_transformer_inputs in = { .ids = golden_input(t->c, r, "tokens", false),
+        .context = golden_input(t->c, r, "context", false) };
+    struct mega_rows rows = rows_of(t, in.ids, "mask"), context;
+    if (in.context) {
+        context = rows_of(t, in.context, "context_mask");
+        in.context_rows = &context;
+    }
+    mega_tensor *x = mega_transformer_features_of(r, &t->model, &in, &rows, NULL);
+    golden_backward(t->c, r, x ? mega_transformer_head_run(r, &t->model.head, x) : NULL, false);
     if (golden_check(t->c, mega_run_end(r))) transformer_case_gradients(t);
 }
 
