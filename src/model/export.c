@@ -1,22 +1,38 @@
 #include "model/export.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "model/transformer_decoder.h"
+#include "model/transformer_options.h"
 #include "op/contracts.h"
 
-mega_status mega_export_options(const mega_model *m, struct mega_transformer_options *out)
+/* of a language model that is a Transformer */
+static mega_status language_options(const mega_model *m, struct mega_transformer_options *out)
 {
     const struct mega_language_model *l = &m->language;
     if (m->config.architecture != MEGA_LANGUAGE_MODEL ||
         l->decoder->features != mega_transformer_decode)
         return mega_fail(MEGA_UNSUPPORTED,
-            "this model is a %s: other programs have files for Llama and GPT-2 alone",
+            "this model is a %s: other programs have files for Llama, GPT-2 and BERT alone",
             m->config.architecture == MEGA_LANGUAGE_MODEL ? l->decoder->title : "classifier");
     *out = ((const struct mega_transformer *)l->self)->options;
+    return MEGA_OK;
+}
+
+mega_status mega_export_options(const mega_model *m, struct mega_foreign_config *c)
+{
+    const struct mega_masked_model_options *o = &m->masked.options;
+    c->names = NULL;
+    if (m->config.architecture != MEGA_MASKED_MODEL) return language_options(m, &c->options);
+    c->names = &mega_names_hf_bert;
+    c->options = m->masked.encoder.options;
+    c->pooler = o->pooler;
+    c->masked = o->masked;
+    c->next = o->next;
     return MEGA_OK;
 }
 
@@ -39,6 +55,62 @@ static bool is(double value, double wanted)
     return value >= wanted && value <= wanted;
 }
 
+/* neither the option's default nor nothing, which stands for it */
+static bool is_set(const struct mega_option *o, const void *values, const void *defaults)
+{
+    const char *value = (const char *)values + o->offset,
+               *other = (const char *)defaults + o->offset;
+    const struct mega_ints *ints = (const void *)value;
+    const struct mega_reals *reals = (const void *)value;
+    double real, usual;
+    switch (o->type) {
+    case MEGA_OPTION_INT: real = (double)*(const int64_t *)(const void *)value; break;
+    case MEGA_OPTION_REAL: real = *(const double *)(const void *)value; break;
+    case MEGA_OPTION_BOOL: real = *(const bool *)(const void *)value; break;
+    case MEGA_OPTION_CHOICE: real = *(const int *)(const void *)value; break;
+    case MEGA_OPTION_INTS: real = ints->n ? NAN : (double)ints->each; break;
+    case MEGA_OPTION_REALS: real = reals->n ? NAN : reals->each; break;
+    case MEGA_OPTION_TEXT: {
+        const char *text = *(const char *const *)(const void *)value;
+        return text && *text;
+    }
+    default: return false;
+    }
+    switch (o->type) {
+    case MEGA_OPTION_INT: usual = (double)*(const int64_t *)(const void *)other; break;
+    case MEGA_OPTION_REAL: usual = *(const double *)(const void *)other; break;
+    case MEGA_OPTION_BOOL: usual = *(const bool *)(const void *)other; break;
+    case MEGA_OPTION_CHOICE: usual = *(const int *)(const void *)other; break;
+    case MEGA_OPTION_INTS:
+        usual = (double)((const struct mega_ints *)(const void *)other)->each;
+        break;
+    default: usual = ((const struct mega_reals *)(const void *)other)->each; break;
+    }
+    return !is(real, usual) && !is(real, 0);
+}
+
+/* What the checks below look at themselves, and what others do not notice. */
+static const char known[] =
+    "layers|width|ffn|ff_mult|longest|heads|kv_heads|keys|values|chunk|positions|"
+    "position_scale|rotary|rotary_dims|rotary_base|rotary_factor|rotary_interleaved|"
+    "attention_bias|activation|gated|up_bias|down_bias|norm|norm_eps|norm_affine|norm_bias|"
+    "placement|final_norm|tied|head_bias|type_emb|post_emb_norm|rms_guard|init_std|attn_init|"
+    "zero_init_branch_output|dropout|emb_dropout|attention_dropout|hidden_dropout|"
+    "sublayer_dropout|layer_dropout|drop_path|recompute|attn_exec|causal_key_mask_prob";
+
+/* all other variants would be lost without a word */
+static mega_status check_variants(const struct mega_transformer_options *o, const char *program)
+{
+    struct mega_transformer_options plain;
+    memset(&plain, 0, sizeof plain);
+    mega_option_defaults(mega_transformer_table, &plain);
+    for (const struct mega_option *t = mega_transformer_table; t->name; t++)
+        if (mega_choice_find(known, t->name) < 0 && is_set(t, o, &plain))
+            return mega_fail(
+                MEGA_UNSUPPORTED, "%s cannot have the variant %s", program, t->name);
+    return MEGA_OK;
+}
+
 /* what both kinds of Llama's files and GPT-2's have in common */
 static mega_status check_decoder(const struct mega_transformer_options *o, const char *program)
 {
@@ -50,6 +122,7 @@ static mega_status check_decoder(const struct mega_transformer_options *o, const
         { !o->values.each || o->values.each == o->keys.each,
             "values of another width than keys" },
         { true, NULL } };
+    MEGA_TRY(check_variants(o, program));
     return check(d, program);
 }
 
@@ -99,6 +172,32 @@ static mega_status check_llama2c(const struct mega_transformer_options *o)
         { head_of(o) * o->heads.each == o->width, "heads of another width than D/H" },
         { true, NULL } };
     MEGA_TRY(check_llama(o, program));
+    return check(d, program);
+}
+
+/* ends of a file: those with a pooled vector belong to pretraining or to no task at all */
+static const char *bert_architecture(const struct mega_foreign_config *c)
+{
+    return c->next ? "BertForPreTraining" : c->masked ? "BertForMaskedLM" : "BertModel";
+}
+
+static mega_status check_bert(const struct mega_foreign_config *c)
+{
+    static const char program[] = "a BERT of Hugging Face";
+    const struct mega_transformer_options *o = &c->options;
+    const struct demand d[] = { { o->placement == MEGA_PLACEMENT_POST,
+                                    "norms that are not behind the branches" },
+        { o->norm == MEGA_LAYERNORM && o->norm_bias && o->norm_affine,
+            "other norms than LayerNorm with gains and biases" },
+        { o->embedding.norm && o->embedding.types > 0, "embeddings without types and a norm" },
+        { o->positions == MEGA_POSITIONS_LEARNED && is(o->position_scale, 1),
+            "other positions than learned ones" },
+        { !o->gated, "a feed-forward with a gate" },
+        { o->attention_bias && o->up_bias && o->down_bias, "linear layers without biases" },
+        { head_of(o) * o->heads.each == o->width, "heads of another width than D/H" },
+        { o->final_norm != MEGA_FINAL_NORM_ON, "a final norm" },
+        { o->chunk.each == -1, "an attention window" }, { true, NULL } };
+    MEGA_TRY(check_variants(o, program));
     return check(d, program);
 }
 
@@ -295,17 +394,45 @@ static void add_gpt2(struct mega_text *to, const struct mega_transformer_options
     add_switch(to, "reorder_and_upcast_attn", false);
 }
 
-static mega_status write_config(
-    const char *folder, const struct mega_foreign_config *c, bool llama, mega_dtype type)
+static void add_bert(struct mega_text *to, const struct mega_foreign_config *c)
+{
+    const struct mega_transformer_options *o = &c->options;
+    mega_text_add(to, "  \"architectures\": [\n    \"%s\"\n  ],\n  \"model_type\": \"bert\",\n",
+        bert_architecture(c));
+    add_int(to, "hidden_size", o->width);
+    add_int(to, "intermediate_size", o->ffn.each);
+    add_int(to, "num_hidden_layers", o->plan.layers);
+    add_int(to, "num_attention_heads", o->heads.each);
+    add_int(to, "vocab_size", o->vocabulary);
+    add_int(to, "type_vocab_size", o->embedding.types);
+    add_int(to, "max_position_embeddings", o->longest);
+    add_real(to, "layer_norm_eps", o->norm_eps);
+    mega_text_add(to, "  \"hidden_act\": \"%s\",\n", act_name(o->act));
+    add_real(to, "hidden_dropout_prob", o->dropout);
+    add_real(to, "attention_probs_dropout_prob", o->attention_dropout.each);
+    mega_text_add(to, "  \"position_embedding_type\": \"absolute\",\n");
+}
+
+static void add_model(struct mega_text *to, const struct mega_foreign_config *c,
+    const struct mega_name_table *names)
+{
+    if (names == &mega_names_hf_bert)
+        add_bert(to, c);
+    else
+        (names == &mega_names_hf_llama ? add_llama : add_gpt2)(to, &c->options);
+}
+
+static mega_status write_config(const char *folder, const struct mega_foreign_config *c,
+    const struct mega_name_table *names, mega_dtype type)
 {
     struct mega_text text = { 0 }, path = { 0 };
     mega_text_add(&path, "%s/config.json", folder);
     mega_text_add(&text, "{\n");
-    (llama ? add_llama : add_gpt2)(&text, &c->options);
+    add_model(&text, c, names);
     add_id(&text, "bos_token_id", c->bos);
     add_id(&text, "eos_token_id", c->eos);
     add_id(&text, "pad_token_id", c->pad);
-    add_switch(&text, "tie_word_embeddings", c->options.tied);
+    add_switch(&text, "tie_word_embeddings", c->options.tied || names == &mega_names_hf_bert);
     mega_text_add(&text, "  \"torch_dtype\": \"%s\"\n}\n",
         type == MEGA_F32    ? "float32"
         : type == MEGA_BF16 ? "bfloat16"
@@ -330,20 +457,27 @@ static mega_status write_weights(
     return status;
 }
 
+/* the names of the kind that c is */
+static const struct mega_name_table *names_of(const struct mega_foreign_config *c)
+{
+    if (c->names == &mega_names_hf_bert) return c->names;
+    return c->options.norm == MEGA_RMSNORM ? &mega_names_hf_llama : &mega_names_hf_gpt2;
+}
+
 mega_status mega_export_hf(const char *folder, const struct mega_store *s,
     const struct mega_foreign_config *c, mega_dtype type, int64_t shard_size)
 {
     const struct mega_transformer_options *o = &c->options;
-    bool llama = o->norm == MEGA_RMSNORM;
-    MEGA_TRY(llama ? check_llama(o, "a Llama of Hugging Face")
-                   : check_gpt2(o, "a GPT-2 of Hugging Face"));
+    const struct mega_name_table *names = names_of(c);
+    MEGA_TRY(names == &mega_names_hf_bert    ? check_bert(c)
+             : names == &mega_names_hf_llama ? check_llama(o, "a Llama of Hugging Face")
+                                             : check_gpt2(o, "a GPT-2 of Hugging Face"));
     if (!act_name(o->act))
         return mega_fail(MEGA_UNSUPPORTED, "Hugging Face has no name for the activation");
-    struct exporter e = { s, llama ? &mega_names_hf_llama : &mega_names_hf_gpt2,
-        mega_foreign_heads(o), type };
+    struct exporter e = { s, names, mega_foreign_heads(o), type };
     MEGA_TRY(mega_folder_make(folder));
     MEGA_TRY(write_weights(folder, &e, shard_size));
-    return write_config(folder, c, llama, type);
+    return write_config(folder, c, names, type);
 }
 
 mega_status mega_export_llama2c(
