@@ -14,13 +14,13 @@ enum mega_init_kind {
     MEGA_INIT_ALTERNATE, /* mean +1 for even, -1 for odd places of the second dimension,
                             standard deviation b (EMA beta) */
     MEGA_INIT_XAVIER,    /* uniform within sqrt(6 / (rows + columns)) */
+    MEGA_INIT_UNIFORM,   /* between a - b and a + b */
     MEGA_INIT_FAN_IN,    /* normal, standard deviation b / sqrt(columns) */
     MEGA_INIT_TRUNCATED, /* normal, standard deviation b, drawn again beyond -a ... a */
     MEGA_INIT_REAL,      /* complex numbers [.., 2]: real parts normal with b, imaginary 0 */
     MEGA_INIT_ANGLES,    /* logits of exp(-m log(D) / D), m = 1 ... D numbers, in any order */
     MEGA_INIT_PADDED,    /* mean 0, standard deviation b, but row a is 0 */
     MEGA_INIT_IDENTITY,  /* 1 where row and column are equal, else 0 */
-    MEGA_INIT_UNIFORM,   /* within b around a */
     MEGA_INIT_STREAMS    /* [S, 1 + S]: 1 in row a of the first column, the identity behind it */
 };
 struct mega_init {

@@ -359,6 +359,13 @@ uint64_t mega_run_site(const mega_run *r, const char *site)
     return mega_hash_join(r->path_hash, site ? mega_hash_text(site) : 0);
 }
 
+uint64_t mega_run_draws(const mega_run *r, const char *site)
+{
+    const struct mega_now *now = &r->args.now;
+    return mega_hash_join(
+        mega_hash_join(now->seed, (uint64_t)now->step), mega_run_site(r, site));
+}
+
 /* everything up to the choice of a kernel */
 static bool prepare_call(mega_run *r, struct mega_call *c, const char *site, bool *waits)
 {

@@ -71,6 +71,9 @@ mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site);
 /* The key of a place of use: what mega_run_call gives an op for random numbers. */
 uint64_t mega_run_site(const mega_run *r, const char *site);
 
+/* The key of its random numbers in this step, for who draws outside ops. */
+uint64_t mega_run_draws(const mega_run *r, const char *site);
+
 /* The same for a region: false in a healthy run means that nobody accepts: go on with the chain
  * of plain ops and say where it ends (for the profile; the end of a block ends it too). */
 bool mega_run_region(mega_run *r, struct mega_call *c, const char *site);

@@ -105,3 +105,19 @@ void mega_example_pool(struct mega_maker *m)
     m->e->call.in[0] = mega_make_values(m, 3, dim, 0, 1);
     m->e->wants = 1;
 }
+
+/* a factor for each head: of all rows, of each text, of each place */
+void mega_example_head_scale(struct mega_maker *m)
+{
+    int64_t H = 1 + mega_make_below(m, 5), dim[3];
+    int kind = mega_make_choice(m, 3);
+    mega_make_text(m, 0, dim);
+    dim[2] = H * mega_make_size(m);
+    m->e->call.in[MEGA_HEAD_SCALE_X] = mega_make_values(m, 3, dim, 0, 1);
+    int64_t factors[3] = { dim[0], dim[1], H };
+    if (kind == 1) factors[1] = H;
+    m->e->call.in[MEGA_HEAD_SCALE_G] = kind ? mega_make_param(m, kind + 1, factors, 0.5, 1)
+                                            : mega_make_param(m, 1, &H, 0.5, 1);
+    m->e->wants = 3;
+    m->e->tolerance = 2e-5; /* sums over all rows */
+}

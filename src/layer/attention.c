@@ -1,6 +1,7 @@
 #include "layer/attention.h"
 
 #include "graph/ops.h"
+#include "layer/attention_memory.h"
 
 const struct mega_attention_names mega_attention_official = { "q_proj", "k_proj", "v_proj",
     "out_proj" };
@@ -17,24 +18,95 @@ static mega_tensor *declare(mega_build *b, const char *name, int64_t rows, int64
     return weight;
 }
 
+static struct mega_cell *declare_state(
+    mega_build *b, const char *name, int64_t places, int64_t width)
+{
+    return mega_cell_add(b, name, MEGA_CELL_ROW, MEGA_F32, 2, (int64_t[]){ places, width }, 0);
+}
+
+static void declare_states(mega_build *b, struct mega_attention *m)
+{
+    const struct mega_attention_options *o = &m->left;
+    int64_t places = o->context_places, G = o->kv_heads;
+    if (o->memory) m->memory = declare_state(b, "memory", o->memory, o->width);
+    if (!places) return;
+    m->context_keys = declare_state(b, "context.keys", places, G * o->keys);
+    m->context_values = declare_state(b, "context.values", places, G * o->values);
+}
+
+/* what is left of a projection without heads */
+static void declare_bias(
+    mega_build *b, const char *name, int64_t rows, mega_tensor **bias, bool biased)
+{
+    struct mega_init zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    size_t entered = mega_build_enter(b, "%s", name);
+    if (biased) *bias = mega_param_add(b, "bias", zero, 1, &rows);
+    mega_build_leave(b, entered);
+}
+
+/* heads that were removed and gates go with what knows each head for itself */
+static mega_status check_left(const struct mega_attention *m)
+{
+    const struct mega_attention_options *o = &m->options;
+    const struct mega_attention_score_options *a = &o->score;
+    bool removed = m->kept.heads < o->heads,
+         table = o->rotary.kind == MEGA_ROTARY_POPE || mega_position_bias_wanted(&o->position);
+    if (removed && (table || a->residual || a->talking || a->talking_scaled || a->selective))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "kept_heads leaves %lld of %lld heads: not there yet with rel_pos t5, dynamic or "
+            "alibi, rotary pope, talking heads, residual_attn or attn_selective, which know "
+            "all",
+            (long long)m->kept.heads, (long long)o->heads);
+    if (m->kept.parts > 1 && (a->sink || o->prepare.memories || o->position.kind || a->exec))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "kept_heads leaves groups of unlike size: not there yet with attn_sink, "
+            "attn_num_mem_kv, rel_pos or attn_exec");
+    if (o->gates.kind && (o->prepare.laser || o->prepare.kv_latent))
+        return mega_fail(
+            MEGA_BAD_ARGUMENT, "head_gates with attn_laser or attn_kv_latent is not there yet");
+    return MEGA_OK;
+}
+
+static void build_heads(
+    mega_build *b, struct mega_attention *m, const struct mega_attention_names *names)
+{
+    const struct mega_attention_options *o = &m->left;
+    int64_t D = o->width, H = o->heads, G = o->kv_heads;
+    int64_t from = o->cross && o->context ? o->context : D;
+    bool wide = o->output.on_attn == MEGA_ON_ATTENTION_PAPER; /* which has a bias by itself */
+    if (o->prepare.kv_latent) {
+        mega_attention_latent_build(b, &m->latent, o, names->q);
+    } else {
+        m->q = declare(b, names->q, H * o->keys, D, &m->q_bias, o->bias);
+        m->k = declare(b, names->k, G * o->keys, from, &m->k_bias, o->bias);
+        m->v = declare(b, names->v, G * o->values, from, &m->v_bias, o->bias);
+    }
+    m->o = declare(b, names->o, mega_attention_output_makes(o), mega_attention_output_reads(o),
+        &m->o_bias, o->bias || wide);
+    mega_head_gates_build(b, &m->gates, H, o->values, &o->gates);
+    mega_attention_prepare_build(b, &m->prepare, o);
+    mega_attention_score_build(b, &m->score, o);
+    mega_attention_output_build(b, &m->output, o);
+    declare_states(b, m);
+}
+
 void mega_attention_build(
     mega_build *b, struct mega_attention *m, const struct mega_attention_options *o)
 {
     static const struct mega_attention_names plain = { "q", "k", "v", "o" };
     const struct mega_attention_names *names = o->names ? o->names : &plain;
-    *m = (struct mega_attention){ .options = *o };
+    *m = (struct mega_attention){ .options = *o, .left = *o };
     if (!b->status) b->status = mega_attention_check(o);
     if (b->status) return;
-    int64_t D = o->width, H = o->heads, G = o->kv_heads, C = o->context ? o->context : D;
-    bool wide = o->output.on_attn == MEGA_ON_ATTENTION_PAPER; /* which has a bias by itself */
-    m->q = declare(b, names->q, H * o->keys, D, &m->q_bias, o->bias);
-    m->k = declare(b, names->k, G * o->keys, o->cross ? C : D, &m->k_bias, o->bias);
-    m->v = declare(b, names->v, G * o->values, o->cross ? C : D, &m->v_bias, o->bias);
-    m->o = declare(b, names->o, mega_attention_output_makes(o), mega_attention_output_reads(o),
-        &m->o_bias, o->bias || wide);
-    mega_attention_prepare_build(b, &m->prepare, o);
-    mega_attention_score_build(b, &m->score, o);
-    mega_attention_output_build(b, &m->output, o);
+    mega_kept_heads_build(b, &m->kept, o->kept, o->layer, o->heads, o->kv_heads);
+    if (!b->status) b->status = check_left(m);
+    if (b->status) return;
+    m->left.heads = m->kept.heads;
+    m->left.kv_heads = m->kept.groups;
+    if (m->kept.heads)
+        build_heads(b, m, names);
+    else
+        declare_bias(b, names->o, o->width, &m->o_bias, o->bias);
 }
 
 int64_t mega_attention_reach(
@@ -42,6 +114,7 @@ int64_t mega_attention_reach(
 {
     const mega_tensor *past = m->score.past_keys ? mega_cell_get(r, m->score.past_keys) : NULL;
     int64_t chunk = m->options.chunk;
+    if (m->options.memory) return rows->T + m->options.memory;
     if (chunk > 0 && (past || chunk < rows->T)) return chunk;
     return past ? past->dim[1] : rows->T;
 }
@@ -49,44 +122,112 @@ int64_t mega_attention_reach(
 /* a context where there should be one, and none elsewhere */
 static bool fits(mega_run *r, const struct mega_attention *m, struct mega_attention_args *a)
 {
-    bool given = a->context && a->context_rows;
-    if (m->options.cross == given || mega_run_status(r)) return true;
-    mega_run_fail(r,
-        mega_fail(MEGA_BAD_ARGUMENT,
-            m->options.cross ? "cross-attention without a context: expected one with its rows"
-                             : "a context for self-attention: expected none, or cross_attend"));
+    const char *wrong = NULL;
+    bool kept = m->context_keys && mega_cell_get(r, m->context_keys);
+    bool given = a->context != NULL;
+    if (m->options.cross && (!a->context_rows || !(given || kept)))
+        wrong = "cross-attention without a context: expected one with its rows";
+    if (!m->options.cross && (given || a->context_rows))
+        wrong = "a context for self-attention: expected none, or cross_attend";
+    if (kept && a->context_rows && a->context_rows->T != m->options.context_places)
+        wrong = "a context of other places than the stream keeps: expected it padded to these";
+    if (!wrong || mega_run_status(r)) return true;
+    mega_run_fail(r, mega_fail(MEGA_BAD_ARGUMENT, "%s", wrong));
     return false;
+}
+
+/* keys and values of the memory before those of the call; returns their rows */
+static const struct mega_rows *remember(mega_run *r, const struct mega_attention *m,
+    struct mega_attention_heads *h, mega_tensor *memory, const struct mega_rows *rows)
+{
+    if (!memory) return rows;
+    mega_tensor *k = linear(r, memory, m->k, m->k_bias, MEGA_ACT_LINEAR),
+                *v = linear(r, memory, m->v, m->v_bias, MEGA_ACT_LINEAR);
+    h->k = mega_attention_join(r, k, h->k, 0, rows);
+    h->v = mega_attention_join(r, v, h->v, 0, rows);
+    return mega_attention_memory_rows(r, mega_dim(memory, 1), rows);
+}
+
+/* keys and values of a context, which a stream keeps once they are there */
+static void keep_context(
+    mega_run *r, const struct mega_attention *m, struct mega_attention_heads *h)
+{
+    if (!m->context_keys) return;
+    if (!h->k) {
+        h->k = mega_cell_get(r, m->context_keys);
+        h->v = mega_cell_get(r, m->context_values);
+        return;
+    }
+    mega_run_need(r, h->k);
+    mega_run_need(r, h->v);
+    mega_cell_set(r, m->context_keys, h->k);
+    mega_cell_set(r, m->context_values, h->v);
+}
+
+/* o of projected queries, keys and values */
+static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
+    struct mega_attention_score_args *score, struct mega_attention_output_args *out,
+    struct mega_attention_args *args)
+{
+    const struct mega_attention_options *o = &m->left;
+    mega_tensor *z = score->z, *from = o->cross ? args->context : z;
+    const struct mega_rows *rows = score->rows, *keys = args->context_rows;
+    struct mega_attention_heads h = { .q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR) };
+    if (from) {
+        h.k = linear(r, from, m->k, m->k_bias, MEGA_ACT_LINEAR);
+        h.v = linear(r, from, m->v, m->v_bias, MEGA_ACT_LINEAR);
+    }
+    out->q = h.q;
+    out->v = args->values = h.v;
+    h.v = mega_attention_mix_values(r, &m->prepare, o, h.v, args->first, from);
+    if (!o->cross) keys = remember(r, m, &h, args->memory, rows);
+    mega_attention_prepare_run(r, &m->prepare, o, &h, args->phase, rows, keys);
+    keep_context(r, m, &h);
+    if (keys != rows) score->keys = keys;
+    return mega_attention_score_run(r, &m->score, o, &h, score);
+}
+
+bool mega_attention_is_nothing(const struct mega_attention *m)
+{
+    return !m->kept.heads && !m->o_bias;
+}
+
+/* without heads: the output's bias at every place */
+static mega_tensor *constant(
+    mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows)
+{
+    if (!m->o_bias) return scale(r, z, NULL, 0);
+    mega_tensor *none = mega_run_tensor(r, MEGA_F32, 2, (int64_t[]){ rows->B, rows->T });
+    if (none && none->data) mega_tensor_zero(none);
+    return number_embedding(r, none, m->o_bias, m->o_bias);
 }
 
 mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m,
     mega_tensor *z, const struct mega_rows *rows, struct mega_attention_args *args)
 {
-    const struct mega_attention_options *o = &m->options;
+    const struct mega_attention_options *o = &m->left;
+    if (!m->kept.heads) return mask_padding(r, constant(r, m, z, rows), rows);
     if (!fits(r, m, args)) return NULL;
-    mega_tensor *from = o->cross ? args->context : z;
-    struct mega_attention_heads h = {
-        .q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR),
-        .k = linear(r, from, m->k, m->k_bias, MEGA_ACT_LINEAR),
-        .v = linear(r, from, m->v, m->v_bias, MEGA_ACT_LINEAR),
-    };
-    const struct mega_rows *keys = o->cross ? args->context_rows : NULL;
-    struct mega_attention_output_args out = {
-        .z = z, .q = h.q, .v = h.v, .gate = args->gate, .rows = rows
-    };
-    args->values = h.v;
-    mega_attention_prepare_run(
-        r, &m->prepare, o, &h, from, args->first, args->phase, rows, keys ? keys : rows);
-    struct mega_attention_score_args score = {
-        .z = z, .bias = args->bias, .before = args->before, .rows = rows, .keys = keys
-    };
-    mega_tensor *y = mega_attention_score_run(r, &m->score, o, &h, &score);
+    struct mega_attention_output_args out = { .z = z, .gate = args->gate, .rows = rows };
+    struct mega_attention_score_args score = { .z = z,
+        .bias = args->bias,
+        .before = args->before,
+        .kept = &m->kept,
+        .rows = rows,
+        .keys = args->keys == rows ? NULL : args->keys };
+    mega_tensor *y = o->prepare.kv_latent
+                         ? mega_attention_latent_run(r, &m->latent, &m->score, o, &score)
+                         : attend(r, m, &score, &out, args);
     args->scores = score.scores;
+    y = mega_head_gates_run(r, &m->gates, y, rows);
     return mega_attention_output_run(r, &m->output, o, y, m->o, m->o_bias, &out);
 }
 
 void mega_attention_states(mega_build *b, struct mega_attention *m)
 {
-    mega_attention_score_states(b, &m->score, &m->options);
+    if (!m->kept.heads) return;
+    mega_attention_score_states(b, &m->score, &m->left);
+    declare_states(b, m);
 }
 
 mega_tensor *mega_attention_run(

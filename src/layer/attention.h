@@ -5,22 +5,34 @@
  *   mixed, normalised, turned                              A2: attention_prepare.h
  *   o = attention(q, k, v)                                 A3 to A7: H dv columns
  *   scaled, gated, normalised                              A8: attention_output.h
- *   y = o W_o + b_o, zero at places that are not real      A9 */
+ *   y = o W_o + b_o, zero at places that are not real      A9
+ *
+ * Heads may have gates (head_gates.h) and may have been removed (kept_heads.h): H and G are
+ * then those that are left, and an attention without any has b_o alone. */
 #ifndef MEGA_LAYER_ATTENTION_H
 #define MEGA_LAYER_ATTENTION_H
 
+#include "layer/attention_latent.h"
 #include "layer/attention_output.h"
 #include "layer/attention_prepare.h"
 #include "layer/attention_score.h"
 #include "layer/dropout.h"
+#include "layer/head_gates.h"
+#include "layer/kept_heads.h"
 
 struct mega_attention {
     struct mega_attention_options options;
+    struct mega_attention_options left; /* the same with the heads that are left */
+    struct mega_kept_heads kept;
+    struct mega_head_gates gates;
     mega_tensor *q, *k, *v, *o;                     /* weights, [out, in] */
     mega_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
+    struct mega_attention_latent latent; /* in place of q, k and v, if there is one */
     struct mega_attention_prepare prepare;
     struct mega_attention_score score;
     struct mega_attention_output output;
+    struct mega_cell *context_keys, *context_values; /* of a row: what a stream keeps of it */
+    struct mega_cell *memory; /* [M, D] of a row: what a segment leaves (attention_memory.h) */
 };
 
 /* What a stack lends an attention for one run, and what it gets. All may be absent. */
@@ -32,7 +44,9 @@ struct mega_attention_args {
     mega_tensor *before;  /* residual attention: scores of the layer before */
     mega_tensor *context; /* cross: [B, S, Dc] */
     const struct mega_rows *context_rows; /* its rows */
-    mega_tensor *values;                  /* out: its own, as projected, [B, T, G dv] */
+    const struct mega_rows *keys; /* rows of its keys where some are hidden (hidden_keys.h) */
+    mega_tensor *memory;          /* [B, M, D]: of the segment before, normed as z is */
+    mega_tensor *values;          /* out: its own, as projected, [B, T, G dv] */
     mega_tensor *scores; /* out, of residual attention: for the next layer's `before` */
 };
 
@@ -42,6 +56,8 @@ void mega_attention_build(
 
 /* Declares the states of a stream alone: of one more use of the same parameters. */
 void mega_attention_states(mega_build *b, struct mega_attention *m);
+/* True if no head and no bias is left: its output is zero. */
+bool mega_attention_is_nothing(const struct mega_attention *m);
 
 /* z [B, T, D] -> [B, T, D]. */
 mega_tensor *mega_attention_run(

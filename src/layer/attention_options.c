@@ -1,4 +1,4 @@
-#include "layer/attention_options.h"
+#include "layer/attention_latent.h"
 
 /* An option, as it is written in a recipe, that does not go with another. */
 static mega_status refuse(const char *option, const char *why)
@@ -33,7 +33,8 @@ static mega_status check_rotary(const struct mega_attention_options *o)
     const struct mega_rotary_options *a = &o->rotary;
     bool on = a->kind || a->dims, pope = a->kind == MEGA_ROTARY_POPE;
     int64_t dims = a->dims || !on || pope ? a->dims : o->keys;
-    if (dims % 2 || dims < 0 || dims > o->keys)
+    bool own = o->prepare.kv_latent > 0; /* channels beside those of a head */
+    if (dims % 2 || dims < 0 || (dims > o->keys && !own))
         return mega_fail(MEGA_BAD_ARGUMENT,
             "rotary_dims is %lld, expected an even number up to the %lld channels of a head",
             (long long)dims, (long long)o->keys);
@@ -72,8 +73,6 @@ static mega_status check_prepare(const struct mega_attention_options *o)
             "qk_norm_groups is %lld: expected groups of more than 2 channels that divide the "
             "%lld of a head",
             (long long)a->groups, (long long)o->keys);
-    REFUSE_IF(a->kv_latent || a->q_latent || a->latent_norm,
-        "attn_kv_latent, attn_q_latent, attn_latent_norm", "not there yet");
     return MEGA_OK;
 }
 
@@ -84,8 +83,6 @@ static mega_status check_causal(const struct mega_attention_options *o)
     int kind = o->cross ? MEGA_REL_POS_NONE : o->position.kind;
     REFUSE_IF(kind == MEGA_REL_POS_COPE && !causal, "rel_pos: cope",
         "counts places up to the query and needs causal attention");
-    REFUSE_IF(kind == MEGA_REL_POS_FORGET && !causal, "rel_pos: forget",
-        "has gates for one direction and needs causal attention");
     REFUSE_IF(o->score.selective && !causal, "attn_selective",
         "what was read before fades for later queries: needs causal attention");
     REFUSE_IF(o->score.hide > 0 && !causal, "causal_key_mask_prob",
@@ -130,14 +127,28 @@ static mega_status check_scores(const struct mega_attention_options *o)
     return MEGA_OK;
 }
 
+/* segments that see those before */
+static mega_status check_memory(const struct mega_attention_options *o)
+{
+    if (!o->memory) return MEGA_OK;
+    REFUSE_IF(o->memory < 0, "max_mem_len", "expected a number of places, or 0 for none");
+    REFUSE_IF(o->cross || !o->causal, "max_mem_len", "needs causal self-attention");
+    REFUSE_IF(o->chunk > 0, "max_mem_len with chunk", "chunks keep to themselves");
+    REFUSE_IF(o->position.kind == MEGA_REL_POS_FORGET, "max_mem_len with rel_pos: forget",
+        "gates of the segments before are not kept");
+    REFUSE_IF(o->score.hide > 0, "max_mem_len with causal_key_mask_prob", "not there yet");
+    return MEGA_OK;
+}
+
 mega_status mega_attention_check(const struct mega_attention_options *o)
 {
     MEGA_TRY(check_heads(o));
     MEGA_TRY(check_rotary(o));
     MEGA_TRY(check_prepare(o));
     MEGA_TRY(check_causal(o));
-    REFUSE_IF(o->memory, "max_mem_len", "not there yet");
-    REFUSE_IF(o->score.hide > 0, "causal_key_mask_prob", "not there yet");
-    REFUSE_IF(o->context_places, "a context that a stream keeps", "not there yet");
+    MEGA_TRY(check_memory(o));
+    MEGA_TRY(mega_attention_latent_check(o));
+    REFUSE_IF(o->context_places < 0 || (o->context_places && !o->cross), "places of a context",
+        "needs cross-attention");
     return check_scores(o);
 }

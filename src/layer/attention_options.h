@@ -4,6 +4,7 @@
 #define MEGA_LAYER_ATTENTION_OPTIONS_H
 
 #include "base/option.h"
+#include "layer/head_gates.h"
 #include "layer/norm.h"
 #include "layer/position_bias.h"
 #include "op/contracts.h"
@@ -68,10 +69,11 @@ struct mega_attention_score_options {
     int talking; /* MEGA_TALKING_... */
     bool talking_scaled;
     bool selective, residual;
-    int64_t past;   /* keys at most so many places away; 0: any number */
-    double hide;    /* share of keys that training hides, at most */
-    int64_t prefix; /* keys below it are seen by all queries */
-    int exec;       /* enum mega_attention_exec */
+    int64_t past;    /* keys at most so many places away; 0: any number */
+    double hide;     /* share of keys that training hides, at most */
+    bool hide_fixed; /* exactly that share */
+    int64_t prefix;  /* keys below it are seen by all queries */
+    int exec;        /* enum mega_attention_exec */
 };
 
 /* ---- heads joined: A8 and A9 ---- */
@@ -105,6 +107,9 @@ struct mega_attention_options {
     double dropout;          /* of the weights */
     double scale;            /* of the scores; 0: 1 / sqrt(d) */
     struct mega_rotary_options rotary;
+    struct mega_head_gates_options gates;
+    const char *kept; /* heads that are left, a list a layer; NULL or "": all */
+    int64_t layer;    /* which list is its own */
     const struct mega_attention_names *names; /* NULL: q, k, v, o */
     int64_t longest;                          /* a long text: what -log and log2 are taken of */
     double norm_eps;                          /* of its rms norms; 0: 1e-5 */

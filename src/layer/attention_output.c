@@ -38,7 +38,7 @@ void mega_attention_output_build(
     const struct mega_attention_output_options *a = &o->output;
     if (a->head_scale)
         m->head_scale = mega_param_add(
-            b, "head_scale", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 1, &o->heads);
+            b, "head_gain", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 1, &o->heads);
     if (a->gate_heads)
         declare_gate(
             b, "head_gate", &m->head_gate, &m->head_gate_bias, o->heads, o->width, true, 10);
@@ -60,11 +60,11 @@ static mega_tensor *scale_heads(mega_run *r, const struct mega_attention_output 
     const struct mega_attention_output_args *args)
 {
     mega_tensor *gates = NULL;
-    if (args->gate) y = head_scale(r, y, args->gate, NULL, o->heads, MEGA_ACT_LINEAR);
+    if (args->gate) y = head_gain(r, y, args->gate, NULL, o->heads, MEGA_ACT_LINEAR);
     if (m->head_gate)
         gates = linear(r, args->z, m->head_gate, m->head_gate_bias, MEGA_ACT_LINEAR);
     if (!m->head_scale && !gates) return y;
-    return head_scale(r, y, m->head_scale, gates, o->heads, act);
+    return head_gain(r, y, m->head_scale, gates, o->heads, act);
 }
 
 static mega_tensor *reject(mega_run *r, const struct mega_attention_options *o, mega_tensor *y,

@@ -43,9 +43,9 @@ void mega_attention_prepare_build(
     declare_qk(b, p, o);
     if (a->value_norm) p->v_norm = declare(b, "v_norm", 0, o->kv_heads, o->values);
     if (a->value_residual == MEGA_VALUE_RESIDUAL_LEARNED) {
+        int64_t width = o->cross && o->context ? o->context : o->width;
         size_t entered = mega_build_enter(b, "vmix");
-        p->vmix = mega_param_add(b, "weight", zero, 2,
-            (int64_t[]){ o->kv_heads, o->cross && o->context ? o->context : o->width });
+        p->vmix = mega_param_add(b, "weight", zero, 2, (int64_t[]){ o->kv_heads, width });
         p->vmix_bias = mega_param_add(b, "bias", zero, 1, &o->kv_heads);
         mega_build_leave(b, entered);
     }
@@ -59,15 +59,15 @@ void mega_attention_prepare_build(
 /* ---- running ---- */
 
 /* v1 + mu (v - v1), mu = 1/2 or sigmoid(z W + b) of each head */
-static mega_tensor *mix_values(mega_run *r, const struct mega_attention_prepare *p,
+mega_tensor *mega_attention_mix_values(mega_run *r, const struct mega_attention_prepare *p,
     const struct mega_attention_options *o, mega_tensor *v, mega_tensor *first, mega_tensor *z)
 {
-    if (!first || !o->prepare.value_residual) return v;
+    if (!v || !first || !o->prepare.value_residual) return v;
     if (o->prepare.value_residual == MEGA_VALUE_RESIDUAL_HALF)
         return scale(r, add(r, v, first), NULL, 0.5);
     mega_tensor *mu = linear(r, z, p->vmix, p->vmix_bias, MEGA_ACT_LINEAR);
     mega_tensor *change = add(r, v, scale(r, first, NULL, -1));
-    return add(r, head_scale(r, change, NULL, mu, o->kv_heads, MEGA_ACT_SIGMOID), first);
+    return add(r, head_gain(r, change, NULL, mu, o->kv_heads, MEGA_ACT_SIGMOID), first);
 }
 
 static struct mega_attr_head_norm norm_of(
@@ -99,12 +99,18 @@ static void normalise_keys(mega_run *r, const struct mega_attention_prepare *p,
     if (o->prepare.qk_norm == MEGA_QK_NORM_NONE) return;
     if (o->prepare.qk_norm != MEGA_QK_NORM_K_RMS)
         h->q = normalise(r, &mega_op_head_norm, h->q, p->q_norm, &q);
-    h->k = normalise(r, &mega_op_head_norm, h->k, p->k_norm, &k);
+    if (h->k) h->k = normalise(r, &mega_op_head_norm, h->k, p->k_norm, &k);
     if (h->prefix_k) h->prefix_k = normalise(r, &mega_op_slot_norm, h->prefix_k, p->k_norm, &k);
     bool heads = o->prepare.qk_scale_kind == MEGA_QK_SCALE_HEADS;
     if (p->qk_scale)
-        h->q = heads ? head_scale_log(r, h->q, p->qk_scale, o->heads)
-                     : head_scale(r, h->q, p->qk_scale, NULL, o->heads, MEGA_ACT_LINEAR);
+        h->q = heads ? head_gain_log(r, h->q, p->qk_scale, o->heads)
+                     : head_gain(r, h->q, p->qk_scale, NULL, o->heads, MEGA_ACT_LINEAR);
+}
+
+double mega_rotary_base(const struct mega_rotary_options *o, int64_t dims)
+{
+    if (!(o->ntk > 0) || dims <= 2) return o->base;
+    return o->base * pow(o->ntk, (double)dims / (double)(dims - 2));
 }
 
 enum side { QUERIES = 1, KEYS = -1 };
@@ -117,8 +123,7 @@ static mega_tensor *rotate(mega_run *r, const struct mega_rotary_options *o, meg
     memset(&a, 0, sizeof a);
     a.heads = heads;
     a.dims = dims;
-    a.base = o->base;
-    if (o->ntk > 0 && dims > 2) a.base *= pow(o->ntk, (double)dims / (double)(dims - 2));
+    a.base = mega_rotary_base(o, dims);
     a.factor = o->factor;
     a.interleaved = o->interleaved;
     a.first = o->heads ? heads - o->heads : 0;
@@ -158,21 +163,19 @@ static void turn(mega_run *r, const struct mega_attention_options *o,
 }
 
 void mega_attention_prepare_run(mega_run *r, const struct mega_attention_prepare *p,
-    const struct mega_attention_options *o, struct mega_attention_heads *h, mega_tensor *z,
-    mega_tensor *first, mega_tensor *phase, const struct mega_rows *rows,
-    const struct mega_rows *keys)
+    const struct mega_attention_options *o, struct mega_attention_heads *h, mega_tensor *phase,
+    const struct mega_rows *rows, const struct mega_rows *keys)
 {
     h->prefix_k = p->mem_k;
     h->prefix_v = p->mem_v;
-    h->v = mix_values(r, p, o, h->v, first, z);
     normalise_keys(r, p, o, h);
-    if (p->v_norm) {
+    if (p->v_norm && h->v) {
         struct mega_attr_head_norm a = norm_of(o, false, o->kv_heads);
         h->v = normalise(r, &mega_op_head_norm, h->v, p->v_norm, &a);
     }
     turn(r, o, h, phase, rows, keys);
     if (!o->prepare.laser) return;
-    h->v = laser(r, h->v, MEGA_LASER_CLAMP);
+    if (h->v) h->v = laser(r, h->v, MEGA_LASER_CLAMP);
     if (h->prefix_v) h->prefix_v = laser(r, h->prefix_v, MEGA_LASER_CLAMP);
 }
 
@@ -185,5 +188,6 @@ double mega_attention_scale(const struct mega_attention_options *o)
         if (a->qk_scale_kind != MEGA_QK_SCALE_FIXED) return 1;
         return a->qk_scale > 0 ? a->qk_scale : 10;
     }
-    return o->scale > 0 || plain ? o->scale : 1 / sqrt((double)o->keys);
+    if (o->scale > 0 || (plain && !a->kv_latent)) return o->scale;
+    return 1 / sqrt((double)(o->keys + (a->kv_latent ? o->rotary.dims : 0)));
 }

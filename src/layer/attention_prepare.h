@@ -23,12 +23,20 @@ struct mega_attention_heads {
 void mega_attention_prepare_build(mega_build *b, struct mega_attention_prepare *p,
     const struct mega_attention_options *options);
 
-/* `keys`: the rows of k and v. `first`: the first layer's values, or NULL; `phase` of rotary
- * pope, or NULL. */
+/* v, mixed with the first layer's values where it has them: by halves, or by what z, which v
+ * was made from, says. */
+mega_tensor *mega_attention_mix_values(mega_run *r, const struct mega_attention_prepare *p,
+    const struct mega_attention_options *options, mega_tensor *v, mega_tensor *first,
+    mega_tensor *z);
+
+/* The base of the frequencies of so many channels that turn. */
+double mega_rotary_base(const struct mega_rotary_options *rotary, int64_t dims);
+
+/* All that follows; k and v may be absent (kept by a stream, so prepared before). `keys`: the
+ * rows of k and v; `phase` of rotary pope, or NULL. */
 void mega_attention_prepare_run(mega_run *r, const struct mega_attention_prepare *p,
     const struct mega_attention_options *options, struct mega_attention_heads *h,
-    mega_tensor *z, mega_tensor *first, mega_tensor *phase, const struct mega_rows *rows,
-    const struct mega_rows *keys);
+    mega_tensor *phase, const struct mega_rows *rows, const struct mega_rows *keys);
 
 /* Factor of the scores: what the norms of queries and keys leave of it; 0: the op's own. */
 double mega_attention_scale(const struct mega_attention_options *options);

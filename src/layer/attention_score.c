@@ -1,6 +1,7 @@
 #include "layer/attention_score.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "graph/ops.h"
 
@@ -27,15 +28,21 @@ static struct mega_cell *declare_log(
     return c;
 }
 
+static void declare_gates(mega_build *b, const char *name, mega_tensor **weight,
+    mega_tensor **bias, const struct mega_attention_options *o)
+{
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, open = { MEGA_INIT_CONSTANT, 5, 0 };
+    size_t entered = mega_build_enter(b, "%s", name);
+    *weight = mega_param_add(b, "weight", small, 2, (int64_t[]){ o->heads, o->width });
+    *bias = mega_param_add(b, "bias", open, 1, &o->heads);
+    mega_build_leave(b, entered);
+}
+
 static void declare_forget(
     mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
 {
-    size_t entered = mega_build_enter(b, "forget");
-    s->forget = mega_param_add(b, "weight", (struct mega_init){ MEGA_INIT_NORMAL, 0, 0.02 }, 2,
-        (int64_t[]){ o->heads, o->width });
-    s->forget_bias =
-        mega_param_add(b, "bias", (struct mega_init){ MEGA_INIT_CONSTANT, 5, 0 }, 1, &o->heads);
-    mega_build_leave(b, entered);
+    declare_gates(b, "forget", &s->forget, &s->forget_bias, o);
+    if (!o->causal) declare_gates(b, "forget_back", &s->forget_back, &s->forget_back_bias, o);
 }
 
 static void declare_positions(
@@ -46,7 +53,7 @@ static void declare_positions(
     if (o->cross) return;
     if (p->kind == MEGA_REL_POS_FORGET) declare_forget(b, s, o);
     if (p->kind == MEGA_REL_POS_COPE)
-        s->cope = mega_param_add(b, "cope", zero, 2, (int64_t[]){ p->cope_positions, o->keys });
+        s->cope = mega_param_add(b, "cope", zero, 2, (int64_t[]){ p->cope_positions, met(o) });
     if (p->kind != MEGA_REL_POS_REL_PROJ) return;
     size_t entered = mega_build_enter(b, "rel_proj");
     s->proj =
@@ -76,11 +83,15 @@ void mega_attention_score_states(
     mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
 {
     s->past_keys = s->past_values = s->past_decay = s->decay = NULL;
-    if (s->forget) {
+    if (s->forget && o->causal) {
         s->past_decay = declare_log(b, "forget.log", o->heads, o);
         s->decay = mega_cell_add(b, "forget.sum", MEGA_CELL_ROW, MEGA_F32, 1, &o->heads, 0);
     }
-    if (!o->causal || o->cross) return;
+    if (!o->causal || o->cross || o->memory) return;
+    if (o->prepare.kv_latent) { /* whose first channels are the values */
+        s->past_keys = declare_log(b, "latent", o->prepare.kv_latent + o->rotary.dims, o);
+        return;
+    }
     s->past_keys = declare_log(b, "keys", o->kv_heads * met(o), o);
     s->past_values = declare_log(b, "values", o->kv_heads * o->values, o);
 }
@@ -115,25 +126,86 @@ static void fill(struct mega_attr_attention *a, const struct mega_attention_opti
     if (s->fn == MEGA_ATTENTION_GUMBEL) a->temperature = s->temperature;
 }
 
-/* running sums of the logarithms of forget gates; what a stream keeps of them */
+/* running sums of the logarithms of forget gates, and those after the last place */
+static struct mega_call sum_gates(mega_run *r, mega_tensor *z, mega_tensor *weight,
+    mega_tensor *bias, mega_tensor *before, const struct mega_rows *rows)
+{
+    struct mega_attr_forget a = { before != NULL };
+    struct mega_call sums = { .op = &mega_op_forget, .attr = &a, .rows = rows };
+    sums.in[MEGA_FORGET_X] = linear(r, z, weight, bias, MEGA_ACT_LINEAR);
+    sums.in[MEGA_FORGET_BEFORE] = before;
+    mega_run_call(r, &sums, NULL);
+    return sums;
+}
+
 static void decay(mega_run *r, const struct mega_attention_score *s, struct mega_call *c,
     const struct mega_attention_score_args *args)
 {
-    struct mega_attr_forget a = { mega_cell_get(r, s->decay) != NULL };
-    struct mega_call sums = { .op = &mega_op_forget, .attr = &a, .rows = args->rows };
-    sums.in[MEGA_FORGET_X] = linear(r, args->z, s->forget, s->forget_bias, MEGA_ACT_LINEAR);
-    sums.in[MEGA_FORGET_BEFORE] = mega_cell_get(r, s->decay);
-    c->in[MEGA_ATTENTION_DECAY] = mega_run_call(r, &sums, NULL);
-    c->in[MEGA_ATTENTION_PAST_DECAY] = mega_cell_get(r, s->past_decay);
-    mega_cell_set(r, s->decay, sums.out[1]);
+    mega_tensor *before = s->decay ? mega_cell_get(r, s->decay) : NULL;
+    struct mega_call sums =
+        sum_gates(r, args->z, s->forget, s->forget_bias, before, args->rows);
+    c->in[MEGA_ATTENTION_DECAY] = sums.out[0];
+    if (s->decay) {
+        c->in[MEGA_ATTENTION_PAST_DECAY] = mega_cell_get(r, s->past_decay);
+        mega_cell_set(r, s->decay, sums.out[1]);
+    }
+    if (!s->forget_back) return;
+    sums = sum_gates(r, args->z, s->forget_back, s->forget_back_bias, NULL, args->rows);
+    c->in[MEGA_ATTENTION_DECAY_BACK] = sums.out[0];
+}
+
+static void look_back(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_options *o, struct mega_call *c)
+{
+    if (!s->past_keys) return;
+    mega_tensor *k = mega_cell_get(r, s->past_keys);
+    c->in[MEGA_ATTENTION_PAST_K] = k;
+    if (s->past_values)
+        c->in[MEGA_ATTENTION_PAST_V] = mega_cell_get(r, s->past_values);
+    else if (k)
+        c->in[MEGA_ATTENTION_PAST_V] = columns(r, k, 0, o->prepare.kv_latent);
 }
 
 static void keep(mega_run *r, const struct mega_attention_score *s, const struct mega_call *c)
 {
     if (s->past_decay) mega_cell_set(r, s->past_decay, c->in[MEGA_ATTENTION_DECAY]);
-    if (!s->past_keys) return;
+    /* latent attention has other keys where no stream keeps them */
+    if (!s->past_keys || !c->in[MEGA_ATTENTION_PAST_K]) return;
     mega_cell_set(r, s->past_keys, c->in[MEGA_ATTENTION_K]);
-    mega_cell_set(r, s->past_values, c->in[MEGA_ATTENTION_V]);
+    if (s->past_values) mega_cell_set(r, s->past_values, c->in[MEGA_ATTENTION_V]);
+}
+
+/* columns of some heads of x; NULL where there is none */
+static mega_tensor *cut(mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t channels)
+{
+    return x ? columns(r, x, from * channels, n * channels) : NULL;
+}
+
+/* groups with unlike numbers of heads, one part after the other */
+static mega_tensor *call_parts(mega_run *r, const struct mega_call *all,
+    const struct mega_attention_options *o, const struct mega_kept_heads *kept)
+{
+    static const int by_group[][2] = { { MEGA_ATTENTION_K, 0 }, { MEGA_ATTENTION_V, 1 },
+        { MEGA_ATTENTION_PAST_K, 0 }, { MEGA_ATTENTION_PAST_V, 1 } };
+    mega_tensor *out = NULL;
+    for (int64_t i = 0; i < kept->parts; i++) {
+        const struct mega_head_part *p = &kept->part[i];
+        struct mega_attr_attention a = *(const struct mega_attr_attention *)all->attr;
+        struct mega_call c = *all;
+        char site[32];
+        a.heads = p->heads;
+        a.kv_heads = p->groups;
+        c.attr = &a;
+        c.in[MEGA_ATTENTION_Q] = cut(r, all->in[MEGA_ATTENTION_Q], p->head, p->heads, o->keys);
+        for (int k = 0; k < 4; k++)
+            c.in[by_group[k][0]] = cut(r, all->in[by_group[k][0]], p->group, p->groups,
+                by_group[k][1] ? o->values : o->keys);
+        snprintf(site, sizeof site, "weights.%lld", (long long)p->group);
+        mega_tensor *y = mega_run_call(r, &c, i ? site : "weights");
+        mega_run_tap(r, "weights", c.out[1]);
+        out = out ? concat(r, out, y) : y;
+    }
+    return out;
 }
 
 mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_score *s,
@@ -160,16 +232,18 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
             [MEGA_ATTENTION_TALK_SCALED] = s->talk_scaled,
             [MEGA_ATTENTION_COPE] = s->cope,
             [MEGA_ATTENTION_BEFORE] = args->before } };
-    if (s->past_keys) {
-        c.in[MEGA_ATTENTION_PAST_K] = mega_cell_get(r, s->past_keys);
-        c.in[MEGA_ATTENTION_PAST_V] = mega_cell_get(r, s->past_values);
-    }
+    look_back(r, s, o, &c);
     if (s->forget) decay(r, s, &c, args);
     if (s->proj)
         c.in[MEGA_ATTENTION_SHARE] = linear(r, args->z, s->proj, NULL, MEGA_ACT_LINEAR);
-    mega_tensor *out = mega_run_call(r, &c, "weights");
-    mega_run_tap(r, "weights", c.out[1]);
-    args->scores = c.out[2];
+    mega_tensor *out;
+    if (args->kept && args->kept->parts > 1) {
+        out = call_parts(r, &c, o, args->kept);
+    } else {
+        out = mega_run_call(r, &c, "weights");
+        mega_run_tap(r, "weights", c.out[1]);
+        args->scores = c.out[2];
+    }
     keep(r, s, &c);
     return out;
 }

@@ -4,11 +4,13 @@
 #define MEGA_LAYER_ATTENTION_SCORE_H
 
 #include "layer/attention_prepare.h"
+#include "layer/kept_heads.h"
 
 struct mega_attention_score {
     mega_tensor *sink;                               /* [H] */
     mega_tensor *talk_pre, *talk_post, *talk_scaled; /* [H, H] */
     mega_tensor *forget, *forget_bias;               /* [H, D], [H] */
+    mega_tensor *forget_back, *forget_back_bias;     /* the same for keys after the query */
     mega_tensor *cope;                               /* [P, d] */
     mega_tensor *proj, *bank;                        /* [H R, D], [R, N] */
     struct mega_cell *past_keys, *past_values;       /* logs of a stream; NULL: it keeps none */
@@ -20,6 +22,7 @@ struct mega_attention_score_args {
     mega_tensor *z;                      /* [B, T, D] */
     mega_tensor *bias;                   /* [H, 2n-1] or NULL */
     mega_tensor *before;                 /* residual attention */
+    const struct mega_kept_heads *kept;  /* heads that are left; NULL: all */
     const struct mega_rows *rows, *keys; /* keys: NULL: rows */
     mega_tensor *scores;                 /* out: of residual attention */
 };

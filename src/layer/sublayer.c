@@ -123,6 +123,11 @@ bool mega_sublayer_is_plain(const struct mega_sublayer *s)
     return !(s->sites & BRANCH) && is_one(s->factor) && !s->layer_scale && !s->branch_gate;
 }
 
+bool mega_sublayer_only_adds(const struct mega_sublayer *s)
+{
+    return !(s->sites & (BRANCH | POST)) && is_one(s->alpha) && !s->res_scale;
+}
+
 mega_tensor *mega_sublayer_mlp(mega_run *r, const struct mega_sublayer *s,
     const struct mega_mlp *f, mega_tensor *x, const struct mega_rows *rows)
 {

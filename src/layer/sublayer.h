@@ -148,4 +148,7 @@ mega_tensor *mega_sublayer_mlp(mega_run *r, const struct mega_sublayer *s,
  * once. */
 bool mega_sublayer_is_plain(const struct mega_sublayer *s);
 
+/* True if a branch that gives nothing leaves the stream as it was. */
+bool mega_sublayer_only_adds(const struct mega_sublayer *s);
+
 #endif

@@ -7,6 +7,8 @@ struct options {
     int rotary;
     bool bias;
     double rotary_base, attention_dropout;
+    struct mega_head_gates_options gates;
+    const char *kept_heads;
 };
 
 enum { ROTARY_NONE, ROTARY_HALF, ROTARY_INTERLEAVED };
@@ -34,6 +36,8 @@ static const struct mega_option table[] = {
         "base of their frequencies", 0 },
     { "attention_dropout", MEGA_OPTION_REAL, FIELD(attention_dropout), "0", 0, 0.999, NULL, "P",
         "dropout of the attention weights", 0 },
+    MEGA_HEAD_GATES_OPTIONS(FIELD(gates)),
+    MEGA_KEPT_HEADS_OPTION(FIELD(kept_heads)),
     { 0 },
 };
 
@@ -55,6 +59,9 @@ static struct mega_attention_options resolve(
         .causal = place->causal,
         .bias = o->bias,
         .dropout = o->attention_dropout,
+        .gates = o->gates,
+        .kept = o->kept_heads,
+        .layer = place->layer,
         .names = &mega_attention_official };
     a.values = o->values ? o->values : a.keys;
     a.rotary.base = o->rotary_base;
@@ -96,6 +103,11 @@ static mega_tensor *forward(
     return mega_attention_run(r, self, x, rows);
 }
 
+static bool is_constant(const void *self)
+{
+    return !((const struct mega_attention *)self)->kept.heads;
+}
+
 static int64_t multiple(const void *options)
 {
     (void)options;
@@ -111,4 +123,5 @@ const struct mega_mixer mega_mixer_attention = {
     .build = build,
     .forward = forward,
     .multiple = multiple,
+    .is_constant = is_constant,
 };

@@ -12,6 +12,7 @@
 /* What the model decides for every mixer. */
 struct mega_mixer_place {
     int64_t width;   /* D */
+    int64_t layer;   /* which one, from 0 */
     int64_t longest; /* the longest sequence that the model is made for */
     int act, norm;   /* enum mega_act, enum mega_norm_type */
     bool causal, prenorm, feature_dropout;
@@ -41,6 +42,8 @@ struct mega_mixer {
         mega_run *r, const void *self, mega_tensor *x, const struct mega_rows *rows);
     int64_t (*multiple)(const void
             *options); /* a text above this length is padded to a multiple of it; 1: any */
+    bool (*is_constant)(
+        const void *self); /* it does not read what it is given; NULL: it does */
 };
 
 /* All of mixers.def, ended by NULL, and their names in that order. */

@@ -99,14 +99,17 @@ static void build_feed_forward(
     mega_build_leave(b, entered);
 }
 
-/* norm and residual around a branch; the one norm is called `name` */
+/* norm and residual around a branch, which `reads` the stream or does not; the one norm is
+ * called `name` */
 static void build_sublayer(mega_build *b, struct mega_sublayer *s, const char *name,
-    const char *site, const struct mega_encoder_options *o)
+    const char *site, bool reads, const struct mega_encoder_options *o)
 {
     struct mega_sublayer_names names = { name, name, name };
     mega_sublayer_build(b, s,
         &(struct mega_sublayer_options){
-            .placement = o->prenorm ? MEGA_PLACEMENT_PRE : MEGA_PLACEMENT_POST,
+            .placement = !o->prenorm ? MEGA_PLACEMENT_POST
+                         : reads     ? MEGA_PLACEMENT_PRE
+                                     : MEGA_PLACEMENT_NONE,
             .norm = { .type = (enum mega_norm_type)o->norm,
                 .width = o->width,
                 .affine = true,
@@ -123,9 +126,11 @@ static void build_sublayer(mega_build *b, struct mega_sublayer *s, const char *n
 static void build_sublayers(
     mega_build *b, struct mega_encoder_layer *layer, const struct mega_encoder_options *o)
 {
-    build_sublayer(b, &layer->around_mixer, "self_attn_layer_norm", "self_attn", o);
+    bool reads =
+        !layer->self || !layer->mixer->is_constant || !layer->mixer->is_constant(layer->self);
+    build_sublayer(b, &layer->around_mixer, "self_attn_layer_norm", "self_attn", reads, o);
     if (!layer->has_feed_forward) return;
-    build_sublayer(b, &layer->around_mlp, "final_layer_norm", "fc2", o);
+    build_sublayer(b, &layer->around_mlp, "final_layer_norm", "fc2", true, o);
     mega_mlp_build(b, &layer->mlp,
         &(struct mega_mlp_options){
             .width = o->width,
@@ -146,7 +151,9 @@ static void build_layer(mega_build *b, struct mega_encoder *e, struct mega_encod
     size_t entered = mega_build_enter(b, "layers.%lld", (long long)i);
     snprintf(layer->path, sizeof layer->path, "layers.%lld", (long long)i);
     layer->mixer = mega_mixers[o->mixer];
-    layer->self = layer->mixer->build(b, mixer_options, place);
+    struct mega_mixer_place own = *place;
+    own.layer = i;
+    layer->self = layer->mixer->build(b, mixer_options, &own);
     layer->has_feed_forward = o->ffn > 0;
     layer->owns_block = owns_block(o, mixer_options);
     if (!layer->owns_block)

@@ -61,6 +61,7 @@ void mega_encoder_decoder_build(mega_build *b, struct mega_encoder_decoder *m,
     o.decoder.causal = true;
     o.decoder.other_layers = o.encoder.plan.layers;
     o.decoder.context_width = o.encoder.width;
+    o.decoder.attention.context_places = o.context_places;
     if (!o.decoder.plan.only_cross && !strchr(o.decoder.plan.layer_types, 'c'))
         o.decoder.plan.cross_attend = true;
     size_t entered = mega_build_enter(b, "encoder");

@@ -13,7 +13,9 @@
 
 struct mega_encoder_decoder_options {
     struct mega_transformer_options encoder, decoder;
-    bool tied; /* one table of tokens (tie_enc_dec_embedding) */
+    bool tied;              /* one table of tokens (tie_enc_dec_embedding) */
+    int64_t context_places; /* source places that a stream keeps, so that it is read once; rows
+                               are padded to them. 0: it comes with every pass */
 };
 
 /* All defaults; vocabularies are the caller's to set. */
@@ -36,7 +38,8 @@ mega_tensor *mega_encoder_decoder_context(mega_run *r, const struct mega_encoder
     mega_tensor *ids, const struct mega_rows *rows);
 
 /* ids [B, T] I32, context with its rows -> [B, T, D]; the same with the head: logits [B, T, V].
- * With a stream attached any number of new tokens, the context with every pass. */
+ * With a stream attached any number of new tokens; the context comes with every pass, or, where
+ * the stream keeps it, with the first one (NULL after that, its rows always). */
 mega_tensor *mega_encoder_decoder_features(mega_run *r, const struct mega_encoder_decoder *m,
     mega_tensor *ids, const struct mega_rows *rows, mega_tensor *context,
     const struct mega_rows *context_rows);

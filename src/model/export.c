@@ -1,13 +1,12 @@
 #include "model/export.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "model/transformer_decoder.h"
-#include "model/transformer_options.h"
+#include "model/transformer_rules.h"
 #include "op/contracts.h"
 
 /* of a language model that is a Transformer */
@@ -55,65 +54,12 @@ static bool is(double value, double wanted)
     return value >= wanted && value <= wanted;
 }
 
-/* neither the option's default nor nothing, which stands for it */
-static bool is_set(const struct mega_option *o, const void *values, const void *defaults)
-{
-    const char *value = (const char *)values + o->offset,
-               *other = (const char *)defaults + o->offset;
-    const struct mega_ints *ints = (const void *)value;
-    const struct mega_reals *reals = (const void *)value;
-    double real, usual;
-    switch (o->type) {
-    case MEGA_OPTION_INT: real = (double)*(const int64_t *)(const void *)value; break;
-    case MEGA_OPTION_REAL: real = *(const double *)(const void *)value; break;
-    case MEGA_OPTION_BOOL: real = *(const bool *)(const void *)value; break;
-    case MEGA_OPTION_CHOICE: real = *(const int *)(const void *)value; break;
-    case MEGA_OPTION_INTS: real = ints->n ? NAN : (double)ints->each; break;
-    case MEGA_OPTION_REALS: real = reals->n ? NAN : reals->each; break;
-    case MEGA_OPTION_TEXT: {
-        const char *text = *(const char *const *)(const void *)value;
-        return text && *text;
-    }
-    default: return false;
-    }
-    switch (o->type) {
-    case MEGA_OPTION_INT: usual = (double)*(const int64_t *)(const void *)other; break;
-    case MEGA_OPTION_REAL: usual = *(const double *)(const void *)other; break;
-    case MEGA_OPTION_BOOL: usual = *(const bool *)(const void *)other; break;
-    case MEGA_OPTION_CHOICE: usual = *(const int *)(const void *)other; break;
-    case MEGA_OPTION_INTS:
-        usual = (double)((const struct mega_ints *)(const void *)other)->each;
-        break;
-    default: usual = ((const struct mega_reals *)(const void *)other)->each; break;
-    }
-    return !is(real, usual) && !is(real, 0);
-}
-
-/* What the checks below look at themselves, and what others do not notice. */
-static const char known[] =
-    "layers|width|ffn|ff_mult|longest|heads|kv_heads|keys|values|chunk|positions|"
-    "position_scale|rotary|rotary_dims|rotary_base|rotary_factor|rotary_interleaved|"
-    "attention_bias|activation|gated|up_bias|down_bias|norm|norm_eps|norm_affine|norm_bias|"
-    "placement|final_norm|tied|head_bias|type_emb|post_emb_norm|rms_guard|init_std|attn_init|"
-    "zero_init_branch_output|dropout|emb_dropout|attention_dropout|hidden_dropout|"
-    "sublayer_dropout|layer_dropout|drop_path|recompute|attn_exec|causal_key_mask_prob";
-
-/* all other variants would be lost without a word */
-static mega_status check_variants(const struct mega_transformer_options *o, const char *program)
-{
-    struct mega_transformer_options plain;
-    memset(&plain, 0, sizeof plain);
-    mega_option_defaults(mega_transformer_table, &plain);
-    for (const struct mega_option *t = mega_transformer_table; t->name; t++)
-        if (mega_choice_find(known, t->name) < 0 && is_set(t, o, &plain))
-            return mega_fail(
-                MEGA_UNSUPPORTED, "%s cannot have the variant %s", program, t->name);
-    return MEGA_OK;
-}
-
 /* what both kinds of Llama's files and GPT-2's have in common */
 static mega_status check_decoder(const struct mega_transformer_options *o, const char *program)
 {
+    const char *unusual = mega_transformer_unusual(o, mega_transformer_core);
+    if (unusual)
+        return mega_fail(MEGA_UNSUPPORTED, "%s cannot have the option %s", program, unusual);
     const struct demand d[] = { { o->causal, "attention to what follows" },
         { o->placement == MEGA_PLACEMENT_PRE, "norms that are not before the branches" },
         { o->final_norm != MEGA_FINAL_NORM_OFF, "no final norm" },
@@ -122,7 +68,6 @@ static mega_status check_decoder(const struct mega_transformer_options *o, const
         { !o->values.each || o->values.each == o->keys.each,
             "values of another width than keys" },
         { true, NULL } };
-    MEGA_TRY(check_variants(o, program));
     return check(d, program);
 }
 
@@ -175,6 +120,12 @@ static mega_status check_llama2c(const struct mega_transformer_options *o)
     return check(d, program);
 }
 
+/* options that a BERT is made of, or that others do not notice */
+static const char *const bert_known[] = { "layers", "width", "ffn", "longest", "heads",
+    "positions", "position_scale", "attention_bias", "activation", "up_bias", "down_bias",
+    "norm", "norm_eps", "norm_affine", "norm_bias", "placement", "final_norm", "type_emb",
+    "post_emb_norm", "dropout", "attention_dropout", "recompute", NULL };
+
 /* ends of a file: those with a pooled vector belong to pretraining or to no task at all */
 static const char *bert_architecture(const struct mega_foreign_config *c)
 {
@@ -185,6 +136,9 @@ static mega_status check_bert(const struct mega_foreign_config *c)
 {
     static const char program[] = "a BERT of Hugging Face";
     const struct mega_transformer_options *o = &c->options;
+    const char *unusual = mega_transformer_unusual(o, bert_known);
+    if (unusual)
+        return mega_fail(MEGA_UNSUPPORTED, "%s cannot have the option %s", program, unusual);
     const struct demand d[] = { { o->placement == MEGA_PLACEMENT_POST,
                                     "norms that are not behind the branches" },
         { o->norm == MEGA_LAYERNORM && o->norm_bias && o->norm_affine,
@@ -197,7 +151,6 @@ static mega_status check_bert(const struct mega_foreign_config *c)
         { head_of(o) * o->heads.each == o->width, "heads of another width than D/H" },
         { o->final_norm != MEGA_FINAL_NORM_ON, "a final norm" },
         { o->chunk.each == -1, "an attention window" }, { true, NULL } };
-    MEGA_TRY(check_variants(o, program));
     return check(d, program);
 }
 

@@ -51,7 +51,14 @@ struct mega_attention_options mega_transformer_attention(
     a.output.inner_norm |= o->placement == MEGA_PLACEMENT_SUBLN;
     a.cross = cross;
     a.score.residual = cross ? o->cross.residual : a.score.residual;
-    if (!cross) return a;
+    if (!cross) {
+        a.context_places = 0;
+        a.gates = o->gates;
+        a.kept = o->kept_heads;
+        a.layer = i;
+        return a;
+    }
+    a.memory = 0;
     a.context = o->context_width;
     a.causal = false;
     if (o->cross.memories >= 0) a.prepare.memories = o->cross.memories;
@@ -78,13 +85,30 @@ static void build_attention(mega_build *b, struct mega_transformer *m, int64_t s
         mega_transformer_attention(o, i, s->kind == MEGA_BRANCH_CROSS);
     if (is_first(m, step)) a.prepare.value_residual = MEGA_VALUE_RESIDUAL_NONE;
     size_t entered = mega_build_enter(b, "attn");
-    s->empty = !a.heads;
-    if (!s->empty)
+    if (a.heads)
         mega_attention_build(b, &s->attention, &a);
     else if (a.bias)
         s->attention.o_bias = mega_param_add(
             b, "o.bias", (struct mega_init){ MEGA_INIT_CONSTANT, 0, 0 }, 1, &o->width);
     mega_build_leave(b, entered);
+}
+
+/* how many heads of the i-th attention there are, and were not removed */
+static int64_t heads_left(
+    mega_build *b, int64_t i, bool cross, const struct mega_transformer_options *o)
+{
+    struct mega_attention_options a = mega_transformer_attention(o, i, cross);
+    struct mega_kept_heads kept;
+    if (!a.heads || cross) return a.heads;
+    mega_kept_heads_build(b, &kept, a.kept, a.layer, a.heads, a.kv_heads);
+    return b->status ? a.heads : kept.heads;
+}
+
+/* where norms are, around an attention that reads nothing */
+static enum mega_placement without_pre(enum mega_placement p)
+{
+    if (p == MEGA_PLACEMENT_PRE || p == MEGA_PLACEMENT_SUBLN) return MEGA_PLACEMENT_NONE;
+    return p == MEGA_PLACEMENT_PRE_POST ? MEGA_PLACEMENT_POST : p;
 }
 
 static void build_mlp(
@@ -121,8 +145,12 @@ static void build_around(mega_build *b, struct mega_transformer_sublayer *s,
     bool mlp = s->kind == MEGA_BRANCH_MLP;
     int sites = o->norms.branch_sites;
     double dropout = mega_reals_at(&o->branch.dropout, s->module);
+    enum mega_placement placement = (enum mega_placement)o->placement;
+    bool cross = s->kind == MEGA_BRANCH_CROSS;
+    if (!mlp && !heads_left(b, place_of(&m->plan, s->module), cross, o))
+        placement = without_pre(placement);
     mega_sublayer_build(b, &s->around,
-        &(struct mega_sublayer_options){ .placement = (enum mega_placement)o->placement,
+        &(struct mega_sublayer_options){ .placement = placement,
             .norm = norm_options(o),
             .branch_norm = sites == MEGA_BRANCH_SITES_ALL ||
                            sites == (mlp ? MEGA_BRANCH_SITES_MLP : MEGA_BRANCH_SITES_ATTENTION),
@@ -181,7 +209,7 @@ static void build_again(mega_build *b, struct mega_transformer *m, int64_t i, in
     size_t entered = mega_build_enter(b, "again.%d", own.repeat);
     mega_shift_build(b, &s->shift, m->options.width);
     size_t inside = mega_build_enter(b, "attn");
-    if (s->kind != MEGA_BRANCH_MLP && !s->empty) mega_attention_states(b, &s->attention);
+    if (s->kind != MEGA_BRANCH_MLP) mega_attention_states(b, &s->attention);
     mega_build_leave(b, inside);
     mega_build_leave(b, entered);
 }
@@ -217,6 +245,21 @@ static int64_t listed_states(const struct mega_transformer *m)
     return o->streams > 1 ? o->streams : 0;
 }
 
+/* the l-th attention reads the memory of the one `shift_memory` above it (2012.15688) */
+static void route_memories(struct mega_transformer *m)
+{
+    int64_t n = 0, l = 0, shift = m->options.shift_memory;
+    for (int64_t i = 0; i < m->plan.steps; i++) n += m->step[i].kind == MEGA_BRANCH_ATTENTION;
+    for (int64_t i = 0; i < m->plan.steps; i++) {
+        int64_t from = i, wanted = n ? (l + shift) % n : 0;
+        if (m->step[i].kind != MEGA_BRANCH_ATTENTION) continue;
+        for (from = 0;; from++)
+            if (m->step[from].kind == MEGA_BRANCH_ATTENTION && wanted-- == 0) break;
+        m->step[i].memory_from = from;
+        l++;
+    }
+}
+
 static void build_plan(mega_build *b, struct mega_transformer *m)
 {
     if (!b->status)
@@ -242,6 +285,7 @@ static void build_plan(mega_build *b, struct mega_transformer *m)
             MEGA_NO_MEMORY, "no memory to declare %lld sublayers", (long long)m->plan.steps);
     mega_stack_build(b, &m->stack, m->plan.steps, (enum mega_recompute)m->options.recompute);
     for (int64_t i = 0; i < m->plan.steps && !b->status; i++) build_step(b, m, i);
+    if (!b->status) route_memories(m);
 }
 
 static void build_embedding(mega_build *b, struct mega_transformer *m)

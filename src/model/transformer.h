@@ -51,6 +51,7 @@ struct mega_transformer_options {
     struct mega_ints chunk;                  /* attention window; -1: none */
     struct mega_attention_options attention; /* what all of them share; the rest is filled in */
     struct mega_cross_options cross;
+    int64_t shift_memory; /* attentions that a memory moves down by at every segment */
     int positions, act, norm, placement; /* enum mega_positions_type, mega_act or
                                             MEGA_MLP_SOLU, mega_norm_type, mega_placement */
     double position_scale;               /* of learned positions and sines (1) */
@@ -77,6 +78,8 @@ struct mega_transformer_options {
     struct mega_reals attention_dropout, hidden_dropout;
     int64_t other_layers; /* of a decoder's encoder, an encoder's decoder; 0: none */
     mega_tensor *table;   /* the tokens' table, where another model has it */
+    struct mega_head_gates_options gates;
+    const char *kept_heads; /* heads that were not removed (layer/kept_heads.h); NULL: all */
 };
 
 /* One execution of the plan: its module's parameters, its own states. */
@@ -85,8 +88,9 @@ struct mega_transformer_sublayer {
     int repeat;     /* which execution of the module this is */
     int64_t module; /* in the plan */
     enum mega_branch_kind kind;
-    bool empty;  /* an attention without heads: the branch gives its bias alone */
-    double drop; /* share of the steps that leave it out */
+    bool empty;          /* an attention without heads: the branch gives its bias alone */
+    double drop;         /* share of the steps that leave it out */
+    int64_t memory_from; /* the execution whose memory of a segment it reads */
     struct mega_sublayer around;
     struct mega_residual residual;
     struct mega_shift shift;

@@ -11,7 +11,10 @@ struct mega_decoder_shape mega_transformer_shape(const struct mega_transformer_o
     return (struct mega_decoder_shape){ .layers = o->plan.layers,
         .width = o->width,
         .chunk = chunk > 0 ? chunk : 0,
-        .longest = chunk > 0 && o->positions != MEGA_POSITIONS_LEARNED ? 0 : o->longest,
+        .longest =
+            (chunk > 0 || o->attention.memory > 0) && o->positions != MEGA_POSITIONS_LEARNED
+                ? 0
+                : o->longest,
         .recompute = mega_recompute_resolve(o->recompute) };
 }
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "format/node.h"
+#include "model/transformer_options.h"
 #include "op/contracts.h"
 
 /* both are on, and they do not go together */
@@ -74,6 +76,8 @@ static mega_status check_chain(
     int64_t n = plan->count[MEGA_BRANCH_ATTENTION] + plan->count[MEGA_BRANCH_CROSS];
     bool heads = true, values = true, windows = true;
     struct mega_attention_options first = mega_transformer_attention(o, 0, false);
+    bool some = true;
+    for (int64_t i = 0; i < n; i++) some &= mega_ints_at(&o->heads, i) > 0;
     for (int64_t i = 1; i < n; i++) {
         struct mega_attention_options a = mega_transformer_attention(o, i, false);
         heads &= a.heads == first.heads;
@@ -82,6 +86,8 @@ static mega_status check_chain(
     }
     const struct mega_attention_options *a = &o->attention;
     const struct pair pairs[] = {
+        { a->memory > 0 && !some, "max_mem_len", "heads",
+            "every attention leaves a memory: expected heads in each" },
         { (a->score.residual || o->cross.residual) && !heads, "residual_attn", "heads",
             "scores are added head by head: expected equal numbers of heads" },
         { a->score.residual && !windows, "residual_attn", "chunk",
@@ -208,7 +214,16 @@ static mega_status check_ends(const struct mega_transformer_options *o)
             "tied is true, but emb_dim is %lld and width is %lld: the table has another width "
             "than what the head reads: expected tied: false",
             (long long)width, (long long)o->width);
+    bool remembers = o->attention.memory > 0;
     const struct pair pairs[] = {
+        { remembers && o->positions, "max_mem_len", "positions",
+            "positions of every segment would be the same: expected positions none" },
+        { remembers && e->memory, "max_mem_len", "num_memory_tokens",
+            "segments with memory tokens are not there yet" },
+        { remembers && o->residual.streams > 1, "max_mem_len", "residual_streams",
+            "memories of several streams are not there yet" },
+        { o->shift_memory && !remembers, "shift_mem_down", "max_mem_len 0",
+            "there is no memory to move" },
         { e->memory_every && !e->memory, "memory_every", "num_memory_tokens 0",
             "there is nothing to repeat" },
         { e->memory_every && !o->causal, "memory_every", "an encoder",
@@ -278,6 +293,55 @@ const char *mega_transformer_doubt(const struct mega_transformer_options *o, int
     for (size_t i = 0; i < sizeof doubts / sizeof *doubts; i++)
         if (doubts[i].is && n-- == 0) return doubts[i].text;
     return NULL;
+}
+
+const char *const mega_transformer_core[] = { "layers", "width", "ffn", "longest", "heads",
+    "kv_heads", "keys", "values", "chunk", "positions", "position_scale", "rotary_dims",
+    "rotary_base", "rotary_factor", "rotary_interleaved", "attention_bias", "activation",
+    "gated", "up_bias", "down_bias", "norm", "norm_eps", "norm_affine", "norm_bias",
+    "placement", "final_norm", "tied", "head_bias", "dropout", "attention_dropout",
+    "hidden_dropout", "recompute", "head_gates", "gate_init", "gate_glorot", "gate_noise",
+    "gate_hard", "gate_temperature", "gate_low", "gate_high", "gate_eps", "kept_heads", NULL };
+
+static bool is_known(const char *name, const char *const known[])
+{
+    for (; *known; known++)
+        if (!strcmp(name, *known)) return true;
+    return false;
+}
+
+/* are these bytes of the field all zero, or those of the other struct? */
+static bool is_usual(const struct mega_option *o, const void *options, const void *usual)
+{
+    static const struct mega_transformer_options none;
+    size_t n = o->type == MEGA_OPTION_INT      ? sizeof(int64_t)
+               : o->type == MEGA_OPTION_REAL   ? sizeof(double)
+               : o->type == MEGA_OPTION_BOOL   ? sizeof(bool)
+               : o->type == MEGA_OPTION_CHOICE ? sizeof(int)
+               : o->type == MEGA_OPTION_INTS   ? sizeof(struct mega_ints)
+               : o->type == MEGA_OPTION_REALS  ? sizeof(struct mega_reals)
+                                               : 0;
+    const char *field = (const char *)options + o->offset;
+    if (o->type == MEGA_OPTION_TEXT) {
+        const char *text = *(const char *const *)(const void *)field;
+        return !text || !*text;
+    }
+    return !memcmp(field, (const char *)usual + o->offset, n) ||
+           !memcmp(field, (const char *)&none + o->offset, n);
+}
+
+const char *mega_transformer_unusual(
+    const struct mega_transformer_options *o, const char *const known[])
+{
+    struct mega_transformer_options usual = { 0 };
+    mega_option_defaults(mega_transformer_table, &usual);
+    for (const struct mega_option *row = mega_transformer_table; row->name; row++)
+        if (row->type != MEGA_OPTION_ALIAS && !is_known(row->name, known) &&
+            !is_usual(row, o, &usual))
+            return row->name;
+    if (o->heads.n || o->kv_heads.n) return "heads";
+    if (o->keys.n || o->values.n) return "keys";
+    return o->ffn.n ? "ffn" : o->chunk.n ? "chunk" : NULL;
 }
 
 const char *mega_transformer_breaks_stream(const struct mega_transformer_options *o)

@@ -3,32 +3,32 @@
 
 #include "base/rng.h"
 #include "graph/ops.h"
+#include "layer/attention_memory.h"
+#include "layer/hidden_keys.h"
 #include "model/transformer.h"
 #include "model/transformer_rules.h"
 
 /* What a block gets: its step, and rows of the context. */
 struct execution {
+    const struct mega_rows *keys; /* of self-attention, where training hides some */
     const struct mega_transformer *m;
     const struct mega_transformer_sublayer *s;
     const struct mega_transformer_inputs *in;
 };
 
-/* an attention without heads gives its bias */
-static mega_tensor *no_heads(mega_run *r, const struct mega_transformer_sublayer *s,
-    mega_tensor *z, const struct mega_rows *rows)
+/* what the segment before left for this attention, as its keys will read it; *memory: as it is
+ */
+static mega_tensor *remembered(
+    mega_run *r, const struct execution *e, mega_tensor *condition, mega_tensor **memory)
 {
-    struct mega_attr_squash a;
-    memset(&a, 0, sizeof a);
-    a.kind = MEGA_SQUASH_LINEAR;
-    a.inside = 1;
-    struct mega_call c = { .op = &mega_op_squash, .attr = &a };
-    c.in[MEGA_SQUASH_X] = z;
-    c.in[MEGA_SQUASH_BIAS] = s->attention.o_bias;
-    return mask_padding(r, mega_run_call(r, &c, NULL), rows);
+    const struct mega_transformer_sublayer *from = &e->m->step[e->s->memory_from];
+    *memory = mega_attention_memory(r, &from->attention);
+    return *memory ? mega_sublayer_read_with(r, &e->s->around, *memory, condition) : NULL;
 }
 
+/* the branch of z, which is made of u */
 static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_carry *c,
-    mega_tensor *z, const struct mega_rows *rows)
+    mega_tensor *u, mega_tensor *z, const struct mega_rows *rows)
 {
     const struct mega_attention *a = &e->s->attention;
     bool cross = e->s->kind == MEGA_BRANCH_CROSS;
@@ -36,15 +36,18 @@ static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_c
                 **scores = &c->more[cross ? MEGA_PASSED_CROSS_SCORES : MEGA_PASSED_SCORES];
     struct mega_attention_args args = { .first = *values,
         .before = a->options.score.residual ? *scores : NULL };
-    if (e->s->empty) return no_heads(r, e->s, z, rows);
     if (cross) {
         args.context = c->more[MEGA_PASSED_CONTEXT];
         args.context_rows = e->in->context_rows;
     } else {
         args.bias = c->more[MEGA_PASSED_BIAS];
         args.phase = e->m->phase;
+        args.keys = e->keys;
     }
+    mega_tensor *memory = NULL;
+    if (a->memory) args.memory = remembered(r, e, c->more[MEGA_PASSED_CONDITION], &memory);
     mega_tensor *y = mega_attention_run_with(r, a, z, rows, &args);
+    if (a->memory) mega_attention_remember(r, a, memory, u, rows);
     if (e->m->options.attention.prepare.value_residual && !*values) *values = args.values;
     if (a->options.score.residual) *scores = args.scores;
     return y;
@@ -80,6 +83,9 @@ static void step(
     bool mlp = s->kind == MEGA_BRANCH_MLP, paths = s->drop > 0 &&
                                                    e->m->options.plan.drop_path &&
                                                    (mega_run_mode(r) & MEGA_RUN_TRAIN);
+    if (!mlp && mega_attention_is_nothing(&s->attention) &&
+        mega_sublayer_only_adds(&s->around) && mega_residual_is_plain(&s->residual))
+        return;
     mega_tensor *condition = c->more[MEGA_PASSED_CONDITION],
                 *u = mega_residual_read(r, &s->residual, c, &turn),
                 *z = mega_sublayer_read_with(r, &s->around, u, condition);
@@ -91,7 +97,7 @@ static void step(
             r, &s->around, mega_mlp_add(r, &s->mlp, z, x, &s->around.drop, rows), condition);
         return;
     }
-    mega_tensor *y = mlp ? mega_mlp_run(r, &s->mlp, z, rows) : attend(r, e, c, z, rows);
+    mega_tensor *y = mlp ? mega_mlp_run(r, &s->mlp, z, rows) : attend(r, e, c, u, z, rows);
     y = mega_sublayer_scale(r, &s->around, y, condition, rows);
     if (paths) y = drop_rows(r, s, y, rows);
     mega_residual_write(r, &s->residual, &s->around, c, &turn, y, rows);
@@ -142,7 +148,7 @@ static mega_tensor *position_bias(
     if (!mega_position_bias_wanted(&m->options.attention.position)) return NULL;
     for (int64_t i = 0; i < m->plan.steps; i++) {
         const struct mega_transformer_sublayer *s = &m->step[i];
-        if (s->kind != MEGA_BRANCH_ATTENTION || s->empty) continue;
+        if (s->kind != MEGA_BRANCH_ATTENTION || !s->attention.kept.heads) continue;
         int64_t reach = mega_attention_reach(r, &s->attention, rows);
         if (reach > longest) longest = reach;
     }
@@ -220,8 +226,10 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
     struct execution *execution = mega_run_memory(r, (size_t)m->plan.steps * sizeof *execution);
     if (mega_run_status(r) || !begin(r, m, in, &e, &carry)) return NULL;
     *kept = *in;
+    const struct mega_attention_score_options *score = &m->options.attention.score;
+    const struct mega_rows *keys = mega_hidden_keys(r, e.rows, score->hide, score->hide_fixed);
     for (int64_t i = 0; i < m->plan.steps; i++) {
-        execution[i] = (struct execution){ m, &m->step[i], kept };
+        execution[i] = (struct execution){ keys, m, &m->step[i], kept };
         if (is_left_out(r, m, i)) continue;
         struct mega_block block = { m->step[i].path, m->step[i].repeat, m->stack.again[i], step,
             &execution[i] };

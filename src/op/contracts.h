@@ -307,6 +307,21 @@ struct mega_attr_gate {
 };
 enum { MEGA_GATE_X, MEGA_GATE_G };
 
+/* Hard Concrete gates (hard_concrete.h). */
+struct mega_hard_concrete {
+    double temperature, low, high; /* low < 0, high > 1 */
+    double eps;                    /* noise and probabilities stay so far from 0 and 1 */
+};
+
+/* gate_penalty: log_a [H] F32, values [..,H*n]? -> l0 sum p + l2/2 (squares of values), [] F32;
+ * p [H] F32, the probabilities that gates are open */
+struct mega_attr_gate_penalty {
+    struct mega_hard_concrete gate;
+    double l0, l2;
+    bool each; /* l2: a head's values by its own p, instead of all by the mean of p */
+};
+enum { MEGA_GATE_PENALTY_A, MEGA_GATE_PENALTY_VALUES };
+
 /* gated_output: a region. x, u, a [B,T,D], o, r [B,T,E], w [D,E], b [D] -> x + sigmoid(u) *
  * (drop(act(a + w (o silu(r)) + b)) - x) [B,T,D]. The call's site is that of the dropout. */
 struct mega_attr_gated_output {
@@ -337,6 +352,23 @@ enum {
     MEGA_GATED_RESIDUAL_B
 };
 
+/* hard_concrete: log_a [H] F32, u? (noise of (0, 1), like the gates) -> gates F32, by `noise`
+ * [H], [B,H] or [B,T,H*channels]; without u there is noise in TRAIN alone, drawn as dropout is
+ */
+enum mega_gate_noise {
+    MEGA_GATE_NOISE_BATCH,   /* one draw a head */
+    MEGA_GATE_NOISE_EXAMPLE, /* a head and text */
+    MEGA_GATE_NOISE_ELEMENT  /* every number of a head */
+};
+#define MEGA_GATE_NOISE_CHOICES "batch|example|element"
+struct mega_attr_hard_concrete {
+    struct mega_hard_concrete gate;
+    enum mega_gate_noise noise;
+    bool hard;        /* 0 or 1, with the soft gate's gradient */
+    int64_t channels; /* ELEMENT: of a head */
+};
+enum { MEGA_HARD_CONCRETE_A, MEGA_HARD_CONCRETE_U };
+
 /* head_concat: a [..,H*n]?, b [..,H*m] or, shared, [..,m] -> [..,H*(n+k)]: each head of a,
  * then channels from ... from+k-1 of the head of b */
 struct mega_attr_head_concat {
@@ -364,14 +396,14 @@ struct mega_attr_head_norm {
 };
 enum { MEGA_HEAD_NORM_X, MEGA_HEAD_NORM_WEIGHT };
 
-/* head_scale: x [..,H*n], weight [H] or [1]?, gate [..,H]? -> y = x w act(gate), head by head
+/* head_gain: x [..,H*n], weight [H] or [1]?, gate [..,H]? -> y = x w act(gate), head by head
  */
-struct mega_attr_head_scale {
+struct mega_attr_head_gain {
     int64_t heads;
     enum mega_act act; /* of the gate */
     bool log;          /* w = exp(min(weight, log 100)); else weight itself */
 };
-enum { MEGA_HEAD_SCALE_X, MEGA_HEAD_SCALE_WEIGHT, MEGA_HEAD_SCALE_GATE };
+enum { MEGA_HEAD_GAIN_X, MEGA_HEAD_GAIN_WEIGHT, MEGA_HEAD_GAIN_GATE };
 
 /* join: a [B,M,D], b [B,T,D], rows those of b -> [B,M+T,D]: a's places, then b's; last N > 0:
  * of these the last N in use [B,N,D] */
@@ -385,6 +417,9 @@ struct mega_attr_laser {
     double clamp; /* c */
 };
 #define MEGA_LASER_CLAMP 15
+/* head_scale: x [B,T,H*n], g [H], [B,H] or [B,T,H], F32 -> y: each head of columns times its
+ * factor */
+enum { MEGA_HEAD_SCALE_X, MEGA_HEAD_SCALE_G };
 
 /* linear: x [..,K], w [N,K], b [N]? -> act(x w^T + b) [..,N] */
 struct mega_attr_linear {

@@ -1,93 +1,58 @@
-/* head_scale: y = x w act(g), one number w and one number g of each place for a whole head of
- * channels: head scale (NormFormer, 2110.09456), gates of heads (2306.12929), a learned scale
- * of queries (log: w = exp(min(weight, log 100)); SwinV2, 2111.09883). */
-#include <math.h>
+/* head_scale: y = g x, a factor for each head of columns: one for all rows (gates of heads:
+ * Voita et al., 2019; head scale: Shleifer et al., 2021), for each text, or for each place. */
+#include "op/contracts.h"
 
-#include "op/act.h"
-
-enum { X = MEGA_HEAD_SCALE_X, W = MEGA_HEAD_SCALE_WEIGHT, G = MEGA_HEAD_SCALE_GATE };
+enum { X = MEGA_HEAD_SCALE_X, G = MEGA_HEAD_SCALE_G };
 
 static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
 {
-    const struct mega_attr_head_scale *a = c->attr;
-    const mega_tensor *x = c->in[X], *w = c->in[W], *g = c->in[G];
-    if (a->heads < 1 || mega_width(x) % a->heads)
-        return mega_op_refuse(c, "x", x, "[.., a multiple of %lld heads]", (long long)a->heads);
-    if (w && mega_count(w) != a->heads && mega_count(w) != 1)
-        return mega_op_refuse(c, "weight", w, "[%lld] or [1]", (long long)a->heads);
-    if (g && (mega_width(g) != a->heads || mega_height(g) != mega_height(x)))
-        return mega_op_refuse(c, "the gate", g, "[%lld rows, %lld heads]",
-            (long long)mega_height(x), (long long)a->heads);
+    const mega_tensor *x = c->in[X], *g = c->in[G];
+    int64_t H = mega_width(g), n = mega_height(g), rows = mega_height(x);
+    if (H < 1 || mega_width(x) % H)
+        return mega_op_refuse(
+            c, "g", g, "a number of heads that divides %lld columns", (long long)mega_width(x));
+    if (n != 1 && n != rows && (n != x->dim[0] || !n || rows % n))
+        return mega_op_refuse(c, "g", g, "1 row, one for each text of x or one for each place");
     out[0] = mega_activation(c, x);
     return MEGA_OK;
 }
 
-static int64_t weight_at(const struct mega_call *c, int64_t h)
+/* the factor of column j of row r stands at row *row, column *head of g */
+static double factor(
+    const struct mega_call *c, int64_t r, int64_t j, int64_t *row, int64_t *head)
 {
-    return mega_count(c->in[W]) == 1 ? 0 : h;
-}
-
-static double weight(const struct mega_call *c, int64_t h)
-{
-    const struct mega_attr_head_scale *a = c->attr;
-    if (!c->in[W]) return 1;
-    double w = mega_get(c->in[W], 0, weight_at(c, h));
-    return a->log ? exp(fmin(w, log(100))) : w;
-}
-
-/* d w / d weight */
-static double slope(const struct mega_call *c, int64_t h)
-{
-    const struct mega_attr_head_scale *a = c->attr;
-    if (!a->log) return 1;
-    double w = mega_get(c->in[W], 0, weight_at(c, h));
-    return w < log(100) ? exp(w) : 0;
-}
-
-static double gate(const struct mega_call *c, int64_t r, int64_t h)
-{
-    const struct mega_attr_head_scale *a = c->attr;
-    return c->in[G] ? mega_act(a->act, mega_get(c->in[G], r, h)) : 1;
+    const mega_tensor *g = c->in[G];
+    *row = r * mega_height(g) / mega_height(c->in[X]);
+    *head = j * mega_width(g) / mega_width(c->in[X]);
+    return mega_get(g, *row, *head);
 }
 
 static void forward(const struct mega_call *c)
 {
-    const struct mega_attr_head_scale *a = c->attr;
-    int64_t width = mega_width(c->in[X]), n = width / a->heads;
-    for (int64_t r = 0, rows = mega_height(c->in[X]); r < rows; r++)
+    const mega_tensor *x = c->in[X];
+    int64_t row, head;
+    for (int64_t r = 0, rows = mega_height(x), width = mega_width(x); r < rows; r++)
         for (int64_t j = 0; j < width; j++)
-            mega_put(c->out[0], r, j,
-                mega_get(c->in[X], r, j) * weight(c, j / n) * gate(c, r, j / n));
+            mega_put(c->out[0], r, j, factor(c, r, j, &row, &head) * mega_get(x, r, j));
 }
 
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
-    const struct mega_attr_head_scale *a = c->attr;
-    int64_t n = mega_width(c->in[X]) / a->heads;
+    const mega_tensor *x = c->in[X];
     mega_grads_begin(g);
-    for (int64_t r = 0, rows = mega_height(c->in[X]); r < rows; r++)
-        for (int64_t h = 0; h < a->heads; h++) {
-            double w = weight(c, h), by = gate(c, r, h), dot = 0;
-            for (int64_t j = h * n; j < (h + 1) * n; j++) {
-                double d = mega_grad_out(g, 0, r, j);
-                dot += d * mega_get(c->in[X], r, j);
-                mega_grad_add(g, X, r, j, d * w * by);
-            }
-            if (c->in[W]) mega_grad_add(g, W, 0, weight_at(c, h), dot * by * slope(c, h));
-            if (c->in[G])
-                mega_grad_add(
-                    g, G, r, h, dot * w * mega_act_slope(a->act, mega_get(c->in[G], r, h)));
+    for (int64_t r = 0, rows = mega_height(x), width = mega_width(x); r < rows; r++)
+        for (int64_t j = 0; j < width; j++) {
+            int64_t row, head;
+            double d = mega_grad_out(g, 0, r, j), f = factor(c, r, j, &row, &head);
+            mega_grad_add(g, X, r, j, d * f);
+            mega_grad_add(g, G, row, head, d * mega_get(x, r, j));
         }
 }
 
 const struct mega_op mega_op_head_scale = {
     .name = "head_scale",
-    .n_in = 3,
+    .n_in = 2,
     .n_out = 1,
-    .optional = 1u << W | 1u << G,
-    .attr_size = sizeof(struct mega_attr_head_scale),
     .shape = shape,
-    .cheap = true,
-    .by_rows = 1u << X | 1u << G,
     .reference = { .name = "reference", .forward = forward, .backward = backward },
 };

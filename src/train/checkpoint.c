@@ -11,18 +11,21 @@
 static const struct {
     const char *name, *dtype;
     size_t offset;
+    bool young; /* older files lack it: then it stays as it is */
 } counters[] = {
-    { "progress.step", "I64", offsetof(struct mega_progress, step) },
-    { "progress.epoch", "I64", offsetof(struct mega_progress, epoch) },
-    { "progress.position", "I64", offsetof(struct mega_progress, position) },
-    { "progress.best", "F64", offsetof(struct mega_progress, best) },
-    { "progress.best_step", "I64", offsetof(struct mega_progress, best_step) },
-    { "progress.waited", "I64", offsetof(struct mega_progress, waited) },
-    { "progress.due", "I64", offsetof(struct mega_progress, due) },
-    { "plateau.begun", "U8", offsetof(struct mega_progress, plateau.begun) },
-    { "plateau.best", "F64", offsetof(struct mega_progress, plateau.best) },
-    { "plateau.waited", "I64", offsetof(struct mega_progress, plateau.waited) },
-    { "plateau.reductions", "I64", offsetof(struct mega_progress, plateau.reductions) },
+    { "progress.step", "I64", offsetof(struct mega_progress, step), false },
+    { "progress.epoch", "I64", offsetof(struct mega_progress, epoch), false },
+    { "progress.position", "I64", offsetof(struct mega_progress, position), false },
+    { "progress.best", "F64", offsetof(struct mega_progress, best), false },
+    { "progress.best_step", "I64", offsetof(struct mega_progress, best_step), false },
+    { "progress.waited", "I64", offsetof(struct mega_progress, waited), false },
+    { "progress.due", "I64", offsetof(struct mega_progress, due), false },
+    { "plateau.begun", "U8", offsetof(struct mega_progress, plateau.begun), false },
+    { "plateau.best", "F64", offsetof(struct mega_progress, plateau.best), false },
+    { "plateau.waited", "I64", offsetof(struct mega_progress, plateau.waited), false },
+    { "plateau.reductions", "I64", offsetof(struct mega_progress, plateau.reductions), false },
+    { "heads.l1", "F64", offsetof(struct mega_progress, head_l1), true },
+    { "heads.l2", "F64", offsetof(struct mega_progress, head_l2), true },
 };
 enum { COUNTERS = sizeof counters / sizeof *counters };
 
@@ -112,9 +115,11 @@ static mega_status load_state(
     struct mega_store *s = &m->store;
     MEGA_TRY(mega_safetensors_open(&file, path));
     mega_status status = MEGA_OK;
-    for (int i = 0; i < COUNTERS && !status; i++)
+    for (int i = 0; i < COUNTERS && !status; i++) {
+        if (counters[i].young && !mega_safetensors_find(&file, counters[i].name)) continue;
         status = read_bytes(&file, path, counters[i].name,
             (char *)state->progress + counters[i].offset, mega_st_item_size(counters[i].dtype));
+    }
     int i = 0;
     for (const struct mega_param *p = s->first; !status && p; p = p->next, i++) {
         struct names names;

@@ -14,6 +14,7 @@ struct mega_progress {
     int64_t waited;    /* validations since the best one */
     int64_t due;       /* 1: the validation after `step` is still to be done */
     struct mega_plateau plateau;
+    double head_l1, head_l2; /* multipliers of heads.target */
 };
 
 #endif

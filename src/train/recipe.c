@@ -73,10 +73,11 @@ const struct mega_recipe_table mega_recipe_tables[] = {
     { "optim", mega_schedule_options },
     { "optim", mega_adam_options },
     { "train", train_options },
+    { "heads", mega_head_training_table },
     { NULL, NULL },
 };
 
-static const char sections[] = "task|model|optim|train";
+static const char sections[] = "task|model|optim|train|heads";
 
 /* a key that stands at the top though it belongs to a section: say to which */
 static mega_status check_top(const struct mega_document *d)
@@ -107,6 +108,8 @@ static mega_status read_sections(struct mega_recipe *r)
         mega_node_read_tables(d, mega_node_find(d->root, "optim"), "optim", optim, values, 2));
     MEGA_TRY(mega_node_read(
         d, mega_node_find(d->root, "train"), "train", train_options, NULL, &r->train));
+    MEGA_TRY(mega_node_read(d, mega_node_find(d->root, "heads"), "heads",
+        mega_head_training_table, NULL, &r->heads));
     r->train.precision = mega_precision_resolve(r->train.precision);
     bool language = r->model.architecture == MEGA_LANGUAGE_MODEL;
     if (r->train.average == MEGA_AVERAGE_AUTO)
@@ -168,4 +171,7 @@ void mega_recipe_print(const struct mega_recipe *r, struct mega_text *to)
     mega_option_print(mega_adam_options, &r->adam, 2, to);
     mega_text_add(to, "train:\n");
     mega_option_print(train_options, &r->train, 2, to);
+    if (!mega_node_find(r->document.root, "heads")) return;
+    mega_text_add(to, "heads:\n");
+    mega_option_print(mega_head_training_table, &r->heads, 2, to);
 }

@@ -7,6 +7,7 @@
 #include "optim/adam.h"
 #include "optim/schedule.h"
 #include "task/task.h"
+#include "train/head_options.h"
 
 enum mega_average { MEGA_AVERAGE_ROWS, MEGA_AVERAGE_TOKENS, MEGA_AVERAGE_AUTO };
 enum mega_metric { MEGA_METRIC_ACCURACY, MEGA_METRIC_LOSS, MEGA_METRIC_AUTO };
@@ -35,6 +36,7 @@ struct mega_recipe {
     struct mega_schedule schedule;
     struct mega_adam adam;
     struct mega_train_options train;
+    struct mega_head_training_options heads;
 };
 
 /* One table of a section: sections `optim` and `model` have several. */

@@ -14,6 +14,7 @@
 #include "train/bad_step.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
+#include "train/head_training.h"
 #include "train/manifest.h"
 #include "train/memory.h"
 #include "train/reference.h"
@@ -29,6 +30,7 @@ struct trainer {
     mega_model *model;
     mega_run *run;
     struct mega_optimizer optimizer;
+    struct mega_head_training heads;
     struct mega_progress progress;
     struct mega_sinks sinks;
     struct mega_feed *feed;
@@ -198,6 +200,7 @@ static mega_status begin_again(struct trainer *t)
 /* ---- one update ---- */
 
 struct update_result {
+    struct mega_head_state heads;
     double loss, norm, lr;
     struct mega_update plan;
 };
@@ -233,6 +236,7 @@ static mega_status run_passes(struct trainer *t, struct update_result *result)
 
         t->window_flops += mega_pass_flops(t->run);
         if (k + 1 < result->plan.passes) continue;
+        MEGA_TRY(mega_head_training_penalise(&t->heads, t->run, &t->progress, &result->heads));
         MEGA_TRY(mega_optimizer_norm(&t->optimizer, &result->norm));
         if (!isfinite(result->norm))
             return mega_bad_step_record(&t->folder, t->run, t->model, t->config.data, b, now,
@@ -268,7 +272,7 @@ static void show(struct trainer *t, const struct update_result *u)
 {
     int64_t step = t->progress.step, last = t->last_update;
     if (step % t->recipe.train.log_every || t->window_s <= 0) return;
-    char of[32] = "", left[32] = "", share[32] = "";
+    char of[32] = "", left[32] = "", share[32] = "", heads[64] = "";
     if (last) {
         snprintf(of, sizeof of, "/%lld", (long long)last);
         print_time(
@@ -277,10 +281,11 @@ static void show(struct trainer *t, const struct update_result *u)
     if (t->peak_gflops > 0)
         snprintf(share, sizeof share, "  %.0f%% of peak",
             100 * t->window_flops / t->window_s * 1e-9 / t->peak_gflops);
+    mega_head_training_line(&t->heads, &u->heads, heads);
     mega_sinks_status(&t->sinks,
-        "update %lld%s  epoch %lld  loss %.4f  norm %.3f  lr %.3g  %.0f tokens/s%s  %zu "
+        "update %lld%s  epoch %lld  loss %.4f  norm %.3f  lr %.3g%s  %.0f tokens/s%s  %zu "
         "MiB%s%s",
-        (long long)step, of, (long long)t->progress.epoch + 1, u->loss, u->norm, u->lr,
+        (long long)step, of, (long long)t->progress.epoch + 1, u->loss, u->norm, u->lr, heads,
         (double)t->window_tokens / t->window_s, share,
         (mega_run_peak(t->run) + t->model->store.keep.used) >> 20, *left ? "  left " : "",
         left);
@@ -303,9 +308,13 @@ static mega_status update(struct trainer *t)
     mega_record_add(&record, "loss", u.loss);
     mega_record_add(&record, "grad_norm", u.norm);
     mega_record_add(&record, "lr", u.lr);
+    mega_head_training_record(&t->heads, &u.heads, &record);
     add_speed(t, &record, mega_clock_s() - start, &u);
     MEGA_TRY(mega_sinks_write(&t->sinks, &record));
     show(t, &u);
+    if (mega_head_training_finish(&t->heads, t->model, &t->optimizer, p->step))
+        mega_sinks_line(
+            &t->sinks, "update %lld  gates are rounded and stay so", (long long)p->step);
     p->position++;
     if (u.plan.last) {
         p->epoch++;
@@ -390,6 +399,7 @@ static mega_status note_validation(
         .kind = MEGA_RECORD_VALID, .step = p->step, .epoch = p->epoch, .split = "valid"
     };
     describe_tally(tally, &record, &line, &extra);
+    mega_head_training_print(&t->heads, &extra);
     record.extra = extra.data;
     mega_status status = extra.failed || line.failed
                              ? mega_fail(MEGA_NO_MEMORY, "no memory for a validation record")
@@ -533,7 +543,10 @@ static mega_status train(struct trainer *t)
     if (mega_model_recompute(&t->recipe.model) == MEGA_RECOMPUTE_AUTO)
         MEGA_TRY(mega_memory_choose(&memory, t->q->context, t->model, t->task, &t->recipe));
     bool again = t->q->resume && mega_run_folder_begun(t->q->run);
+    MEGA_TRY(mega_head_training_begin(
+        &t->heads, &t->recipe.heads, t->model, &t->optimizer, &t->q->context->log));
     MEGA_TRY(again ? begin_again(t) : begin_fresh(t));
+    mega_head_training_finish(&t->heads, t->model, &t->optimizer, t->progress.step);
     announce(t, &memory);
     measure_peak(t);
     MEGA_TRY(loop(t));
@@ -562,6 +575,7 @@ mega_status mega_train(const struct mega_train_request *q)
     mega_status status = train(&t);
     mega_feed_close(t.feed);
     mega_sinks_close(&t.sinks);
+    mega_head_training_done(&t.heads);
     mega_optimizer_done(&t.optimizer);
     mega_run_free(t.run);
     mega_model_free(t.model);

@@ -9,7 +9,9 @@ mega_status mega_optimizer_init(struct mega_optimizer *o, struct mega_work *work
         .work = work, .model = m, .adam = *adam, .n_spans = m->store.n_params
     };
     o->span = calloc((size_t)o->n_spans + 1, sizeof *o->span);
-    if (!o->span) return mega_fail(MEGA_NO_MEMORY, "no memory for the optimiser");
+    o->span_frozen = calloc((size_t)o->n_spans + 1, sizeof *o->span_frozen);
+    if (!o->span || !o->span_frozen)
+        return mega_fail(MEGA_NO_MEMORY, "no memory for the optimiser");
     int i = 0;
     for (const struct mega_param *p = m->store.first; p; p = p->next)
         o->span[i++] =
@@ -20,15 +22,19 @@ mega_status mega_optimizer_init(struct mega_optimizer *o, struct mega_work *work
 void mega_optimizer_done(struct mega_optimizer *o)
 {
     free(o->span);
+    free(o->span_frozen);
     o->span = NULL;
+    o->span_frozen = NULL;
 }
 
 mega_status mega_optimizer_norm(struct mega_optimizer *o, double *norm)
 {
     int i = 0;
     double start = mega_profile_start(o->profile);
-    for (struct mega_param *p = o->model->store.first; p; p = p->next)
-        o->span[i++].touched = p->touched;
+    for (struct mega_param *p = o->model->store.first; p; p = p->next, i++) {
+        o->span[i].touched = p->touched && !o->span_frozen[i];
+        if (o->span_frozen[i] && p->touched) mega_tensor_zero(&p->gradient);
+    }
     mega_status status = mega_grad_norm(o->work, o->model->store.gradient, 1, o->span,
         o->n_spans, (enum mega_clip_mode)o->adam.clip_mode, norm);
     mega_profile_stage(

@@ -12,6 +12,7 @@ struct mega_optimizer {
     mega_model *model;
     struct mega_adam adam;
     struct mega_span *span; /* one for each parameter, in the store's order */
+    bool *span_frozen;      /* which of them do not train */
     int n_spans;
     struct mega_profile *profile; /* or NULL */
 };

@@ -112,6 +112,6 @@ golden_adapter golden_norm, golden_number_embedding, golden_simple_bias, golden_
     golden_adaptive_softmax, golden_language_model, golden_timestep_norm,
     golden_timestep_norm_port, golden_cema, golden_cema_port, golden_rope, golden_rms_norm,
     golden_layer_norm, golden_megalodon_feed_forward, golden_megalodon_attention,
-    golden_megalodon_block_port, golden_megalodon, golden_megalodon_port;
+    golden_megalodon_block_port, golden_megalodon, golden_megalodon_port, golden_heads;
 
 #endif

@@ -48,6 +48,7 @@ static const struct {
     { "MegalodonBlock (port*", golden_megalodon_block_port, NULL },
     { "Mega (Megalodon LM)", golden_megalodon, golden_train },
     { "MegalodonForCausalLM (port)", golden_megalodon_port, NULL },
+    { "ConcreteGate formulas", golden_heads, NULL },
     { "AdaptiveInput", golden_adaptive_input, NULL },
     { "AdaptiveSoftmax", golden_adaptive_softmax, NULL },
     { "lr_scheduler.*", golden_schedule, NULL },

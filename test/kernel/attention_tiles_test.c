@@ -194,17 +194,18 @@ static void describe(struct fixture *f, int fn, int number, int tile)
             at += snprintf(f->e.text + at, sizeof f->e.text - (size_t)at, " %d", i);
 }
 
-static void make_call(struct fixture *f, int fn, int number, int tile, int64_t longest)
+static void make_call(
+    struct fixture *f, mega_dtype dtype, int fn, int number, int tile, int64_t longest)
 {
     mega_arena_release(&f->check.example, 0);
-    f->e = (struct mega_example){ .call = { .op = &mega_op_attention },
+    f->e = (struct mega_example){ .call = { .op = &mega_op_attention, .dtype = dtype },
         .judge = &mega_op_attention.reference,
         .wants = (1u << MEGA_ATTENTION_INPUTS) - 1,
         .gives = 1,
         .tolerance = 1e-4 };
     f->e.wants &= ~(1u << MEGA_ATTENTION_PAST_K | 1u << MEGA_ATTENTION_PAST_V |
                     1u << MEGA_ATTENTION_PAST_DECAY);
-    f->m = (struct mega_maker){ .e = &f->e, .arena = &f->check.example, .dtype = MEGA_F32 };
+    f->m = (struct mega_maker){ .e = &f->e, .arena = &f->check.example, .dtype = dtype };
     mega_rng_start(&f->m.rng, (uint64_t)fn, (uint64_t)number);
     f->a = mega_make_attr(&f->m);
     f->long_ = longest;
@@ -219,14 +220,14 @@ static void make_call(struct fixture *f, int fn, int number, int tile, int64_t l
 }
 
 /* `calls` calls of each function, up to so long, in tiles of `tile` */
-static void calls_hold(int calls, int tile, int64_t longest, int turn)
+static void calls_hold(mega_dtype dtype, int calls, int tile, int64_t longest, int turn)
 {
     struct fixture f;
     assert_int_equal(mega_check_init(&f.check), MEGA_OK);
     for (int i = 0; i < MEGA_CHECK_TEAMS; i++) f.check.work[i].tile = tile;
     for (int fn = 0; fn <= MEGA_ATTENTION_INVERTED; fn++)
         for (int number = 0; number < calls; number++) {
-            make_call(&f, fn, calls * turn + number, tile, longest);
+            make_call(&f, dtype, fn, calls * turn + number, tile, longest);
             if (mega_check_all(&f.check, &f.e)) fail_msg("%s", mega_message());
         }
     print_message("%d accepted, %d refused\n", (int)f.check.accepted, (int)f.check.refused);
@@ -237,13 +238,20 @@ static void calls_hold(int calls, int tile, int64_t longest, int turn)
 static void calls_hold_in_small_tiles(void **state)
 {
     (void)state;
-    for (int tile = 2; tile <= 5; tile++) calls_hold(CALLS, tile, 17, tile);
+    for (int tile = 2; tile <= 5; tile++) calls_hold(MEGA_F32, CALLS, tile, 17, tile);
 }
 
 static void calls_hold_in_usual_tiles(void **state)
 {
     (void)state;
-    calls_hold(CALLS / 3, 0, 150, 0);
+    calls_hold(MEGA_F32, CALLS / 3, 0, 150, 0);
+}
+
+static void calls_of_bfloat16_hold(void **state)
+{
+    (void)state;
+    calls_hold(MEGA_BF16, CALLS / 2, 4, 17, 0);
+    calls_hold(MEGA_BF16, 1, 0, 150, 1);
 }
 
 int main(void)
@@ -252,6 +260,7 @@ int main(void)
         cmocka_unit_test(tiles_that_nobody_sees_are_skipped),
         cmocka_unit_test(calls_hold_in_small_tiles),
         cmocka_unit_test(calls_hold_in_usual_tiles),
+        cmocka_unit_test(calls_of_bfloat16_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

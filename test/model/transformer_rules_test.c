@@ -73,6 +73,9 @@ static void options_that_do_not_go_together_are_refused(void **state)
         { true, "value_residual=half kv_heads=2,1",
             "value_residual does not go with kv_heads" },
         { true, "rel_pos=alibi heads=2,1", "rel_pos does not go with heads" },
+        /* R13 */
+        { true, "max_mem_len=4", "max_mem_len does not go with positions" },
+        { true, "shift_mem_down=1", "shift_mem_down does not go with max_mem_len 0" },
         /* R15 */
         { true, "rotary=rope rotary_heads=1 kv_heads=1", "rotary_heads with kv_heads" },
         /* R24 */

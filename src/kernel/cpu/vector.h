@@ -7,6 +7,7 @@
 #define MEGA_KERNEL_CPU_VECTOR_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -121,6 +122,22 @@ VEC_INLINE vec vec_select(ivec mask, vec a, vec b)
 VEC_INLINE vec vec_where(ivec mask, vec x)
 {
     return (vec)(mask & (ivec)x);
+}
+
+/* Some lane of the mask has ones. */
+VEC_INLINE bool vec_any(ivec mask)
+{
+#if defined(MEGA_ISA_avx512)
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(MEGA_ISA_avx2)
+    return _mm256_movemask_ps((__m256)mask) != 0;
+#elif defined(__SSE2__)
+    return _mm_movemask_ps((__m128)mask) != 0;
+#else
+    int32_t any = 0;
+    for (int i = 0; i < VEC; i++) any |= mask[i];
+    return any != 0;
+#endif
 }
 
 /* The larger; b where one is not a number. */

@@ -72,19 +72,30 @@ VEC_INLINE vec vec_exp(vec x)
 #endif
 }
 
-/* log(x), 1 ulp; log(0) is -infinity, of negative numbers not a number. */
-static inline vec vec_log(vec x)
+/* log(2^-add x), 1 ulp, from the bits of a number x that is neither tiny nor infinite */
+VEC_INLINE vec vec_log_bits(ivec bits, ivec add)
 {
     static const float c[] = { 0.333333135f, -0.250000089f, 0.200021192f, -0.166679949f,
         0.142195538f, -0.124055952f, 0.118881606f, -0.116756141f, 0.0674659833f };
-    ivec tiny = x < 0x1p-126f;
-    ivec bits = (ivec)vec_select(tiny, x * 0x1p23f, x);
     /* x = m 2^n with m in [sqrt(1/2), sqrt(2)); unsigned, as negative x wrap, and end as NaN */
     ivec n = (ivec)((uvec)bits - 0x3F3504F3u) >> 23;
     vec f = (vec)((uvec)bits - ((uvec)n << 23)) - 1.0f, square = f * f;
-    vec power = __builtin_convertvector(n - (tiny & 23), vec);
+    vec power = __builtin_convertvector(n - add, vec);
     vec y = f * square * VEC_POLYNOMIAL(f, c) + power * -2.12194440e-4f - 0.5f * square;
-    y = y + f + power * 0.693359375f;
+    return y + f + power * 0.693359375f;
+}
+
+/* log(x) for 2^-126 <= x < infinity, 1 ulp. */
+VEC_INLINE vec vec_log_normal(vec x)
+{
+    return vec_log_bits((ivec)x, (ivec){ 0 });
+}
+
+/* log(x), 1 ulp; log(0) is -infinity, of negative numbers not a number. */
+static inline vec vec_log(vec x)
+{
+    ivec tiny = x < 0x1p-126f;
+    vec y = vec_log_bits((ivec)vec_select(tiny, x * 0x1p23f, x), tiny & 23);
     y = vec_select(x == 0.0f, vec_all(-INFINITY), y);
     y = vec_select(x >= 0.0f, y, vec_all(NAN));
     return vec_select(x == INFINITY, x, y);
@@ -121,14 +132,27 @@ VEC_INLINE struct vec_jet vec_silu_jet(vec x)
     return (struct vec_jet){ x * s.value, s.value + x * s.slope };
 }
 
-/* tanh(x), 3 ulp. */
-VEC_INLINE vec vec_tanh(vec x)
+/* tanh(x) for |x| = a < 0.625, without its sign */
+VEC_INLINE vec vec_tanh_near(vec a)
 {
     static const float c[] = { -0.333332807f, 0.133314431f, -0.0537397526f, 0.0206392184f,
         -0.00570514007f };
-    vec a = vec_abs(x), square = a * a, near = a + a * square * VEC_POLYNOMIAL(square, c);
-    vec e = vec_exp_down(-2.0f * a), far = (1.0f - e) / (1.0f + e);
-    return vec_turn(vec_select(a < 0.625f, near, far), x);
+    vec square = a * a;
+    return a + a * square * VEC_POLYNOMIAL(square, c);
+}
+
+/* tanh(x), 3 ulp. */
+VEC_INLINE vec vec_tanh(vec x)
+{
+    vec a = vec_abs(x), e = vec_exp_down(-2.0f * a), far = (1.0f - e) / (1.0f + e);
+    return vec_turn(vec_select(a < 0.625f, vec_tanh_near(a), far), x);
+}
+
+/* The same, fast where all lanes are below 0.625. */
+VEC_INLINE vec vec_tanh_often_small(vec x)
+{
+    vec a = vec_abs(x);
+    return vec_any(~(a < 0.625f)) ? vec_tanh(x) : vec_turn(vec_tanh_near(a), x);
 }
 
 /* erf(x), 3 ulp: near 0 a polynomial, elsewhere 1 - exp(-polynomial). */

@@ -4,8 +4,8 @@
 
 /* The tiles of a window that are a lane's own. */
 struct lane {
-    const struct attention_shares *all;
-    const struct attention_share *share;
+    const struct attention_sums *all;
+    const struct attention_lane *own;
     const struct attention_span *span;
     int64_t mine;     /* its number among the window's lanes */
     int64_t *reached; /* of each tile of the window: its keys whose dk and dv hold something */
@@ -25,15 +25,13 @@ struct block {
 struct tile {
     const struct attention_keys *k;
     struct attention_terms terms;
-    float *column[SIDES];     /* [n]: sums of ds over queries; NULL: not wanted */
-    float *dbias;             /* its middle */
-    struct mega_matrix dbank; /* as terms.bank */
-    float *dshare;            /* [m, R] */
+    float *column[SIDES]; /* [n]: sums of ds over queries; NULL: not wanted */
+    float *dbias;         /* its middle */
 };
 
 /* ---- the block ---- */
 
-static struct mega_matrix output_gradient(const struct attention_shares *all,
+static struct mega_matrix output_gradient(const struct attention_sums *all,
     const struct attention_queries *q, struct mega_arena *scratch)
 {
     const struct attention_plan *p = all->p;
@@ -67,7 +65,7 @@ static float *means(const struct attention_plan *p, const struct attention_queri
 static struct block block_of(
     const struct lane *lane, int64_t head, int64_t first, struct mega_arena *scratch)
 {
-    const struct attention_shares *all = lane->all;
+    const struct attention_sums *all = lane->all;
     const struct attention_plan *p = all->p;
     struct block w = { .lane = lane, .q = queries_of(p, lane->span, head, first, scratch) };
     w.dy = output_gradient(all, &w.q, scratch);
@@ -94,25 +92,16 @@ static struct tile tile_of(
 {
     const struct attention_plan *p = w->lane->all->p;
     struct tile t = { .k = k, .terms = terms_of(p, &w->q, k, true, scratch) };
-    if (t.terms.on & TERM_BIAS)
-        t.dbias = bias_share(p, w->lane->span, w->lane->share, w->q.head);
+    if (t.terms.on & TERM_BIAS) t.dbias = bias_sum(p, w->lane->span, w->lane->own, w->q.head);
     for (int i = 0; (t.terms.on & TERM_SIDE) && i < SIDES; i++) {
         t.column[i] = term_room(k->n, scratch);
         clear(t.column[i], t.column[i] + k->n);
     }
-    if (t.terms.on & TERM_SHARE) {
-        int64_t width = w->q.m + k->n - 1, shares = w->q.m * t.terms.R;
-        t.dshare = term_room(shares, scratch);
-        clear(t.dshare, t.dshare + shares);
-        t.dbank = mega_matrix_scratch(scratch, t.terms.R, width);
-        for (int64_t i = 0; i < t.terms.R; i++)
-            clear(mega_matrix_row(t.dbank, i), mega_matrix_row(t.dbank, i) + width);
-    }
     return t;
 }
 
-/* where a number of query r is summed in the lane's share, of so many a head */
-static int64_t share_at(const struct block *w, int64_t r, int64_t numbers)
+/* where a number of query r is summed by the lane, of so many a head */
+static int64_t sum_at(const struct block *w, int64_t r, int64_t numbers)
 {
     const struct attention_span *span = w->lane->span;
     return ((w->q.first + r - span->first) * span->heads + w->q.head - span->head) * numbers;
@@ -123,52 +112,11 @@ static void side_back(struct block *w, struct tile *t, int64_t r, int64_t from, 
     int64_t n, int side)
 {
     if (n <= 0) return;
-    const struct attention_share *share = w->lane->share;
+    const struct attention_lane *own = w->lane->own;
     float sum = row_functions->sum(ds, n);
     row_functions->add_scaled(t->column[side] + from, ds, 1, n);
     if (w->lengths) w->lengths[r] += sum;
-    if (!t->k->prefix && share->drow[side]) share->drow[side][share_at(w, r, 1)] += sum;
-}
-
-/* to[i] += ds . bank[i],  dbank[i] += own[i] ds,  for `rows` rows of the bank */
-VEC_INLINE void bank_rows(const int rows, float *to, const float *own, struct mega_matrix bank,
-    struct mega_matrix dbank, const float *ds, int64_t n)
-{
-    enum { MOST = 4 };
-    vec sum[MOST] = { 0 };
-    for (int64_t j = 0; j < n; j += VEC) {
-        vec d = vec_get(ds + j, n - j);
-        for (int i = 0; i < rows; i++) {
-            float *add = mega_matrix_row(dbank, i) + j;
-            sum[i] += d * vec_get(mega_matrix_row(bank, i) + j, n - j);
-            vec_put(add, vec_get(add, n - j) + own[i] * d, n - j);
-        }
-    }
-    for (int i = 0; i < rows; i++) to[i] += vec_sum(sum[i]);
-}
-
-static void bank_back(
-    struct block *w, struct tile *t, int64_t r, struct attention_part part, const float *ds)
-{
-    enum { AT_ONCE = 4 };
-    const struct attention_plan *p = w->lane->all->p;
-    const mega_tensor *share = p->c->in[MEGA_ATTENTION_SHARE];
-    int64_t at = part.from + w->q.m - 1 - r, R = t->terms.R;
-    const float *own = (const float *)mega_row(share, query_row(p, &w->q, r)) + w->q.head * R;
-    float *to = t->dshare + r * R;
-    struct mega_matrix bank = t->terms.bank, dbank = t->dbank;
-    for (bank.at += at, dbank.at += at; R > 0;) {
-        int rows = R < AT_ONCE ? 1 : AT_ONCE;
-        if (rows == AT_ONCE)
-            bank_rows(AT_ONCE, to, own, bank, dbank, ds, part.n);
-        else
-            bank_rows(1, to, own, bank, dbank, ds, part.n);
-        bank.at += rows * bank.stride;
-        dbank.at += rows * dbank.stride;
-        own += rows;
-        to += rows;
-        R -= rows;
-    }
+    if (!t->k->prefix && own->drow[side]) own->drow[side][sum_at(w, r, 1)] += sum;
 }
 
 /* ds of a row goes to all that was added to its scores, the bias aside */
@@ -180,29 +128,13 @@ static void terms_back(
         side_back(w, t, r, part.from, ds, up_to, UP_TO);
         side_back(w, t, r, part.from + up_to, ds + up_to, part.n - up_to, AFTER);
     }
-    if (t->terms.on & TERM_SHARE) bank_back(w, t, r, part, ds);
-}
-
-/* what the tile's rows added up goes to the lane's share */
-static void give_bank(const struct block *w, const struct tile *t)
-{
-    const struct attention_share *share = w->lane->share;
-    const mega_tensor *bank = w->lane->all->p->c->in[MEGA_ATTENTION_BANK];
-    int64_t R = t->terms.R, N = mega_width(bank), top = bank_top(&w->q, t->k);
-    for (int64_t r = 0; share->dshare && r < w->q.m; r++)
-        row_functions->add_scaled(share->dshare + share_at(w, r, R), t->dshare + r * R, 1, R);
-    for (int64_t i = 0; share->dbank && i < R; i++) {
-        float *to = share->dbank + i * N;
-        const float *of = mega_matrix_row(t->dbank, i);
-        for (int64_t c = 0; c < w->q.m + t->k->n - 1; c++)
-            if (top - c >= 0 && top - c < N) to[top - c] += of[c];
-    }
+    bank_back(&t->terms.bank, &w->q, r, part, ds);
 }
 
 /* what the tile's rows added up goes to the keys */
 static void columns_back(struct block *w, struct tile *t)
 {
-    const struct attention_shares *all = w->lane->all;
+    const struct attention_sums *all = w->lane->all;
     const struct attention_plan *p = all->p;
     const struct attention_keys *k = t->k;
     for (int i = 0; i < SIDES && !k->prefix && (t->terms.on & TERM_SIDE); i++)
@@ -210,7 +142,6 @@ static void columns_back(struct block *w, struct tile *t)
             if (k->first + x >= 0)
                 all->column[i][(w->q.span->b * p->S + k->first + x) * p->n.H + w->q.head] +=
                     t->column[i][x];
-    if (t->terms.on & TERM_SHARE) give_bank(w, t);
 }
 
 /* ---- the tile ---- */
@@ -232,9 +163,11 @@ static void row_backward(struct block *w, struct tile *t, int64_t r)
         float *dbias = t->dbias ? t->dbias + k->first + part.from - (w->q.stand + r) : NULL;
         slope_row(
             p, &w->slopes, &w->q, k, &t->terms, r, part, dbias, s + part.from, d + part.from);
-        if (t->terms.on & (TERM_SIDE | TERM_SHARE)) terms_back(w, t, r, part, d + part.from);
+        terms_back(w, t, r, part, d + part.from);
         if (p->drops) f->multiply(s + part.from, s + part.from, w->slopes.factor, part.n);
         if (w->q.by) f->scale(d + part.from, d + part.from, w->q.by[r], part.n);
+    } else {
+        bank_back(&t->terms.bank, &w->q, r, part, d);
     }
     clear(s, s + part.from);
     clear(d, d + part.from);
@@ -266,7 +199,7 @@ static struct mega_matrix key_gradient(
     mega_tensor *to = w->lane->all->g->in[which];
     int64_t width = which == K ? p->Z : p->E;
     if (k->prefix) {
-        float *room = w->lane->share->dprefix[which - K];
+        float *room = w->lane->own->dprefix[which - K];
         return (struct mega_matrix){ room ? room + k->first * width : NULL, width };
     }
     if (k->first < 0 || !to) return (struct mega_matrix){ NULL, 0 };
@@ -305,10 +238,26 @@ static void keys_backward(struct block *w, struct tile *t, struct mega_arena *sc
     }
 }
 
+/* Where the lane sums the gradients of the queries' shares of the bank, and of the bank. */
+static struct mega_matrix share_sums(const struct block *w)
+{
+    const struct attention_lane *own = w->lane->own;
+    const mega_tensor *bank = w->lane->all->p->c->in[MEGA_ATTENTION_BANK];
+    int64_t R = bank ? mega_height(bank) : 0;
+    if (!own->dshare) return (struct mega_matrix){ NULL, 0 };
+    return (struct mega_matrix){ own->dshare + sum_at(w, 0, R), w->lane->span->heads * R };
+}
+
+static struct mega_matrix bank_sums(const struct block *w)
+{
+    const mega_tensor *bank = w->lane->all->p->c->in[MEGA_ATTENTION_BANK];
+    return (struct mega_matrix){ w->lane->own->dbank, bank ? mega_width(bank) : 0 };
+}
+
 static void tile_backward(
     struct block *w, const struct attention_keys *k, struct mega_arena *scratch)
 {
-    const struct attention_shares *all = w->lane->all;
+    const struct attention_sums *all = w->lane->all;
     const struct attention_plan *p = all->p;
     int64_t m = w->q.m;
     size_t mark = mega_arena_mark(scratch);
@@ -323,20 +272,21 @@ static void tile_backward(
     w->begun = true;
     keys_backward(w, &t, scratch);
     columns_back(w, &t);
+    bank_give(p, &t.terms.bank, &w->q, share_sums(w), bank_sums(w), scratch);
     mega_arena_release(scratch, mark);
 }
 
-/* dq of a block, to the share or to where it belongs */
+/* dq of a block, to the lane's sums or to where it belongs */
 static void give(const struct block *w)
 {
-    const struct attention_shares *all = w->lane->all;
+    const struct attention_sums *all = w->lane->all;
     const struct attention_plan *p = all->p;
     const struct attention_span *span = w->lane->span;
-    float *share = w->lane->share->dq;
-    bool add = !share && (all->g->add >> Q & 1);
+    float *sums = w->lane->own->dq;
+    bool add = !sums && (all->g->add >> Q & 1);
     struct mega_matrix to =
-        share ? (struct mega_matrix){ share + share_at(w, 0, p->Z), span->heads * p->Z }
-              : mega_matrix_of(all->g->in[Q], query_row(p, &w->q, 0), w->q.head * p->Z);
+        sums ? (struct mega_matrix){ sums + sum_at(w, 0, p->Z), span->heads * p->Z }
+             : mega_matrix_of(all->g->in[Q], query_row(p, &w->q, 0), w->q.head * p->Z);
     for (int64_t r = 0; r < w->q.m; r++) {
         float factor = factor_of(p, span, w->q.first + r), by = w->q.by ? 1 : factor;
         float *dq = mega_matrix_row(w->dq, r), *row = mega_matrix_row(to, r);
@@ -384,10 +334,10 @@ static void clear_rest(const struct lane *lane)
 /* a window's share of its tiles, every lanes-th, for all its queries */
 static void backward_lane(void *arg, int64_t number, struct mega_arena *scratch)
 {
-    const struct attention_shares *all = arg;
+    const struct attention_sums *all = arg;
     const struct attention_span *span = find_span(all->p, number);
     struct lane lane = {
-        .all = all, .share = &all->share[number], .span = span, .mine = number - span->lane
+        .all = all, .own = &all->lane[number], .span = span, .mine = number - span->lane
     };
     enum { CUT = 3 }; /* tiles more, where the past's log ends and where this call begins */
     size_t tiles = (size_t)(tiles_of(all->p, span) + CUT);
@@ -409,7 +359,7 @@ static float *numbers(const struct attention_plan *p, int64_t n)
     return mega_scratch(p->c->work, (size_t)(n + 1) * sizeof(float));
 }
 
-static void passes_before(const struct attention_plan *p, struct attention_shares *all)
+static void passes_before(const struct attention_plan *p, struct attention_sums *all)
 {
     int64_t B = p->c->rows->B, rows = B * p->T * p->n.H, columns = B * p->n.H * (p->N + p->S);
     if (passes_through(p->a)) {
@@ -433,9 +383,9 @@ void MEGA_ISA_NAME(mega_attention_backward)(const struct mega_call *c, struct me
         return;
     }
     if (p.a->fn == MEGA_ATTENTION_INVERTED) p.column = c->saved[KEPT_COLUMN]->data;
-    struct attention_shares all = { .p = &p, .g = g };
+    struct attention_sums all = { .p = &p, .g = g };
     passes_before(&p, &all);
-    MEGA_ISA_NAME(mega_attention_shares)(&all);
+    MEGA_ISA_NAME(mega_attention_sums)(&all);
     mega_lanes(c->work, p.lanes, 2 * cost_of(&p), backward_lane, &all);
     MEGA_ISA_NAME(mega_attention_totals)(&all);
 }

@@ -4,7 +4,7 @@
 #ifndef MEGA_KERNEL_CPU_ISA_ATTENTION_SCORE_H
 #define MEGA_KERNEL_CPU_ISA_ATTENTION_SCORE_H
 
-#include "kernel/cpu/isa/attention_tile.h"
+#include "kernel/cpu/isa/attention_bank.h"
 #include "kernel/cpu/vector_draw.h"
 
 /* The score of a key that is not seen after all: each of the functions makes 0 of it, and slope
@@ -12,14 +12,13 @@
 #define ATTENTION_UNSEEN -1e15f
 
 enum {
-    TERM_BIAS = 1,   /* of the distance */
-    TERM_SIDE = 2,   /* a number of the query and one of the key: decay, or their lengths */
-    TERM_SHARE = 4,  /* shares of a bank of biases */
-    TERM_CLAMP = 8,  /* c tanh(s / c) */
-    TERM_NOISE = 16, /* (s + noise) / temperature */
-    TERM_GONE = 32,  /* a number of the key, after the clamp: keys that are not real */
-    TERM_HIDE = 64,  /* keys that dropout hides */
-    TERM_CUT = 128   /* scores below the row's least that counts */
+    TERM_BIAS = 1,  /* of the distance */
+    TERM_SIDE = 2,  /* a number of the query and one of the key: decay, or their lengths */
+    TERM_CLAMP = 4, /* c tanh(s / c) */
+    TERM_NOISE = 8, /* (s + noise) / temperature */
+    TERM_GONE = 16, /* a number of the key, after the clamp: keys that are not real */
+    TERM_HIDE = 32, /* keys that dropout hides */
+    TERM_CUT = 64   /* scores below the row's least that counts */
 };
 
 /* For keys up to the query, and for those after it. */
@@ -30,8 +29,7 @@ struct attention_terms {
     unsigned on;
     const float *side[SIDES]; /* the same for both: the query's place does not matter */
     const float *gone;
-    struct mega_matrix bank; /* [R, m + n - 1]: key x and query r at x + m - 1 - r */
-    int64_t R;
+    struct attention_bank bank;
     float *drawn, *noise; /* room for a row of draws */
     float *bend;          /* room for a row of the clamp's slope; NULL: not wanted */
 };
@@ -40,8 +38,6 @@ struct attention_terms {
 struct attention_row {
     const float *bias, *side, *gone, *drawn, *noise;
     float *bend;
-    const float *share, *bank; /* [R], [R, stride] */
-    int64_t R, stride;
     float own, clamp, cool, least;
 };
 
@@ -130,35 +126,6 @@ static inline void add_sides(const struct attention_plan *p, const struct attent
     t->side[AFTER] = side[AFTER];
 }
 
-/* The bank as this tile reads it, the other way round: entry c of a row is that of distance top
- * - c. Distances that it does not have are zeros. */
-static inline int64_t bank_top(
-    const struct attention_queries *q, const struct attention_keys *k)
-{
-    return q->stand + q->m - 1 - k->first;
-}
-
-static inline void add_bank(const struct attention_plan *p, const struct attention_queries *q,
-    const struct attention_keys *k, struct attention_terms *t, struct mega_arena *scratch)
-{
-    const mega_tensor *bank = p->c->in[MEGA_ATTENTION_BANK];
-    if (!bank || k->prefix) return;
-    int64_t R = mega_height(bank), N = mega_width(bank), top = bank_top(q, k),
-            width = q->m + k->n - 1;
-    if (top < 0 || top - (width - 1) >= N) return;
-    t->on |= TERM_SHARE;
-    t->R = R;
-    t->bank = mega_matrix_scratch(scratch, R, width);
-    for (int64_t i = 0; i < R; i++) {
-        const float *from = mega_row(bank, i);
-        float *to = mega_matrix_row(t->bank, i);
-        for (int64_t c = 0; c < width; c++) {
-            int64_t distance = top - c;
-            to[c] = distance >= 0 && distance < N ? from[distance] : 0;
-        }
-    }
-}
-
 /* keys of a tile that are not real; what is known of the keys' own sums */
 static inline void add_gone(const struct attention_plan *p, const struct attention_queries *q,
     const struct attention_keys *k, struct attention_terms *t, struct mega_arena *scratch)
@@ -186,7 +153,7 @@ static inline struct attention_terms terms_of(const struct attention_plan *p,
     struct attention_terms t = { 0 };
     if (p->bias && !k->prefix) t.on |= TERM_BIAS;
     add_sides(p, q, k, &t, scratch);
-    add_bank(p, q, k, &t, scratch);
+    t.bank = bank_of(p, q, k, scratch);
     add_gone(p, q, k, &t, scratch);
     if (p->a->clamp > 0) t.on |= TERM_CLAMP;
     if (p->a->clamp > 0 && bends) t.bend = term_room(k->n, scratch);
@@ -208,14 +175,16 @@ static inline void draw_noise(
     vec_draw_begin(&d, row);
     for (int64_t i = -(first & 3); i < n; i += STEP) {
         uvec word[4];
-        float all[STEP];
+        float part[STEP];
+        bool whole = i >= 0 && n - i >= STEP;
+        float *to = whole ? noise + i : part;
         vec_draw_words(&d, (first + i) / 4, word);
         for (int k = 0; k < 4; k++) {
             vec u = (__builtin_convertvector((ivec)(word[k] >> 9), vec) + 0.5f) * 0x1p-23f;
-            vec_store(all + k * VEC, -vec_log(-vec_log(u)));
+            vec_store(to + k * VEC, -vec_log_normal(-vec_log_normal(u)));
         }
-        int64_t from = i < 0 ? -i : 0, to = n - i < STEP ? n - i : STEP;
-        for (int64_t j = from; j < to; j++) noise[i + j] = all[j];
+        for (int64_t j = i < 0 ? -i : 0; !whole && j < STEP && i + j < n; j++)
+            noise[i + j] = part[j];
     }
 }
 
@@ -263,13 +232,6 @@ static inline struct attention_row row_of(const struct attention_plan *p,
         row.own = (q->norm ? q->norm[r] : 0) +
                   (t->side[UP_TO] != t->side[AFTER] ? own_term(p, q, r, side) : 0);
     }
-    if (t->on & TERM_SHARE) {
-        const mega_tensor *share = p->c->in[MEGA_ATTENTION_SHARE];
-        row.share = (const float *)mega_row(share, query_row(p, q, r)) + q->head * t->R;
-        row.bank = t->bank.at + part.from + q->m - 1 - r;
-        row.stride = t->bank.stride;
-        row.R = t->R;
-    }
     row.clamp = (float)p->a->clamp;
     row.cool = p->a->temperature > 0 ? (float)(1 / p->a->temperature) : 1;
     if (t->on & TERM_GONE) row.gone = t->gone + part.from;
@@ -285,11 +247,8 @@ VEC_INLINE vec add_terms(
 {
     if (on & TERM_BIAS) s += vec_get(t->bias + j, left);
     if (on & TERM_SIDE) s += t->own + vec_get(t->side + j, left);
-    if (on & TERM_SHARE)
-        for (int64_t i = 0; i < t->R; i++)
-            s += t->share[i] * vec_get(t->bank + i * t->stride + j, left);
     if (on & TERM_CLAMP) {
-        vec bent = vec_tanh(s * (1 / t->clamp));
+        vec bent = vec_tanh_often_small(s * (1 / t->clamp));
         s = t->clamp * bent;
         if (t->bend) vec_put(t->bend + j, 1.0f - bent * bent, left);
     }
@@ -347,6 +306,7 @@ static inline float raise(const struct attention_plan *p, const struct attention
     const struct attention_keys *k, const struct attention_terms *t, int64_t r,
     struct attention_part part, float *s, const float *least_one)
 {
+    add_bank(&t->bank, q, r, part, s);
     if (!t->on && !least_one) return raise_row(0, NULL, s, part.n);
     if (t->on & TERM_NOISE) fill_noise(p, q, k, r, part, t->noise);
     if (t->on & TERM_HIDE) draw(p, q, k, r, part, t->drawn);

@@ -3,14 +3,14 @@
 #ifndef MEGA_KERNEL_CPU_ISA_ATTENTION_SLOPE_H
 #define MEGA_KERNEL_CPU_ISA_ATTENTION_SLOPE_H
 
-#include "kernel/cpu/isa/attention_share.h"
+#include "kernel/cpu/isa/attention_sums.h"
 
 /* What the rows of a block of queries need besides their tile. */
 struct attention_slopes {
     float *factor;     /* room for a row of dropout's factors */
     const float *mean; /* of each query: the sum of w dw; NULL: all its keys are in one tile */
-    const float *soft_sum, *soft_mean; /* attention_shares.log_sum and mean */
-    const float *lost;                 /* attention_shares.lost */
+    const float *soft_sum, *soft_mean; /* attention_sums.log_sum and mean */
+    const float *lost;                 /* attention_sums.lost */
 };
 
 /* ---- softmax ---- */
@@ -146,6 +146,7 @@ static inline void slope_row(const struct attention_plan *p, const struct attent
     const struct mega_cpu_rows *f = row_functions;
     int64_t n = part.n, at = kept_at(p, q, r);
     if (p->a->fn == MEGA_ATTENTION_SOFTMAX && !(t->on & ~(unsigned)TERM_BIAS)) {
+        add_bank(&t->bank, q, r, part, s);
         softmax_row(p, w, q, r, t->on ? bias_at(p, q, k, r, part) : NULL, dbias, s, d, n);
         return;
     }

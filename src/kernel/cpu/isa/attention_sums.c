@@ -1,5 +1,5 @@
 /* Sums of attention's gradients over the lanes of its backward pass. */
-#include "kernel/cpu/isa/attention_share.h"
+#include "kernel/cpu/isa/attention_sums.h"
 
 enum {
     DECAY = MEGA_ATTENTION_DECAY,
@@ -9,59 +9,59 @@ enum {
     BANK = MEGA_ATTENTION_BANK
 };
 
-static bool wants(const struct attention_shares *s, int which)
+static bool wants(const struct attention_sums *s, int which)
 {
     return s->g->in[which] != NULL;
 }
 
-static bool adds(const struct attention_shares *s, int which)
+static bool adds(const struct attention_sums *s, int which)
 {
     return s->g->add >> which & 1;
 }
 
 /* ---- room ---- */
 
-static float *room(const struct attention_shares *s, int64_t numbers)
+static float *room(const struct attention_sums *s, int64_t numbers)
 {
     return mega_scratch(s->p->c->work, (size_t)(numbers + 1) * sizeof(float));
 }
 
-static float *zeros(const struct attention_shares *s, int64_t numbers)
+static float *zeros(const struct attention_sums *s, int64_t numbers)
 {
     float *all = room(s, numbers);
     clear(all, all + numbers);
     return all;
 }
 
-static struct attention_share share_of(
-    const struct attention_shares *s, const struct attention_span *span)
+static struct attention_lane lane_of(
+    const struct attention_sums *s, const struct attention_span *span)
 {
     const struct attention_plan *p = s->p;
     const mega_tensor *bank = p->c->in[BANK];
-    struct attention_share share = { 0 };
+    struct attention_lane own = { 0 };
     int64_t rows = (span->end - span->first) * span->heads,
             tables = p->bias_head ? span->heads : 1;
-    if (wants(s, Q) && span->lanes > 1) share.dq = room(s, rows * p->Z);
-    if (wants(s, DECAY)) share.drow[UP_TO] = zeros(s, rows);
-    if (wants(s, DECAY_BACK)) share.drow[AFTER] = zeros(s, rows);
-    if (wants(s, SHARE)) share.dshare = zeros(s, rows * mega_height(bank));
-    if (wants(s, BIAS)) share.dbias = zeros(s, tables * differences_of(span));
-    if (wants(s, BANK)) share.dbank = zeros(s, mega_height(bank) * mega_width(bank));
-    return share;
+    if (wants(s, Q) && span->lanes > 1) own.dq = room(s, rows * p->Z);
+    if (wants(s, DECAY)) own.drow[UP_TO] = zeros(s, rows);
+    if (wants(s, DECAY_BACK)) own.drow[AFTER] = zeros(s, rows);
+    if (wants(s, SHARE)) own.dshare = zeros(s, rows * mega_height(bank));
+    if (wants(s, BIAS)) own.dbias = zeros(s, tables * differences_of(span));
+    if (wants(s, BANK)) own.dbank = zeros(s, mega_height(bank) * mega_width(bank));
+    return own;
 }
 
-void MEGA_ISA_NAME(mega_attention_shares)(struct attention_shares *s)
+void MEGA_ISA_NAME(mega_attention_sums)(struct attention_sums *s)
 {
     const struct attention_plan *p = s->p;
     int64_t keys = p->c->rows->B * p->S * p->n.H;
-    s->share = mega_scratch(p->c->work, (size_t)(p->lanes + 1) * sizeof *s->share);
+    s->lane = mega_scratch(p->c->work, (size_t)(p->lanes + 1) * sizeof *s->lane);
     for (int64_t i = 0; i < p->spans; i++) {
         const struct attention_span *span = &p->span[i];
         float *dprefix[2] = { wants(s, PREFIX_K) ? room(s, p->N * p->Z) : NULL,
             wants(s, PREFIX_V) ? room(s, p->N * p->E) : NULL };
         for (int64_t lane = span->lane; lane < span->lane + span->lanes; lane++) {
-            s->share[lane] = share_of(s, span);
-            for (int k = 0; k < 2; k++) s->share[lane].dprefix[k] = dprefix[k];
+            s->lane[lane] = lane_of(s, span);
+            for (int k = 0; k < 2; k++) s->lane[lane].dprefix[k] = dprefix[k];
         }
     }
     bool own = p->c->in[DECAY_K] != NULL;
@@ -72,26 +72,26 @@ void MEGA_ISA_NAME(mega_attention_shares)(struct attention_shares *s)
 /* ---- rows of queries, by lanes over windows ---- */
 
 /* to, n numbers, receives or is added the lanes' numbers at `at`, in order */
-static void total_row(const struct attention_shares *s, const struct attention_span *span,
+static void total_row(const struct attention_sums *s, const struct attention_span *span,
     int which, size_t member, int64_t at, float *to, int64_t n)
 {
     if (!adds(s, which)) clear(to, to + n);
     for (int64_t lane = span->lane; lane < span->lane + span->lanes; lane++) {
-        const float *const *share =
-            (const float *const *)(const void *)((const char *)&s->share[lane] + member);
-        row_functions->add_scaled(to, *share + at, 1, n);
+        const float *const *sums =
+            (const float *const *)(const void *)((const char *)&s->lane[lane] + member);
+        row_functions->add_scaled(to, *sums + at, 1, n);
     }
 }
 
 /* what the keys' side of decay adds to the same tensor */
 static void total_sides(
-    const struct attention_shares *s, const struct attention_span *span, int64_t i, int64_t at)
+    const struct attention_sums *s, const struct attention_span *span, int64_t i, int64_t at)
 {
     const struct attention_plan *p = s->p;
     int64_t row = span->b * p->T + i, n = span->heads;
     if (wants(s, DECAY)) {
         float *to = (float *)mega_row(s->g->in[DECAY], row) + span->head;
-        total_row(s, span, DECAY, offsetof(struct attention_share, drow[UP_TO]), at, to, n);
+        total_row(s, span, DECAY, offsetof(struct attention_lane, drow[UP_TO]), at, to, n);
         const float *column = s->column[UP_TO] + row * p->n.H + span->head;
         if (!p->c->in[DECAY_K]) row_functions->add_scaled(to, column, -1, n);
     }
@@ -100,24 +100,24 @@ static void total_sides(
         if (!adds(s, DECAY_BACK)) clear(to, to + n);
         row_functions->add_scaled(to, s->column[AFTER] + row * p->n.H + span->head, 1, n);
         for (int64_t lane = span->lane; lane < span->lane + span->lanes; lane++)
-            row_functions->add_scaled(to, s->share[lane].drow[AFTER] + at, -1, n);
+            row_functions->add_scaled(to, s->lane[lane].drow[AFTER] + at, -1, n);
     }
 }
 
 static void total_lane(void *arg, int64_t which, struct mega_arena *scratch)
 {
     (void)scratch;
-    const struct attention_shares *s = arg;
+    const struct attention_sums *s = arg;
     const struct attention_plan *p = s->p;
     const struct attention_span *span = &p->span[which];
     int64_t R = wants(s, SHARE) ? mega_height(p->c->in[BANK]) : 0;
     for (int64_t i = span->first; i < span->end; i++) {
         int64_t row = span->b * p->T + i, at = (i - span->first) * span->heads;
         if (wants(s, Q) && span->lanes > 1)
-            total_row(s, span, Q, offsetof(struct attention_share, dq), at * p->Z,
+            total_row(s, span, Q, offsetof(struct attention_lane, dq), at * p->Z,
                 (float *)mega_row(s->g->in[Q], row) + span->head * p->Z, span->heads * p->Z);
         if (wants(s, SHARE))
-            total_row(s, span, SHARE, offsetof(struct attention_share, dshare), at * R,
+            total_row(s, span, SHARE, offsetof(struct attention_lane, dshare), at * R,
                 (float *)mega_row(s->g->in[SHARE], row) + span->head * R, span->heads * R);
         total_sides(s, span, i, at);
     }
@@ -126,7 +126,7 @@ static void total_lane(void *arg, int64_t which, struct mega_arena *scratch)
 /* ---- parameters ---- */
 
 /* differences of a window that the bias has: with a reach, not all */
-static void total_bias(const struct attention_shares *s)
+static void total_bias(const struct attention_sums *s)
 {
     const struct attention_plan *p = s->p;
     mega_tensor *g = s->g->in[BIAS];
@@ -141,12 +141,12 @@ static void total_bias(const struct attention_shares *s)
             float *of = (float *)mega_row(g, p->bias_head ? span->head + h : 0) + middle;
             for (int64_t lane = span->lane; lane < span->lane + span->lanes; lane++)
                 row_functions->add_scaled(of + from,
-                    bias_share(p, span, &s->share[lane], span->head + h) + from, 1, to - from);
+                    bias_sum(p, span, &s->lane[lane], span->head + h) + from, 1, to - from);
         }
     }
 }
 
-static void total_bank(const struct attention_shares *s)
+static void total_bank(const struct attention_sums *s)
 {
     mega_tensor *g = s->g->in[BANK];
     int64_t width = mega_width(g);
@@ -154,14 +154,14 @@ static void total_bank(const struct attention_shares *s)
     for (int64_t lane = 0; lane < s->p->lanes; lane++)
         for (int64_t i = 0; i < mega_height(g); i++)
             row_functions->add_scaled(
-                mega_row(g, i), s->share[lane].dbank + i * width, 1, width);
+                mega_row(g, i), s->lane[lane].dbank + i * width, 1, width);
 }
 
 /* one head of keys, over all windows */
 static void prefix_lane(void *arg, int64_t group, struct mega_arena *scratch)
 {
     (void)scratch;
-    const struct attention_shares *s = arg;
+    const struct attention_sums *s = arg;
     const struct attention_plan *p = s->p;
     for (int k = 0; k < 2; k++) {
         int which = k ? PREFIX_V : PREFIX_K;
@@ -170,7 +170,7 @@ static void prefix_lane(void *arg, int64_t group, struct mega_arena *scratch)
         float *to = mega_row(s->g->in[which], group * p->N);
         if (!adds(s, which)) clear(to, to + n);
         for (int64_t i = group; i < p->spans; i += p->n.G)
-            row_functions->add_scaled(to, s->share[p->span[i].lane].dprefix[k], 1, n);
+            row_functions->add_scaled(to, s->lane[p->span[i].lane].dprefix[k], 1, n);
     }
 }
 
@@ -178,7 +178,7 @@ static void prefix_lane(void *arg, int64_t group, struct mega_arena *scratch)
 static void sink_lane(void *arg, int64_t h, struct mega_arena *scratch)
 {
     (void)scratch;
-    const struct attention_shares *s = arg;
+    const struct attention_sums *s = arg;
     const struct attention_plan *p = s->p;
     bool soft = passes_through(p->a);
     const float *log_sum = soft ? s->log_sum : p->c->saved[KEPT_SUM]->data;
@@ -197,7 +197,7 @@ static void sink_lane(void *arg, int64_t h, struct mega_arena *scratch)
     *to = adds(s, SINK) ? *to + sum : sum;
 }
 
-static void total_decay_keys(const struct attention_shares *s)
+static void total_decay_keys(const struct attention_sums *s)
 {
     const struct attention_plan *p = s->p;
     mega_tensor *g = s->g->in[DECAY_K];
@@ -207,7 +207,7 @@ static void total_decay_keys(const struct attention_shares *s)
             mega_row(g, row), s->column[UP_TO] + row * p->n.H, -1, p->n.H);
 }
 
-void MEGA_ISA_NAME(mega_attention_totals)(const struct attention_shares *s)
+void MEGA_ISA_NAME(mega_attention_totals)(const struct attention_sums *s)
 {
     const struct attention_plan *p = s->p;
     void *arg = (void *)(uintptr_t)s;

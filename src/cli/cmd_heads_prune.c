@@ -1,0 +1,210 @@
+/* mega heads prune: a model without some of its heads, as an ordinary model folder. */
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/heads_session.h"
+#include "format/node.h"
+
+struct options {
+    const char *remove;
+    int by;
+    int64_t keep, step, seed;
+    bool once, never_empty, json;
+    double most;
+    struct mega_heads_data_options data;
+};
+
+#define AT(member) offsetof(struct options, member)
+
+static const struct mega_option options[] = {
+    { "remove", MEGA_OPTION_TEXT, AT(remove), "", 0, 0, NULL, "LIST",
+        "these heads, by layer and original number from 0: 1.2,3.0 or \"1: 2 3; 3: 0\"", 'r' },
+    { "by", MEGA_OPTION_CHOICE, AT(by), "gates", 0, 0, MEGA_HEAD_METHODS, NULL,
+        "without --remove: what decides; gates: a model's trained gates; the others need data "
+        "(not weight, random)",
+        0 },
+    { "keep", MEGA_OPTION_INT, AT(keep), "-1", -1, 1 << 20, NULL, "N",
+        "heads that are left, of all layers; -1: by gates, those that are not closed", 'k' },
+    { "step", MEGA_OPTION_INT, AT(step), "1", 1, 1 << 20, NULL, "N",
+        "heads that go at a time, before the others are judged again", 0 },
+    { "once", MEGA_OPTION_BOOL, AT(once), "false", 0, 0, NULL, NULL,
+        "judge the heads once, not before each step", 0 },
+    { "never-empty", MEGA_OPTION_BOOL, AT(never_empty), "false", 0, 0, NULL, NULL,
+        "the last head of a layer stays", 0 },
+    { "most", MEGA_OPTION_REAL, AT(most), "0", 0, 1e9, NULL, "NATS",
+        "stop before the loss has grown by more than this; 0: go on to --keep", 0 },
+    { "seed", MEGA_OPTION_INT, AT(seed), "1", 0, 9007199254740991.0, NULL, "N",
+        "of --by random", 0 },
+    { "json", MEGA_OPTION_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print one JSON object",
+        0 },
+    MEGA_HEADS_DATA_OPTIONS(AT(data)),
+    { 0 },
+};
+
+struct work {
+    const struct options *o;
+    struct mega_heads_session heads;
+    struct mega_head_table kept;
+    struct mega_head_step *steps;
+    int64_t n_steps;
+    struct mega_text remark;
+};
+
+static void tell(void *arg, const struct mega_head_step *step)
+{
+    const struct work *w = arg;
+    if (!w->o->json)
+        fprintf(stderr, "%lld heads: loss %.6f, perplexity %.4f\n", (long long)step->heads,
+            step->loss, exp(step->loss));
+}
+
+static mega_status all_heads(struct work *w)
+{
+    struct mega_model_heads h;
+    MEGA_TRY(mega_model_heads_find(&h, w->heads.session.model));
+    mega_status status = mega_head_table_new(&w->kept, &h);
+    mega_model_heads_done(&h);
+    for (int64_t i = 0; !status && i < w->kept.layers * w->kept.heads; i++)
+        if (!isnan(w->kept.value[i])) w->kept.value[i] = 1;
+    return status;
+}
+
+/* heads whose gate is exactly closed */
+static mega_status closed_heads(struct work *w)
+{
+    struct mega_head_table log_a;
+    MEGA_TRY(mega_study_gates(w->heads.session.model, &w->kept, &log_a));
+    mega_head_table_free(&log_a);
+    int64_t partial = 0, n = w->kept.layers * w->kept.heads;
+    for (int64_t i = 0; i < n; i++) {
+        double g = w->kept.value[i];
+        partial += !isnan(g) && g > 0 && g < 1;
+        if (!isnan(g)) w->kept.value[i] = g > 0;
+    }
+    if (partial)
+        mega_text_add(&w->remark,
+            "%lld heads are neither open nor closed: their gates go into the output "
+            "projection\n",
+            (long long)partial);
+    return MEGA_OK;
+}
+
+static mega_status step_by_step(struct work *w, const char *file)
+{
+    const struct options *o = w->o;
+    mega_model *gated;
+    MEGA_TRY(mega_heads_load(&w->heads, file));
+    MEGA_TRY(mega_study_gated(&gated, w->heads.session.model));
+    struct mega_head_pruning how = { (enum mega_head_method)o->by, o->keep, o->step, o->once,
+        o->never_empty, o->most, w->heads.end, (uint64_t)o->seed };
+    mega_status status = mega_study_prune(&w->heads.data, w->heads.session.model, gated, &how,
+        &w->kept, &w->steps, &w->n_steps, tell, w);
+    mega_model_free(gated);
+    return status;
+}
+
+static mega_status choose(struct work *w, const char *file)
+{
+    if (*w->o->remove) {
+        MEGA_TRY(all_heads(w));
+        return mega_study_remove(&w->kept, w->o->remove, &w->remark);
+    }
+    if (w->o->by == MEGA_HEADS_GATES && w->o->keep < 0) return closed_heads(w);
+    if (w->o->keep < 0 && !(w->o->most > 0))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "nothing says how many heads are to go: expected --keep, --most or --remove");
+    return step_by_step(w, file);
+}
+
+static void report(const struct work *w, const mega_model *m, const char *out)
+{
+    const mega_model *before = w->heads.session.model;
+    int64_t n = 0;
+    for (int64_t i = 0; i < w->kept.layers * w->kept.heads; i++)
+        n += !isnan(w->kept.value[i]) && w->kept.value[i] > 0;
+    struct mega_text kept = { 0 }, json = { 0 };
+    mega_study_kept(&w->kept, before, &kept);
+    if (!w->o->json) {
+        printf("%s: %lld of %lld heads, %lld of %lld parameters; kept: %s\n", out, (long long)n,
+            (long long)mega_head_table_count(&w->kept), (long long)mega_model_parameters(m),
+            (long long)mega_model_parameters(before), kept.data);
+    } else {
+        mega_text_add(&json,
+            "{\"heads\": %lld, \"parameters\": %lld, \"kept_heads\": ", (long long)n,
+            (long long)mega_model_parameters(m));
+        mega_json_add_text(&json, kept.data, kept.size);
+        mega_text_add(&json, ", \"steps\": [");
+        for (int64_t i = 0; i < w->n_steps; i++) {
+            mega_text_add(&json, "%s{\"heads\": %lld, \"loss\": ", i ? ", " : "",
+                (long long)w->steps[i].heads);
+            mega_json_add_real(&json, w->steps[i].loss);
+            mega_text_add(&json, "}");
+        }
+        mega_text_add(&json, "]}");
+        puts(json.failed ? "" : json.data);
+    }
+    mega_text_done(&kept);
+    mega_text_done(&json);
+}
+
+static mega_status prune(struct work *w, const char *out)
+{
+    struct mega_text kept = { 0 };
+    mega_model *pruned = NULL;
+    mega_study_kept(&w->kept, w->heads.session.model, &kept);
+    mega_status status =
+        kept.failed ? mega_fail(MEGA_NO_MEMORY, "no memory for a list of heads")
+                    : mega_model_heads_change(&pruned, w->heads.session.model,
+                          &(struct mega_model_heads_change){ .kept = kept.data, .fold = true });
+    if (!status) status = mega_heads_save(&w->heads, pruned, out);
+    if (!status) report(w, pruned, out);
+    mega_model_free(pruned);
+    mega_text_done(&kept);
+    return status;
+}
+
+static int run(const struct mega_line *line)
+{
+    struct work w = { .o = line->options };
+    const char *out = line->word[1], *file = line->n_words > 2 ? line->word[2] : NULL;
+    mega_status status =
+        mega_path_exists(out)
+            ? mega_fail(MEGA_BAD_ARGUMENT, "%s is there already: choose another folder", out)
+            : mega_heads_open(&w.heads, line->word[0], file, &w.o->data);
+    if (status) return mega_command_fail(status);
+    status = choose(&w, file);
+    if (!status) status = prune(&w, out);
+    if (!status && w.remark.size) fprintf(stderr, "mega: %s", w.remark.data);
+    mega_text_done(&w.remark);
+    mega_head_table_free(&w.kept);
+    free(w.steps);
+    mega_heads_close(&w.heads);
+    return status ? mega_command_fail(status) : MEGA_EXIT_OK;
+}
+
+const struct mega_command mega_command_heads_prune = {
+    .name = "heads prune",
+    .summary = "Remove attention heads and write the smaller model",
+    .words = "RUN_OR_MODEL OUT [FILE|-]",
+    .least = 2,
+    .most = 3,
+    .options = options,
+    .options_size = sizeof(struct options),
+    .manual =
+        "OUT is an ordinary model folder; it must not exist, and appears when it is whole. Its "
+        "configuration lists the heads that are left by the numbers that they had in the first "
+        "model (kept_heads), so that numbers mean the same in a second removal. A head of keys "
+        "and "
+        "values goes with the last query head that reads it.\n\n"
+        "Heads go by a list (--remove), by trained gates, or some at a time by importance: "
+        "gradient (Michel et al., 2019), ablation (what closing it alone adds to the loss), "
+        "confidence, weight (norms of the projections), relevance (of the prediction), random. "
+        "Gates between 0 and 1 are folded into the output projection. What comes out computes "
+        "what the gated model computed.",
+    .run = run,
+};

@@ -1,0 +1,48 @@
+/* Which heads of an attention are left, by the numbers that they had in the model that was
+ * first trained: heads that were removed leave the others' names and groups as they were
+ * (Michel et al., 2019; Voita et al., 2019).
+ *
+ *   "0 2-7; all; -"     layers from the first one: heads 0, 2 ... 7; all; none. "": all of all
+ *
+ * Query head h of H reads key and value head h / (H / G), which stays as long as one of its
+ * query heads does. */
+#ifndef MEGA_LAYER_KEPT_HEADS_H
+#define MEGA_LAYER_KEPT_HEADS_H
+
+#include "graph/param.h"
+
+#define MEGA_KEPT_HEADS_OPTION(offset)                                                         \
+    {                                                                                          \
+        "kept_heads", MEGA_OPTION_TEXT, offset, "", 0, 0, NULL, "LIST",                        \
+            "heads that were not removed, by their original numbers, a list a layer: "         \
+            "\"0 2-7; all; -\"; empty: all (mega heads prune)",                                \
+            0                                                                                  \
+    }
+
+/* Groups that stand next to each other and have equally many heads: one call of attention. */
+struct mega_head_part {
+    int64_t head, heads;   /* from the first one that is left, counted among those */
+    int64_t group, groups; /* likewise */
+};
+
+struct mega_kept_heads {
+    int64_t heads, groups;       /* left: of queries, of keys and values */
+    const int32_t *number;       /* [heads] original numbers, rising */
+    const int32_t *group_number; /* [groups] */
+    const struct mega_head_part *part;
+    int64_t parts;
+};
+
+/* Reads the list of layer `layer` of heads 0 ... heads-1 in `groups` groups; kept[h] becomes
+ * whether head h is left. Refuses what is no such list. */
+mega_status mega_kept_heads_read(const char *text, int64_t layer, int64_t heads, bool *kept);
+
+/* Adds the list of one layer to a text, after "; " where it is not the first. */
+struct mega_text;
+void mega_kept_heads_print(struct mega_text *to, int64_t heads, const bool *kept);
+
+/* The same, resolved in the store's memory; all heads where the text is NULL or empty. */
+void mega_kept_heads_build(mega_build *b, struct mega_kept_heads *k, const char *text,
+    int64_t layer, int64_t heads, int64_t groups);
+
+#endif

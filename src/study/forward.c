@@ -1,0 +1,306 @@
+#include "study/forward.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/transformer_rules.h"
+#include "op/act.h"
+#include "op/position.h"
+
+/* ---- parameters ---- */
+
+static double *copy(const mega_tensor *t, double more)
+{
+    double *out = malloc((size_t)(mega_count(t) + 1) * sizeof *out);
+    for (int64_t i = 0, w = mega_width(t); out && i < mega_count(t); i++)
+        out[i] = mega_get(t, i / w, i % w) + more;
+    return out;
+}
+
+static bool take_linear(struct mega_study_linear *l, const mega_tensor *w, const mega_tensor *b)
+{
+    if (!w) return true;
+    *l = (struct mega_study_linear){ w->dim[1], w->dim[0], copy(w, 0), b ? copy(b, 0) : NULL };
+    return l->w && (!b || l->b);
+}
+
+static bool take_norm(struct mega_study_norm *n, const struct mega_norm *from, bool there)
+{
+    *n = (struct mega_study_norm){ there, from->type == MEGA_RMSNORM, from->eps, NULL, NULL };
+    if (!there) return true;
+    if (from->weight) n->g = copy(from->weight, from->unit_offset ? 1 : 0);
+    if (from->bias) n->b = copy(from->bias, 0);
+    return (!from->weight || n->g) && (!from->bias || n->b);
+}
+
+static mega_status check(const struct mega_transformer_options *o)
+{
+    static const char known[] = "relevance knows Transformers";
+    if (o->placement != MEGA_PLACEMENT_PRE && o->placement != MEGA_PLACEMENT_POST)
+        return mega_fail(MEGA_UNSUPPORTED, "%s with norms before or after the branches", known);
+    if (o->norm != MEGA_LAYERNORM && o->norm != MEGA_RMSNORM)
+        return mega_fail(MEGA_UNSUPPORTED, "%s with LayerNorm or RMSNorm", known);
+    if (o->positions != MEGA_POSITIONS_NONE && o->positions != MEGA_POSITIONS_LEARNED)
+        return mega_fail(MEGA_UNSUPPORTED, "%s with rotary or learned positions", known);
+    const char *unusual = mega_transformer_unusual(o, mega_transformer_core);
+    if (unusual) return mega_fail(MEGA_UNSUPPORTED, "%s without the option %s", known, unusual);
+    if (o->chunk.each > 0)
+        return mega_fail(MEGA_UNSUPPORTED, "%s without an attention window", known);
+    return MEGA_OK;
+}
+
+static bool take_groups(struct mega_study_sublayer *s, const struct mega_kept_heads *kept)
+{
+    s->group = calloc((size_t)kept->heads + 1, sizeof *s->group);
+    for (int64_t p = 0; s->group && p < kept->parts; p++) {
+        const struct mega_head_part *part = &kept->part[p];
+        for (int64_t h = 0; h < part->heads; h++)
+            s->group[part->head + h] =
+                (int32_t)(part->group + h / (part->heads / part->groups));
+    }
+    return s->group;
+}
+
+static bool take_sublayer(struct mega_study_sublayer *s,
+    const struct mega_transformer_sublayer *from, const struct mega_transformer_options *o)
+{
+    const struct mega_attention *a = &from->attention;
+    const struct mega_mlp *f = &from->mlp;
+    bool attention = from->kind == MEGA_BRANCH_ATTENTION,
+         reads = !attention || a->kept.heads > 0;
+    s->from = from;
+    bool taken =
+        take_norm(&s->pre, &from->around.pre, o->placement == MEGA_PLACEMENT_PRE && reads) &&
+        take_norm(&s->post, &from->around.post, o->placement == MEGA_PLACEMENT_POST);
+    if (attention)
+        return taken && take_linear(&s->q, a->q, a->q_bias) &&
+               take_linear(&s->k, a->k, a->k_bias) && take_linear(&s->v, a->v, a->v_bias) &&
+               take_linear(&s->o, a->o, a->o_bias) && take_groups(s, &a->kept);
+    return taken && take_linear(&s->up, f->up, f->up_bias) &&
+           take_linear(&s->gate, f->gate, f->gate_bias) &&
+           take_linear(&s->down, f->down, f->down_bias);
+}
+
+mega_status mega_study_forward_new(
+    struct mega_study_forward *f, const struct mega_transformer *m)
+{
+    *f = (struct mega_study_forward){ .model = m,
+        .D = m->options.width,
+        .subs = m->plan.steps,
+        .vocabulary = m->options.vocabulary };
+    MEGA_TRY(check(&m->options));
+    f->sub = calloc((size_t)f->subs + 1, sizeof *f->sub);
+    bool taken = f->sub && (f->head = copy(m->head.weight, 0)) &&
+                 take_norm(&f->final, &m->final_norm, m->has_final_norm);
+    for (int64_t k = 0; k < f->subs && taken; k++)
+        taken = take_sublayer(&f->sub[k], &m->step[k], &m->options);
+    if (taken) return MEGA_OK;
+    mega_study_forward_free(f);
+    return mega_fail(MEGA_NO_MEMORY, "no memory for a model in double precision");
+}
+
+static void free_pass(struct mega_study_forward *f)
+{
+    for (int64_t k = 0; f->sub && k < f->subs; k++) {
+        struct mega_study_sublayer *s = &f->sub[k];
+        double **all[] = { &s->x, &s->z, &s->y, &s->sum, &s->out, &s->qx, &s->kx, &s->vx, &s->a,
+            &s->c, &s->gated, &s->hidden, &s->rise };
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+            free(*all[i]);
+            *all[i] = NULL;
+        }
+    }
+    free(f->x);
+    free(f->features);
+    f->x = f->features = NULL;
+}
+
+void mega_study_forward_free(struct mega_study_forward *f)
+{
+    free_pass(f);
+    for (int64_t k = 0; f->sub && k < f->subs; k++) {
+        struct mega_study_sublayer *s = &f->sub[k];
+        double *all[] = { s->pre.g, s->pre.b, s->post.g, s->post.b, s->q.w, s->q.b, s->k.w,
+            s->k.b, s->v.w, s->v.b, s->o.w, s->o.b, s->up.w, s->up.b, s->gate.w, s->gate.b,
+            s->down.w, s->down.b };
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        free(s->group);
+    }
+    free(f->final.g);
+    free(f->final.b);
+    free(f->head);
+    free(f->sub);
+    *f = (struct mega_study_forward){ 0 };
+}
+
+/* ---- the pass ---- */
+
+static double *room(int64_t n, bool *failed)
+{
+    double *out = calloc((size_t)n + 1, sizeof *out);
+    if (!out) *failed = true;
+    return out;
+}
+
+static void apply(const struct mega_study_linear *l, const double *x, double *y, int64_t T)
+{
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t j = 0; j < l->n_out; j++) {
+            double sum = l->b ? l->b[j] : 0;
+            for (int64_t i = 0; i < l->n_in; i++)
+                sum += l->w[j * l->n_in + i] * x[t * l->n_in + i];
+            y[t * l->n_out + j] = sum;
+        }
+}
+
+static void normalise(
+    const struct mega_study_norm *n, const double *x, double *y, int64_t T, int64_t D)
+{
+    for (int64_t t = 0; t < T; t++, x += D, y += D) {
+        double mean = 0, square = 0;
+        for (int64_t i = 0; i < D && n->there && !n->rms; i++) mean += x[i] / (double)D;
+        for (int64_t i = 0; i < D && n->there; i++)
+            square += (x[i] - mean) * (x[i] - mean) / (double)D;
+        for (int64_t i = 0; i < D; i++)
+            y[i] = !n->there ? x[i]
+                             : (x[i] - mean) / sqrt(square + n->eps) * (n->g ? n->g[i] : 1) +
+                                   (n->b ? n->b[i] : 0);
+    }
+}
+
+void mega_study_turn(const void *attention, int64_t place, bool back, double *x)
+{
+    const struct mega_attention *m = attention;
+    const struct mega_rotary_options *o = &m->options.rotary;
+    int64_t half = o->dims / 2;
+    for (int64_t t = 0; t < half; t++) {
+        double angle =
+            (back ? -1 : 1) * (double)place / o->factor * mega_frequency(t, o->dims, o->base);
+        int64_t u = o->interleaved ? 2 * t : t, v = o->interleaved ? 2 * t + 1 : t + half;
+        double a = x[u], b = x[v];
+        x[u] = a * cos(angle) - b * sin(angle);
+        x[v] = b * cos(angle) + a * sin(angle);
+    }
+}
+
+/* the weights of one query of one head, and what it gets */
+static void attend(const struct mega_study_sublayer *s, int64_t h, int64_t i, int64_t T,
+    double *query, double *key)
+{
+    const struct mega_attention *m = &s->from->attention;
+    int64_t d = m->options.keys, dv = m->options.values, H = m->kept.heads, G = m->kept.groups,
+            g = s->group[h], last = m->options.causal ? i + 1 : T;
+    double scale = m->options.scale > 0 ? m->options.scale : 1 / sqrt((double)d),
+           most = -INFINITY, sum = 0, *a = s->a + (h * T + i) * T;
+    memcpy(query, s->qx + (i * H + h) * d, (size_t)d * sizeof *query);
+    mega_study_turn(m, i, false, query);
+    for (int64_t j = 0; j < last; j++) {
+        memcpy(key, s->kx + (j * G + g) * d, (size_t)d * sizeof *key);
+        mega_study_turn(m, j, false, key);
+        a[j] = 0;
+        for (int64_t f = 0; f < d; f++) a[j] += scale * query[f] * key[f];
+        most = fmax(most, a[j]);
+    }
+    for (int64_t j = 0; j < last; j++) sum += a[j] = exp(a[j] - most);
+    for (int64_t j = 0; j < last; j++) {
+        a[j] /= sum;
+        for (int64_t e = 0; e < dv; e++)
+            s->c[(i * H + h) * dv + e] += a[j] * s->vx[(j * G + g) * dv + e];
+    }
+}
+
+static bool run_attention(struct mega_study_sublayer *s, int64_t T)
+{
+    const struct mega_attention *m = &s->from->attention;
+    int64_t H = m->kept.heads, G = m->kept.groups, d = m->options.keys, dv = m->options.values;
+    bool failed = false;
+    if (!H) {
+        for (int64_t i = 0, D = m->options.width; m->o_bias && i < T * D; i++)
+            s->y[i] = mega_get(m->o_bias, 0, i % D);
+        return true;
+    }
+    s->qx = room(T * H * d, &failed);
+    s->kx = room(T * G * d, &failed);
+    s->vx = room(T * G * dv, &failed);
+    s->a = room(H * T * T, &failed);
+    s->c = room(T * H * dv, &failed);
+    s->gated = room(T * H * dv, &failed);
+    double *row = room(2 * d, &failed);
+    if (!failed) {
+        apply(&s->q, s->z, s->qx, T);
+        apply(&s->k, s->z, s->kx, T);
+        apply(&s->v, s->z, s->vx, T);
+        for (int64_t h = 0; h < H; h++)
+            for (int64_t i = 0; i < T; i++) attend(s, h, i, T, row, row + d);
+        for (int64_t i = 0; i < T * H * dv; i++)
+            s->gated[i] = s->c[i] * mega_head_gates_value(&m->gates, i / dv % H);
+        apply(&s->o, s->gated, s->y, T);
+    }
+    free(row);
+    return !failed;
+}
+
+static bool run_mlp(struct mega_study_sublayer *s, int64_t T)
+{
+    int64_t F = s->up.n_out;
+    enum mega_act act = (enum mega_act)s->from->mlp.options.act;
+    bool failed = false;
+    s->rise = room(T * F, &failed);
+    s->hidden = room(T * F, &failed);
+    if (failed) return false;
+    apply(&s->up, s->z, s->rise, T);
+    if (s->gate.w) apply(&s->gate, s->z, s->hidden, T);
+    for (int64_t i = 0; i < T * F; i++)
+        s->hidden[i] =
+            s->gate.w ? s->rise[i] * mega_act(act, s->hidden[i]) : mega_act(act, s->rise[i]);
+    apply(&s->down, s->hidden, s->y, T);
+    return true;
+}
+
+static bool run_sublayer(struct mega_study_forward *f, struct mega_study_sublayer *s)
+{
+    int64_t n = f->T * f->D;
+    bool failed = false;
+    double **all[] = { &s->x, &s->z, &s->y, &s->sum, &s->out };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) *all[i] = room(n, &failed);
+    if (failed) return false;
+    memcpy(s->x, f->x, (size_t)n * sizeof *s->x);
+    normalise(&s->pre, s->x, s->z, f->T, f->D);
+    if (!(s->from->kind == MEGA_BRANCH_ATTENTION ? run_attention(s, f->T) : run_mlp(s, f->T)))
+        return false;
+    for (int64_t i = 0; i < n; i++) s->sum[i] = s->x[i] + s->y[i];
+    normalise(&s->post, s->sum, s->out, f->T, f->D);
+    memcpy(f->x, s->out, (size_t)n * sizeof *s->x);
+    return true;
+}
+
+mega_status mega_study_forward_run(struct mega_study_forward *f, const int32_t *id, int64_t T)
+{
+    const struct mega_transformer *m = f->model;
+    bool failed = false;
+    free_pass(f);
+    f->T = T;
+    f->x = room(T * f->D, &failed);
+    f->features = room(T * f->D, &failed);
+    for (int64_t i = 0; !failed && i < T * f->D; i++) {
+        f->x[i] = mega_get(m->embedding.table, id[i / f->D], i % f->D);
+        if (m->embedding.positions.table)
+            f->x[i] += m->embedding.positions.scale *
+                       mega_get(m->embedding.positions.table, i / f->D, i % f->D);
+    }
+    for (int64_t k = 0; k < f->subs && !failed; k++) failed = !run_sublayer(f, &f->sub[k]);
+    if (failed)
+        return mega_fail(MEGA_NO_MEMORY, "no memory for a text of %lld tokens", (long long)T);
+    normalise(&f->final, f->x, f->features, T, f->D);
+    return MEGA_OK;
+}
+
+double mega_study_forward_logit(const struct mega_study_forward *f, int64_t place, int64_t v)
+{
+    const mega_tensor *bias = f->model->head.bias;
+    double sum = bias ? mega_get(bias, 0, v) : 0;
+    for (int64_t i = 0; i < f->D; i++)
+        sum += f->features[place * f->D + i] * f->head[v * f->D + i];
+    return sum;
+}

@@ -1,0 +1,59 @@
+/* A Transformer's forward pass in double, with all that is inside kept: what relevance goes
+ * back through. It knows plain attention, mlps and norms; what it does not know shows in its
+ * logits, which are held against those of the model. */
+#ifndef MEGA_STUDY_FORWARD_H
+#define MEGA_STUDY_FORWARD_H
+
+#include "model/transformer.h"
+#include "task/batch.h"
+
+/* y = w x + b, copied to double; w [n_out, n_in]. */
+struct mega_study_linear {
+    int64_t n_in, n_out;
+    double *w, *b; /* b: NULL if there is none */
+};
+
+/* A norm; w is NULL where there is no norm, g and b where they are absent. */
+struct mega_study_norm {
+    bool there, rms;
+    double eps, *g, *b;
+};
+
+/* One sublayer: what it is made of, and [T, .] of what went through. */
+struct mega_study_sublayer {
+    const struct mega_transformer_sublayer *from;
+    struct mega_study_norm pre, post;
+    struct mega_study_linear q, k, v, o;     /* attention */
+    struct mega_study_linear up, gate, down; /* mlp; gate.w NULL: none */
+    int32_t *group;                          /* attention: [heads] whose keys each reads */
+    double *x, *z, *y, *sum, *out;        /* stream, branch's input and output, x + y, stream */
+    double *qx, *kx, *vx, *a, *c, *gated; /* a [heads, T, T]; c [T, heads dv], times gates */
+    double *hidden, *rise;                /* mlp: what down reads; up's output */
+};
+
+struct mega_study_forward {
+    const struct mega_transformer *model;
+    int64_t T, D;
+    struct mega_study_sublayer *sub;
+    int64_t subs;
+    struct mega_study_norm final;
+    double *x, *features, *head; /* head [V, D] */
+    int64_t vocabulary;
+};
+
+/* Refuses what it does not know, by name. */
+mega_status mega_study_forward_new(
+    struct mega_study_forward *f, const struct mega_transformer *m);
+void mega_study_forward_free(struct mega_study_forward *f);
+
+/* Runs over one text; T at most what fits into memory. */
+mega_status mega_study_forward_run(struct mega_study_forward *f, const int32_t *id, int64_t T);
+
+/* Logit v at a place. */
+double mega_study_forward_logit(const struct mega_study_forward *f, int64_t place, int64_t v);
+
+/* Turns d numbers of a head by a place's position: a mega_relevance_core's `turn`, of an
+ * attention. */
+void mega_study_turn(const void *attention, int64_t place, bool back, double *x);
+
+#endif
