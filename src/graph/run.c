@@ -81,7 +81,7 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
     r->depth = 0;
     r->spare.n = r->carried.n = 0;
     r->waiting = r->sweeps = NULL;
-    r->in_block = false;
+    r->in_block = r->leaves_padding = false;
     r->has_rows = false;
     run_drop_cells(r);
     return MEGA_OK;
@@ -459,6 +459,11 @@ bool mega_run_region(mega_run *r, struct mega_call *c, const char *site)
     }
     compute(r, c, site, waits);
     return !r->status;
+}
+
+void mega_run_leave_padding(mega_run *r)
+{
+    r->leaves_padding = true;
 }
 
 /* ---- looking inside ---- */

@@ -79,6 +79,11 @@ uint64_t mega_run_draws(const mega_run *r, const char *site);
 bool mega_run_region(mega_run *r, struct mega_call *c, const char *site);
 void mega_run_chain_end(mega_run *r);
 
+/* From now on to the end of the pass nobody asks what places behind a row's length hold, and no
+ * gradient comes to them: ops that go over rows together leave blocks of them out, with zeros.
+ */
+void mega_run_leave_padding(mega_run *r);
+
 /* From now on ops are timed into `p`, which the caller keeps; NULL: no longer. */
 void mega_run_profile(mega_run *r, struct mega_profile *p);
 

@@ -48,6 +48,7 @@ struct mega_run {
     bool passes;                    /* outputs of cheap ops do so now */
     struct sweep *waiting, *sweeps; /* the one that gathers calls, or NULL; those computed */
     bool in_block;                  /* outside blocks ops are computed at once */
+    bool leaves_padding;            /* mega_run_leave_padding */
     size_t scratch;                 /* most that a sweep needs beside values and gradients */
     mega_status status;
     char message[2048];

@@ -129,7 +129,9 @@ void sweep_add(mega_run *r, struct record *rec)
     if (!r->waiting) {
         struct sweep *s = mega_run_memory(r, sizeof *s);
         if (!s) return;
-        *s = (struct sweep){ .before = r->sweeps, .B = B, .T = T };
+        *s = (struct sweep){
+            .before = r->sweeps, .B = B, .T = T, .leaves_padding = r->leaves_padding
+        };
         r->waiting = s;
     }
     struct sweep *s = r->waiting;
@@ -220,13 +222,27 @@ int64_t sweep_blocks(const struct sweep *s)
     return s->B * ((s->T + s->unit - 1) / s->unit);
 }
 
+/* zeros in outputs that have memory: somebody outside may go over them */
+static void clear_block(struct lane *l)
+{
+    for (int k = 0; k < l->p->s->n; k++)
+        for (int i = 0; i < MEGA_OUT; i++) {
+            short out = l->p->step[k].out[i];
+            if (out >= 0 && l->p->place[out].kind == PLACE_ROWS)
+                mega_tensor_zero(&l->value[out]);
+        }
+}
+
 static void forward_lane(void *arg, int64_t i, struct mega_arena *scratch)
 {
     const struct plan *p = arg;
     struct lane l;
     plan_lane(&l, p, scratch);
     plan_block(&l, i);
-    for (int k = 0; k < p->s->n; k++) plan_forward(&l, &p->step[k]);
+    if (l.left_out)
+        clear_block(&l);
+    else
+        for (int k = 0; k < p->s->n; k++) plan_forward(&l, &p->step[k]);
     l.inner->shelf = NULL;
 }
 
@@ -235,6 +251,7 @@ static void forward(mega_run *r, const struct sweep *s)
     struct plan p;
     size_t mark = mega_arena_mark(&r->values);
     if (plan_make(&p, r, s)) {
+        plan_room_forward(&p);
         struct mega_work *work = &r->context->work;
         double start = mega_profile_start(r->profile);
         mega_arena_release(&work->scratch[work->threads], 0);

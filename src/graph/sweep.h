@@ -28,8 +28,9 @@ struct sweep {
     int64_t unit; /* rows of a block */
     bool windows; /* of which there are whole ones in it */
     const struct mega_rows *rows;
-    int64_t weights; /* numbers of the parameters that are summed */
-    bool walked;     /* the backward pass has been here */
+    bool leaves_padding; /* blocks of nothing else */
+    int64_t weights;     /* numbers of the parameters that are summed */
+    bool walked;         /* the backward pass has been here */
 };
 
 int64_t sweep_blocks(const struct sweep *s); /* of all rows */
@@ -39,6 +40,12 @@ int64_t sweep_groups(const struct sweep *s); /* of blocks, each with sums of its
 
 enum place_kind { PLACE_WHOLE, PLACE_ROWS, PLACE_SCRATCH, PLACE_VIEW };
 enum slope_kind { SLOPE_NONE, SLOPE_SCRATCH, SLOPE_VIEW, SLOPE_FULL, SLOPE_SUM };
+
+/* Bytes of a block in a lane's scratch, and when they are in use (sweep_room.c). */
+struct room {
+    short from, to; /* moments of a pass, the last one too; from < 0: never */
+    size_t at, size;
+};
 
 /* A tensor of the sweep, and its gradient. */
 struct place {
@@ -50,7 +57,9 @@ struct place {
     mega_tensor *full; /* FULL, SUM: the gradient where it is whole */
     size_t offset;     /* SUM: bytes in a group's part */
     bool filled;       /* something has arrived */
+    bool parted;       /* its views are apart: each gradient can be written to its columns */
     bool cleared;      /* SCRATCH: a block begins with zeros, for views to add to */
+    struct room value_room, slope_room; /* of SCRATCH */
 };
 
 struct step {
@@ -59,6 +68,7 @@ struct step {
     bool again;                                          /* in the backward pass */
     uint32_t arrived;           /* bit i: a gradient has come for out[i] */
     uint32_t wants, add, clear; /* bit i: of in[i] */
+    uint32_t begins; /* bit i: the first to touch a cleared gradient, that of in[i] */
 };
 
 struct plan {
@@ -67,6 +77,7 @@ struct plan {
     int n;
     struct place *place;
     struct step step[SWEEP_CALLS];
+    size_t room; /* bytes of a lane, for a block's values and gradients */
     struct mega_shelf shelf;
     double *seconds; /* [threads, calls, 2]: of a profile; else NULL */
 };
@@ -75,9 +86,11 @@ struct plan {
 struct lane {
     const struct plan *p;
     int64_t row, m; /* of all rows */
+    bool left_out;  /* nothing but padding that nobody asks for */
     struct mega_rows rows;
     int32_t len, number, first;
     mega_tensor *value, *slope; /* of each place */
+    char *room;
     struct mega_work *inner;
     struct mega_arena *scratch;
     double *seconds; /* [calls, 2] or NULL */
@@ -87,13 +100,18 @@ bool plan_make(struct plan *p, mega_run *r, const struct sweep *s); /* false aft
 void plan_lane(struct lane *l, const struct plan *p, struct mega_arena *scratch);
 /* the values of block i */
 void plan_block(struct lane *l, int64_t i);
-/* a tensor of the block like t, in the lane's scratch */
-mega_tensor plan_scratch(const struct lane *l, const mega_tensor *t);
+/* a tensor of the block like t, in the lane's room */
+mega_tensor plan_scratch(const struct lane *l, const mega_tensor *t, const struct room *room);
 /* the block's rows of t */
 mega_tensor plan_rows(const struct lane *l, const mega_tensor *t);
 /* columns of base that view t has */
 mega_tensor plan_view(const mega_tensor *base, const mega_tensor *t);
 struct mega_call plan_call(struct lane *l, const struct step *s);
+/* gives values, or all that the backward pass puts there, their bytes of a lane's room: once a
+ * pass, before its lanes */
+void plan_room_forward(struct plan *p);
+void plan_room_back(struct plan *p);
+
 void plan_forward(struct lane *l, const struct step *s);
 /* makes the outputs of a step once more */
 void plan_make_again(struct lane *l, const struct step *s);

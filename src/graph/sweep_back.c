@@ -57,18 +57,67 @@ static void place_slope(struct back *b, int i)
             place_full(b->p.r, p);
             return;
         }
-        /* views add to zeros */
-        base->cleared |= base->slope == SLOPE_NONE || !base->filled;
+        /* views that are not apart add to zeros */
+        base->cleared |= !base->parted && !base->filled;
         base->slope = SLOPE_SCRATCH;
         base->filled = true;
         p->slope = SLOPE_VIEW;
-        p->filled = true;
+        p->filled = !base->parted;
     } else if (p->made) {
         p->slope = SLOPE_SCRATCH;
     } else {
         place_full(b->p.r, p);
     }
 }
+
+static short base_of(const struct plan *p, short i)
+{
+    return p->place[i].kind == PLACE_VIEW ? p->place[i].base : i;
+}
+
+/* ---- gradients of views ---- */
+
+static bool apart(const mega_tensor *a, const mega_tensor *b)
+{
+    return a->offset + mega_width(a) <= b->offset || b->offset + mega_width(b) <= a->offset;
+}
+
+static bool is_view_of(const struct plan *p, int i, int base)
+{
+    return p->place[i].kind == PLACE_VIEW && p->place[i].base == base;
+}
+
+/* whether place i, of which there are views, is read through them alone and these are apart */
+static bool views_are_apart(const struct plan *p, int i)
+{
+    for (int k = 0; k < p->s->n; k++)
+        for (int j = 0; j < MEGA_IN; j++)
+            if (p->step[k].in[j] == i) return false;
+    for (int a = 0; a < p->n; a++)
+        for (int b = 0; b < a && is_view_of(p, a, i); b++)
+            if (is_view_of(p, b, i) && !apart(p->place[a].t, p->place[b].t)) return false;
+    return true;
+}
+
+static void find_parted(struct plan *p)
+{
+    for (int i = 0; i < p->n; i++) p->place[i].parted = views_are_apart(p, i);
+}
+
+/* columns that no view brings a gradient to are zeros */
+static void cover(struct plan *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        struct place *base = &p->place[i];
+        int64_t covered = 0;
+        for (int k = 0; k < p->n; k++)
+            if (is_view_of(p, k, i) && p->place[k].slope == SLOPE_VIEW && p->place[k].filled)
+                covered += mega_width(p->place[k].t);
+        if (base->parted && covered) base->cleared = covered < mega_width(base->t);
+    }
+}
+
+/* ---- one call ---- */
 
 /* as graph/tape.c does for a call alone */
 static void plan_back(struct back *b, struct step *s)
@@ -117,10 +166,7 @@ static void make_slopes(struct lane *l, char *part)
         const struct place *p = &l->p->place[i];
         switch (p->slope) {
         case SLOPE_NONE: break;
-        case SLOPE_SCRATCH:
-            l->slope[i] = plan_scratch(l, p->t);
-            if (p->cleared) mega_tensor_zero(&l->slope[i]);
-            break;
+        case SLOPE_SCRATCH: l->slope[i] = plan_scratch(l, p->t, &p->slope_room); break;
         case SLOPE_VIEW: l->slope[i] = plan_view(&l->slope[p->base], p->t); break;
         case SLOPE_FULL: l->slope[i] = plan_rows(l, p->full); break;
         case SLOPE_SUM: l->slope[i] = sum_of(p, part); break;
@@ -138,10 +184,21 @@ static void step_back(struct lane *l, const struct step *s)
     for (int i = 0; i < MEGA_IN; i++) {
         if (!(s->wants >> i & 1)) continue;
         g.in[i] = &l->slope[s->in[i]];
+        if (s->begins >> i & 1) mega_tensor_zero(&l->slope[base_of(l->p, s->in[i])]);
         if (s->clear >> i & 1) mega_tensor_zero(g.in[i]);
     }
     c.kernel->backward(&c, &g);
     if (l->seconds) l->seconds[2 * (s - l->p->step) + 1] += mega_clock_s() - start;
+}
+
+/* no gradient comes to the block, and none goes on */
+static void clear_slopes(struct lane *l)
+{
+    for (int i = 0; i < l->p->n; i++) {
+        const struct place *p = &l->p->place[i];
+        if (p->slope == SLOPE_FULL && p->filled && !p->full->filled)
+            mega_tensor_zero(&l->slope[i]);
+    }
 }
 
 static void block_back(struct lane *l, int64_t i, char *part)
@@ -149,6 +206,11 @@ static void block_back(struct lane *l, int64_t i, char *part)
     size_t mark = mega_arena_mark(l->scratch);
     plan_block(l, i);
     make_slopes(l, part);
+    if (l->left_out) {
+        clear_slopes(l);
+        mega_arena_release(l->scratch, mark);
+        return;
+    }
     for (int k = 0; k < l->p->s->n; k++)
         if (l->p->step[k].again) plan_make_again(l, &l->p->step[k]);
     for (int k = l->p->s->n - 1; k >= 0; k--)
@@ -236,7 +298,10 @@ void sweep_back(mega_run *r, struct sweep *s)
     b->groups = sweep_groups(s);
     b->part = 0;
     for (int i = 0; i < b->p.n; i++) arrive(&b->p.place[i]);
+    find_parted(&b->p);
     for (int k = s->n - 1; k >= 0; k--) plan_back(b, &b->p.step[k]);
+    cover(&b->p);
+    plan_room_back(&b->p);
     if (!r->status && !(r->args.mode & MEGA_RUN_DRY)) compute(b);
     if (!r->status) mark_filled(b);
 }

@@ -65,6 +65,7 @@ void plan_lane(struct lane *l, const struct plan *p, struct mega_arena *scratch)
     *l = (struct lane){ .p = p, .scratch = scratch, .inner = mega_work_inner(work, scratch) };
     l->value = mega_arena_get(scratch, (size_t)p->n * sizeof *l->value);
     l->slope = mega_arena_get(scratch, (size_t)p->n * sizeof *l->slope);
+    l->room = mega_arena_get(scratch, p->room);
     l->inner->tile = work->tile;
     l->inner->shelf = (struct mega_shelf *)&p->shelf;
     if (p->seconds) l->seconds = p->seconds + (scratch - work->scratch) * p->s->n * 2;
@@ -83,12 +84,12 @@ static mega_tensor shape_of(const struct lane *l, const mega_tensor *t)
     return s;
 }
 
-mega_tensor plan_scratch(const struct lane *l, const mega_tensor *t)
+mega_tensor plan_scratch(const struct lane *l, const mega_tensor *t, const struct room *room)
 {
     mega_tensor s = shape_of(l, t);
     s.base = NULL;
     s.stride = mega_matrix_easy_stride(mega_width(t));
-    s.data = mega_arena_get(l->scratch, (size_t)(l->m * s.stride) * mega_dtype_size(s.dtype));
+    s.data = l->room + room->at;
     return s;
 }
 
@@ -130,13 +131,14 @@ void plan_block(struct lane *l, int64_t i)
     int64_t each = (s->T + s->unit - 1) / s->unit, b = i / each, from = i % each * s->unit;
     l->row = b * s->T + from;
     l->m = s->T - from < s->unit ? s->T - from : s->unit;
+    l->left_out = s->leaves_padding && s->rows && from >= mega_rows_len(s->rows, b);
     cut_rows(l, b, from);
     for (int k = 0; k < l->p->n; k++) {
         const struct place *p = &l->p->place[k];
         switch (p->kind) {
         case PLACE_WHOLE: l->value[k] = *p->t; break;
         case PLACE_ROWS: l->value[k] = plan_rows(l, p->t); break;
-        case PLACE_SCRATCH: l->value[k] = plan_scratch(l, p->t); break;
+        case PLACE_SCRATCH: l->value[k] = plan_scratch(l, p->t, &p->value_room); break;
         case PLACE_VIEW: l->value[k] = plan_view(&l->value[p->base], p->t); break;
         }
     }

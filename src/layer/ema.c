@@ -41,5 +41,5 @@ mega_tensor *mega_ema_run(
     c.in[MEGA_EMA_H] = h;
     mega_tensor *y = mega_run_call(r, &c, NULL);
     if (h) mega_cell_set(r, e->state, c.out[1]);
-    return y;
+    return activation(r, y, MEGA_ACT_SILU);
 }

@@ -273,6 +273,12 @@ static void layer_block(
                   : mega_feed_forward_run(r, &layer->feed_forward, c->x, rows);
 }
 
+/* a batch norm's statistics are those of all places */
+static bool counts_padding(const struct mega_encoder_options *o)
+{
+    return o->norm == MEGA_BATCHNORM || o->norm == MEGA_SYNCBATCHNORM;
+}
+
 mega_tensor *mega_encoder_run(
     mega_run *r, const struct mega_encoder *e, mega_tensor *text, const struct mega_rows **rows)
 {
@@ -283,6 +289,7 @@ mega_tensor *mega_encoder_run(
         *rows = longer_rows(r, *rows, whole);
     }
     if (mega_run_status(r)) return NULL;
+    if (!counts_padding(o)) mega_run_leave_padding(r);
     mega_tensor *x = embed(r, e, text, *rows); /* [B, T, D] */
     if (o->embed_norm) x = mega_norm_run(r, &e->embed_norm, x);
     x = mask_padding(r, mega_dropout_run(r, &e->drop_embed, x, *rows), *rows);

@@ -247,7 +247,7 @@ struct mega_attr_dropout {
     enum mega_dropout_kind kind;
 };
 
-/* ema: multi-dimensional damped moving average, then silu(y + omega x).
+/* ema: multi-dimensional damped moving average, and omega x.
  * in: x [B,T,D], delta, alpha, beta [Q,N,1], gamma [Q,N], omega [D] (optional: without it the
  * raw y comes out), h [B,D,N]? with Q = D one way, 2D both ways (rows D.. look back from the
  * future) out: y [B,T,D]; state after the last place in use [B,D,N] F32, only if attr.state. */

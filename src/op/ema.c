@@ -1,8 +1,9 @@
 /* ema: multi-dimensional damped moving average (Mega sections 3.2-3.7).
+ * For each channel and state n, with xm: x at real places, else 0,
  *
- *   p = sigmoid(delta), a = sigmoid(alpha), q = 1 - p a, c = sqrt(1/N)               for each
- * channel and state n h[t] = q h[t-1] + p beta (xm[t] - q^M xm[t-M]),    y[t] = c sum_n gamma
- * h[t]     xm: x at real places, else 0 out  = silu(y + omega x) x itself, padding or not
+ *   p = sigmoid(delta), a = sigmoid(alpha), q = 1 - p a, c = sqrt(1/N)
+ *   h[t] = q h[t-1] + p beta (xm[t] - q^M xm[t-M]),   y[t] = c sum_n gamma h[t]
+ *   out = y + omega x     (x itself, padding or not)
  *
  * Two-way: rows D ... 2D-1 hold a second filter that runs from the end; its y is added. Nothing
  * crosses the start of a document. With a state h the row goes on where it stood; the state
@@ -178,7 +179,7 @@ static struct room room_of(const struct mega_call *c)
     return room;
 }
 
-/* y [T] of one channel, both directions, before omega and silu */
+/* y [T] of one channel, both directions, without omega */
 static void raw(const struct mega_call *c, int64_t b, int64_t d, struct room *room)
 {
     const struct mega_attr_ema *a = c->attr;
@@ -196,11 +197,9 @@ static void forward(const struct mega_call *c)
     for (int64_t b = 0; b < B; b++)
         for (int64_t d = 0; d < D; d++) {
             raw(c, b, d, &room);
-            for (int64_t t = 0; t < T; t++) {
-                double u = room.y[t] + omega(c, d) * mega_get(c->in[X], b * T + t, d);
-                mega_put(
-                    c->out[0], b * T + t, d, c->in[OMEGA] ? mega_act(MEGA_ACT_SILU, u) : u);
-            }
+            for (int64_t t = 0; t < T; t++)
+                mega_put(c->out[0], b * T + t, d,
+                    room.y[t] + omega(c, d) * mega_get(c->in[X], b * T + t, d));
         }
 }
 
@@ -271,12 +270,9 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     for (int64_t b = 0; b < B; b++)
         for (int64_t d = 0; d < D; d++) {
             double d_omega = 0;
-            raw(c, b, d, &room);
             for (int64_t t = 0; t < T; t++) {
-                double x = mega_get(c->in[X], b * T + t, d), u = room.y[t] + omega(c, d) * x;
-                du[t] = mega_grad_out(g, 0, b * T + t, d) *
-                        (c->in[OMEGA] ? mega_act_slope(MEGA_ACT_SILU, u) : 1);
-                d_omega += du[t] * x;
+                du[t] = mega_grad_out(g, 0, b * T + t, d);
+                d_omega += du[t] * mega_get(c->in[X], b * T + t, d);
                 room.dx[t] = 0;
             }
             for (int direction = 0; direction <= a->two_way; direction++) {

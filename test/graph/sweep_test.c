@@ -119,7 +119,7 @@ static void layer(
     c->x = mask(r, add(r, add(r, y, y), gate(r, xn, g, MEGA_ACT_SIGMOID)), rows);
 }
 
-static void run(struct setup *s, unsigned mode, struct result *out)
+static void run_by(struct setup *s, unsigned mode, bool leaves_padding, struct result *out)
 {
     struct mega_rows rows = { .B = B, .T = T, .len = lengths };
     mega_run *r = s->run;
@@ -127,6 +127,7 @@ static void run(struct setup *s, unsigned mode, struct result *out)
     memset(s->store.gradient, 0, (size_t)s->store.count * sizeof(float));
     mega_run_begin(
         r, &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN | mode, .now = { 7, 8 } });
+    if (leaves_padding) mega_run_leave_padding(r);
     mega_tensor *x = input(s);
     struct mega_carry carry = { .x = x };
     struct mega_block block = { "layer", 0, MEGA_AGAIN_NOTHING, layer, s };
@@ -140,6 +141,11 @@ static void run(struct setup *s, unsigned mode, struct result *out)
         memcpy(out->dp, s->store.gradient, (size_t)s->store.count * sizeof(float));
     }
     assert_int_equal(mega_run_end(r), MEGA_OK);
+}
+
+static void run(struct setup *s, unsigned mode, struct result *out)
+{
+    run_by(s, mode, false, out);
 }
 
 static void assert_near(const float *a, const float *b, int n)
@@ -180,6 +186,20 @@ static void no_bit_depends_on_the_threads(void **state)
     }
 }
 
+static void padding_may_be_left_out(void **state)
+{
+    (void)state;
+    struct setup s;
+    static struct result all, most;
+    start(&s, 2);
+    run(&s, MEGA_RUN_GRAD, &all);
+    run_by(&s, MEGA_RUN_GRAD, true, &most);
+    assert_memory_equal(&most, &all, sizeof all);
+    run_by(&s, 0, true, &most);
+    assert_memory_equal(most.y, all.y, sizeof all.y);
+    done(&s);
+}
+
 static void two_norms(
     mega_run *r, const void *self, struct mega_carry *c, const struct mega_rows *rows)
 {
@@ -212,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sweep_gives_what_its_ops_give_alone),
         cmocka_unit_test(no_bit_depends_on_the_threads),
+        cmocka_unit_test(padding_may_be_left_out),
         cmocka_unit_test(what_is_made_for_others_of_a_sweep_alone_takes_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

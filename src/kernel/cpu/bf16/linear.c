@@ -6,7 +6,8 @@
  *
  *   dx = d w,  dw = d^T x,  db = sums of d over rows.
  *
- * Groups of rows are lanes, each with dw and db of its own, summed in order. */
+ * Groups of rows are lanes, each with dw and db of its own, summed in order. Weights too large
+ * for such sums: lanes are rows for dx, then columns of d for dw and db. */
 #include "kernel/cpu/pairs.h"
 #include "kernel/cpu/rows.h"
 #include "op/contracts.h"
@@ -14,10 +15,13 @@
 enum { X = MEGA_LINEAR_X, W = MEGA_LINEAR_W, B = MEGA_LINEAR_B };
 
 enum {
-    FEW_ROWS = 8,         /* up to so many, packing w costs more than it saves */
-    COLUMNS = 128,        /* of dw for a lane that sums over groups */
-    MOST_GROUPS = 16,     /* of rows */
-    MOST_PART = 256 << 10 /* numbers of a group's dw, which should stay in a core's cache */
+    FEW_ROWS = 8,           /* up to so many, packing w costs more than it saves */
+    COLUMNS = 256,          /* of y that are finished while they lie in cache; of d for a lane
+                               that sums over groups, or over all rows */
+    MOST_GROUPS = 16,       /* of rows */
+    LEAST_GROUPS = 4,       /* or the lanes are too few */
+    SMALL_PART = 256 << 10, /* numbers of a group's dw that stays in a core's cache */
+    MOST_PARTS = 8 << 20    /* numbers of all groups' dw, where one is larger than that */
 };
 
 static int64_t pieces(int64_t n, int64_t size)
@@ -50,8 +54,8 @@ static bool accepts(const struct mega_call *c, const char **why)
         return false;
     *why = "odd widths";
     if (c->in[W]->dim[0] % 2 || c->in[W]->dim[1] % 2) return false;
-    *why = "few rows, or weights too large for sums of groups";
-    return mega_height(c->in[X]) > FEW_ROWS && mega_count(c->in[W]) <= MOST_PART;
+    *why = "few rows";
+    return mega_height(c->in[X]) > FEW_ROWS;
 }
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
@@ -85,6 +89,11 @@ static struct pass pass_of(const struct mega_call *c)
         .block = c->work->tile ? c->work->tile : 128 };
 }
 
+static uint16_t *number_at(const mega_tensor *t, int64_t row, int64_t column)
+{
+    return (uint16_t *)mega_row(t, row) + column;
+}
+
 /* rows of a tensor, as a left operand summed along them */
 static struct mega_pair_left along(const void *at, int64_t stride)
 {
@@ -105,19 +114,29 @@ static double lanes_cost(const struct pass *s)
 
 /* ---- forward ---- */
 
+/* n columns of x w^T in one row, at `y`, have come */
+static void finish(const struct pass *s, int64_t row, int64_t column, int64_t n, float *y)
+{
+    const struct mega_call *c = s->c;
+    const float *bias = bias_of(c);
+    if (c->saved[0]) s->f->narrow(number_at(c->saved[0], row, column), y, n);
+    s->f->act(act_of(c), y, y, bias ? bias + column : NULL, n);
+    s->f->narrow(number_at(c->out[0], row, column), y, n);
+}
+
 static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct pass *s = arg;
     const struct mega_call *c = s->c;
     int64_t row = lane * s->block, m = least(s->rows - row, s->block);
-    struct mega_matrix y = mega_matrix_scratch(scratch, m, s->N);
-    s->p->multiply(
-        m, s->N, s->K / 2, along(mega_row(c->in[X], row), c->in[X]->stride), s->w, y, false);
-    for (int64_t r = 0; r < m; r++) {
-        float *at = mega_matrix_row(y, r);
-        if (c->saved[0]) s->f->narrow(mega_row(c->saved[0], row + r), at, s->N);
-        s->f->act(act_of(c), at, at, bias_of(c), s->N);
-        s->f->narrow(mega_row(c->out[0], row + r), at, s->N);
+    struct mega_matrix y = mega_matrix_scratch(scratch, m, COLUMNS);
+    struct mega_pair_left x = along(mega_row(c->in[X], row), c->in[X]->stride);
+    struct mega_pair_right w = s->w;
+    int64_t panels = COLUMNS / w.columns, step = panels * w.columns;
+    for (int64_t column = 0; column < s->N; column += step, w.at += panels * w.panel) {
+        int64_t n = least(s->N - column, step);
+        s->p->multiply(m, n, s->K / 2, x, w, y, false);
+        for (int64_t r = 0; r < m; r++) finish(s, row + r, column, n, mega_matrix_row(y, r));
     }
 }
 
@@ -130,33 +149,39 @@ static void forward(const struct mega_call *c)
 
 /* ---- backward ---- */
 
-static size_t part_bytes(const struct pass *s)
+/* where a lane sums dw and db of some columns of d */
+struct sums {
+    struct mega_matrix dw; /* at NULL: not wanted, as db */
+    float *db;
+    bool add_w, add_b; /* to what is there */
+};
+
+static struct sums sums_in_place(const struct pass *s, int64_t column)
 {
-    return mega_matrix_bytes(s->N + 1, s->K) + mega_matrix_bytes(1, s->N);
+    struct mega_grads *g = s->g;
+    struct sums sums = { .add_w = g->add >> W & 1, .add_b = g->add >> B & 1 };
+    if (g->in[W]) sums.dw = mega_matrix_of(g->in[W], column, 0);
+    if (g->in[B]) sums.db = (float *)g->in[B]->data + column;
+    return sums;
 }
 
-/* a group's dw; its db stands in the row behind */
-static struct mega_matrix part(const struct pass *s, int64_t group)
-{
-    return mega_matrix_over(s->parts + (size_t)group * part_bytes(s), s->K);
-}
-
-/* d of m rows; dy itself where act has no slope */
-static const uint16_t *inner_gradient(
-    const struct pass *s, int64_t row, int64_t m, int64_t *stride, struct mega_arena *scratch)
+/* n columns of d in m rows; dy itself where act has no slope */
+static const uint16_t *inner_gradient(const struct pass *s, int64_t row, int64_t m,
+    int64_t column, int64_t n, int64_t *stride, struct mega_arena *scratch)
 {
     const struct mega_call *c = s->c;
     const mega_tensor *dy = s->g->out[0], *inner = c->saved[0] ? c->saved[0] : c->out[0];
+    const float *bias = c->saved[0] && bias_of(c) ? bias_of(c) + column : NULL;
     *stride = dy->stride;
-    if (act_of(c) == MEGA_ACT_LINEAR) return mega_row(dy, row);
-    *stride = s->N;
-    uint16_t *d = mega_arena_get(scratch, (size_t)(m * s->N) * sizeof *d);
-    float *a = mega_arena_get(scratch, 2 * (size_t)s->N * sizeof *a), *b = a + s->N;
+    if (act_of(c) == MEGA_ACT_LINEAR) return number_at(dy, row, column);
+    *stride = n;
+    uint16_t *d = mega_arena_get(scratch, (size_t)(m * n) * sizeof *d);
+    float *a = mega_arena_get(scratch, 2 * (size_t)n * sizeof *a), *b = a + n;
     for (int64_t r = 0; r < m; r++) {
-        s->f->widen(a, mega_row(dy, row + r), s->N);
-        s->f->widen(b, mega_row(inner, row + r), s->N);
-        s->f->act_slope(act_of(c), a, a, b, c->saved[0] ? bias_of(c) : NULL, s->N);
-        s->f->narrow(d + r * s->N, a, s->N);
+        s->f->widen(a, number_at(dy, row + r, column), n);
+        s->f->widen(b, number_at(inner, row + r, column), n);
+        s->f->act_slope(act_of(c), a, a, b, bias, n);
+        s->f->narrow(d + r * n, a, n);
     }
     return d;
 }
@@ -183,34 +208,74 @@ static struct mega_pair_right over_rows(const struct pass *s, const uint16_t *at
     return (struct mega_pair_right){ to, 2 * whole, 2 * columns, columns };
 }
 
-static void add_to_sums(const struct pass *s, int64_t row, int64_t m, const uint16_t *d,
-    int64_t stride, struct mega_matrix dw, bool add, struct mega_arena *scratch)
+static void add_to_sums(const struct pass *s, int64_t row, int64_t m, int64_t n,
+    const uint16_t *d, int64_t stride, struct sums *sums, struct mega_arena *scratch)
 {
     static const uint16_t ones[2] = { 0x3F80, 0x3F80 };
-    const mega_tensor *x = s->c->in[X];
-    struct mega_pair_right joined = over_rows(s, d, stride, m, s->N, scratch);
-    struct mega_matrix db = { mega_matrix_row(dw, s->N), s->N };
-    s->p->multiply(
-        1, s->N, pieces(m, 2), (struct mega_pair_left){ ones, 0, 0 }, joined, db, add);
-    if (!s->g->in[W]) return;
-    struct mega_pair_left turned = { joined.at, 2, joined.row };
-    s->p->multiply(s->N, s->K, pieces(m, 2), turned,
-        over_rows(s, mega_row(x, row), x->stride, m, s->K, scratch), dw, add);
+    if (!sums->dw.at && !sums->db) return;
+    struct mega_pair_right joined = over_rows(s, d, stride, m, n, scratch);
+    if (sums->db) {
+        struct mega_matrix db = { sums->db, n };
+        struct mega_pair_left all = { ones, 0, 0 };
+        s->p->multiply(1, n, pieces(m, 2), all, joined, db, sums->add_b);
+        sums->add_b = true;
+    }
+    if (sums->dw.at) {
+        const mega_tensor *x = s->c->in[X];
+        struct mega_pair_left turned = { joined.at, 2, joined.row };
+        struct mega_pair_right right =
+            over_rows(s, mega_row(x, row), x->stride, m, s->K, scratch);
+        s->p->multiply(n, s->K, pieces(m, 2), turned, right, sums->dw, sums->add_w);
+        sums->add_w = true;
+    }
 }
 
-/* a group of rows: dx, and this group's share of dw and db */
+/* rows from ... to - 1: dx, and their part of the sums that are wanted */
+static void rows_backward(const struct pass *s, int64_t from, int64_t to, struct sums *sums,
+    struct mega_arena *scratch)
+{
+    for (int64_t row = from, m, stride; row < to; row += m) {
+        m = least(to - row, s->block);
+        mega_arena_release(scratch, 0);
+        const uint16_t *d = inner_gradient(s, row, m, 0, s->N, &stride, scratch);
+        input_gradient(s, row, m, d, stride, scratch);
+        add_to_sums(s, row, m, s->N, d, stride, sums, scratch);
+    }
+}
+
+/* ---- groups of rows ---- */
+
+/* 1: none */
+static int64_t groups_of(const struct pass *s)
+{
+    int64_t weights = s->N * s->K;
+    /* then a group's dw is no larger than its d */
+    int64_t n = least(s->rows / (s->K > 2 * s->block ? s->K : 2 * s->block), MOST_GROUPS);
+    if (weights <= SMALL_PART) return n;
+    n = least(n, MOST_PARTS / weights);
+    return n < LEAST_GROUPS ? 1 : n;
+}
+
+static size_t part_bytes(const struct pass *s)
+{
+    return mega_matrix_bytes(s->N + 1, s->K) + mega_matrix_bytes(1, s->N);
+}
+
+/* a group's dw; its db stands in the row behind */
+static struct mega_matrix part(const struct pass *s, int64_t group)
+{
+    return mega_matrix_over(s->parts + (size_t)group * part_bytes(s), s->K);
+}
+
 static void group_lane(void *arg, int64_t group, struct mega_arena *scratch)
 {
     const struct pass *s = arg;
-    int64_t start = s->rows * group / s->groups, end = s->rows * (group + 1) / s->groups;
-    for (int64_t row = start, m, stride; row < end; row += m) {
-        m = least(end - row, s->block);
-        const uint16_t *d = inner_gradient(s, row, m, &stride, scratch);
-        input_gradient(s, row, m, d, stride, scratch);
-        if (s->g->in[W] || s->g->in[B])
-            add_to_sums(s, row, m, d, stride, part(s, group), row > start, scratch);
-        mega_arena_release(scratch, 0);
-    }
+    struct mega_matrix dw = part(s, group);
+    struct sums sums = { .dw = dw, .db = mega_matrix_row(dw, s->N) };
+    if (!s->g->in[W]) sums.dw.at = NULL;
+    if (!s->g->in[B]) sums.db = NULL;
+    rows_backward(
+        s, s->rows * group / s->groups, s->rows * (group + 1) / s->groups, &sums, scratch);
 }
 
 /* to (+)= the groups' shares of n numbers of row r, in order */
@@ -230,6 +295,49 @@ static void total_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         total(s, W, mega_row(s->g->in[W], n), n, s->K);
 }
 
+static void by_groups(struct pass *s)
+{
+    struct mega_grads *g = s->g;
+    s->parts = mega_scratch(s->c->work, (size_t)s->groups * part_bytes(s));
+    mega_lanes(s->c->work, s->groups, 2 * lanes_cost(s), group_lane, s);
+    if (g->in[W])
+        mega_lanes(s->c->work, pieces(s->N, COLUMNS), (double)(s->groups * s->N * s->K) / 8,
+            total_lane, s);
+    if (g->in[B]) total(s, B, g->in[B]->data, s->N, s->N);
+}
+
+/* ---- without groups ---- */
+
+static void rows_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    const struct pass *s = arg;
+    struct sums none = { 0 };
+    int64_t row = lane * s->block;
+    rows_backward(s, row, least(s->rows, row + s->block), &none, scratch);
+}
+
+/* some columns of d: their rows of dw and db, over all rows */
+static void columns_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    const struct pass *s = arg;
+    int64_t column = lane * COLUMNS, n = least(s->N - column, COLUMNS);
+    struct sums sums = sums_in_place(s, column);
+    for (int64_t row = 0, m, stride; row < s->rows; row += m) {
+        m = least(s->rows - row, s->block);
+        mega_arena_release(scratch, 0);
+        const uint16_t *d = inner_gradient(s, row, m, column, n, &stride, scratch);
+        add_to_sums(s, row, m, n, d, stride, &sums, scratch);
+    }
+}
+
+static void by_columns(struct pass *s)
+{
+    double cost = lanes_cost(s);
+    if (s->g->in[X]) mega_lanes(s->c->work, pieces(s->rows, s->block), cost, rows_lane, s);
+    if (s->g->in[W] || s->g->in[B])
+        mega_lanes(s->c->work, pieces(s->N, COLUMNS), cost, columns_lane, s);
+}
+
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
     struct pass s = pass_of(c);
@@ -239,15 +347,16 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         return;
     }
     pack_w(&s, false);
-    /* then a group's dw is no larger than its d */
-    s.groups = least(s.rows / (s.K > 2 * s.block ? s.K : 2 * s.block), MOST_GROUPS);
-    if (s.groups < 1) s.groups = 1;
-    s.parts = mega_scratch(c->work, (size_t)s.groups * part_bytes(&s));
-    mega_lanes(c->work, s.groups, 2 * lanes_cost(&s), group_lane, &s);
-    if (g->in[W])
-        mega_lanes(
-            c->work, pieces(s.N, COLUMNS), (double)(s.groups * s.N * s.K) / 8, total_lane, &s);
-    if (g->in[B]) total(&s, B, g->in[B]->data, s.N, s.N);
+    s.groups = groups_of(&s);
+    if (c->work->shelf) {
+        /* a part of a call: the caller sums over all of them */
+        struct sums sums = sums_in_place(&s, 0);
+        rows_backward(&s, 0, s.rows, &sums, &c->work->scratch[0]);
+    } else if (s.groups > 1) {
+        by_groups(&s);
+    } else {
+        by_columns(&s);
+    }
 }
 
 extern const struct mega_kernel mega_bf16_linear;

@@ -120,13 +120,20 @@ static inline struct mega_right pack_turned(
     return MEGA_ISA_NAME(mega_pack)(work, b, true, k, n);
 }
 
-/* b [k, n] of one lane: where it lies, or packed if it crowds the cache there. */
+/* b [k, n] of one lane, packed. */
+static inline struct mega_right right_packed(
+    struct mega_arena *scratch, struct mega_matrix b, int64_t k, int64_t n)
+{
+    size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
+    return mega_right_packed(products, mega_arena_get(scratch, bytes), b, k, n);
+}
+
+/* The same where it lies, or packed if it crowds the cache there. */
 static inline struct mega_right right_of(
     struct mega_arena *scratch, struct mega_matrix b, int64_t k, int64_t n)
 {
     if (b.stride % 512) return mega_right(products, b, n);
-    size_t bytes = (size_t)mega_packed_size(products, k, n) * sizeof(float);
-    return mega_right_packed(products, mega_arena_get(scratch, bytes), b, k, n);
+    return right_packed(scratch, b, k, n);
 }
 
 /* The same for b turned, stored [n, k]. */

@@ -199,8 +199,7 @@ static bool span_before(const struct mega_rows *rows, int64_t b, struct span *s)
 /* places that are not real */
 static void clear_places(const struct sweep *r, int64_t from, int64_t to)
 {
-    for (int64_t t = from; t < to && r->dx.row && !r->adds; t++)
-        memset(r->dx.row + t * r->dx.stride, 0, (size_t)r->dx.width * sizeof(float));
+    if (r->dx.row && !r->adds) clear_strip(&r->dx, from, to);
 }
 
 /* the places before `end`, the last one first; P is then what reaches the row's start */
@@ -378,7 +377,7 @@ static void clear_state(const struct block *b, mega_tensor *h)
 
 static struct strip strip_or_none(const struct block *b, const mega_tensor *t)
 {
-    return t ? strip_of(b, t) : (struct strip){ NULL, 0, 0 };
+    return t ? strip_of(b, t) : (struct strip){ 0 };
 }
 
 static void lane(void *arg, int64_t i, struct mega_arena *scratch)
@@ -426,7 +425,7 @@ static void total(void *arg, int64_t block, struct mega_arena *scratch)
     const struct pass *pass = arg;
     const struct mega_call *c = pass->c;
     int64_t N = c->in[ALPHA]->dim[1], size = part_size(c);
-    struct block b = block_of(c, block);
+    struct block b = block_at(c, 0, block);
     float *sum = part_of(pass, 0, block);
     memset(sum, 0, (size_t)size * sizeof *sum);
     for (int64_t row = 1; row <= c->in[X]->dim[0]; row++) {

@@ -74,13 +74,6 @@ static void run_tile(struct run *r, int64_t first, int steps)
     store_tile(&r->w, &r->y, first, steps, y);
 }
 
-/* places that are not real give 0 */
-static void clear_places(const struct run *r, int64_t from, int64_t to)
-{
-    for (int64_t t = from; t < to; t++)
-        memset(r->y.row + t * r->y.stride, 0, (size_t)r->y.width * sizeof(float));
-}
-
 static void lane(void *arg, int64_t i, struct mega_arena *scratch)
 {
     const struct mega_call *c = arg;
@@ -95,12 +88,12 @@ static void lane(void *arg, int64_t i, struct mega_arena *scratch)
     int64_t done = 0;
     struct span s = { 0 };
     for (; next_span(c->rows, b.b, &s); done = s.to) {
-        clear_places(&r, done, s.from);
+        clear_strip(&r.y, done, s.from); /* places that are not real give 0 */
         if (s.fresh) clear_all(&r.f);
         for (int64_t t = s.from; t < s.to; t += STEPS)
             run_tile(&r, t, s.to - t < STEPS ? (int)(s.to - t) : STEPS);
     }
-    clear_places(&r, done, r.w.T);
+    clear_strip(&r.y, done, r.w.T);
     if (s.fresh) clear_all(&r.f);
     if (c->out[1]) give_states(&b, &r.f);
 }
@@ -114,10 +107,7 @@ static void forward(const struct mega_call *c)
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "takes float32 only";
-    if (c->dtype != MEGA_F32) return false;
-    for (int i = 0; i < MEGA_IN; i++)
-        if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
+    if (!types_accepted(c, why)) return false;
     *why = "takes dense parameters only";
     for (int i = MEGA_CEMA_ALPHA; i < MEGA_IN; i++)
         if (c->in[i] && !mega_is_dense(c->in[i])) return false;

@@ -1,8 +1,8 @@
 /* The EMA kernel, backward.
  *
- * With du = dy silu'(u) the gradient of x is the mirrored filter of du, plus omega du. The walk
- * is that of the mirrored filter, whose state is P = sum_i q^i du at the places behind the
- * tile. The coefficients' gradients follow from two sums for each state,
+ * With du the gradient of the output, that of x is the mirrored filter of du, plus omega du.
+ * The walk is that of the mirrored filter, whose state is P = sum_i q^i du at the places behind
+ * the tile. The coefficients' gradients follow from two sums for each state,
  *
  *   S0 = sum_t x[t] G[t],   S1 = dS0/dq,   G[t] = sum_{i >= t} q^(i-t) du[i]
  *
@@ -41,7 +41,7 @@ struct pass {
     float *parts;
 };
 
-/* One walk against the filter. The first one of a row makes du, the last one finishes the
+/* One walk against the filter. The first one of a row reads du, the last one finishes the
  * gradient of x; scratch memory holds du and dx between two walks, and du for taps. */
 struct sweep {
     const struct pass *pass;
@@ -49,7 +49,7 @@ struct sweep {
     struct walk w;
     struct filter f;
     struct strip x, du, dx;   /* du.row NULL: not kept */
-    bool opens, adds, closes; /* makes du; adds to dx; finishes the gradient of x */
+    bool opens, adds, closes; /* reads du; adds to dx; finishes the gradient of x */
     bool seeded; /* starts from the gradient of the state that went out, and takes no du */
     vec d_omega[COLUMNS];
     struct sums *sums[COLUMNS];
@@ -123,7 +123,7 @@ static inline void correlate(int steps, const vec *du, const vec *reversed, vec 
     for (int i = 0; i < steps; i++) lag[STEPS - steps + i] += sum[i];
 }
 
-/* du = dy silu'(u); adds du x to the gradient of omega */
+/* du of a tile; adds du x to the gradient of omega */
 static void open_tile(struct sweep *r, const struct tile *t, columns reversed, columns du)
 {
     const struct mega_call *c = r->b.c;
@@ -135,12 +135,8 @@ static void open_tile(struct sweep *r, const struct tile *t, columns reversed, c
         clear_tile(du);
     }
     if (c->in[OMEGA]) {
-        struct strip kept = strip_of(&r->b, c->saved[0]);
-        columns u;
-        load_tile(&r->w, &kept, t->first, t->first, t->steps, u);
         for (int v = 0; v < COLUMNS; v++) {
             vec sum = vec_all(0);
-            for (int i = 0; i < STEPS; i++) du[v][i] *= vec_silu_jet(u[v][i]).slope;
             for (int i = 0; i < t->steps; i++) sum += du[v][i] * reversed[v][t->steps - 1 - i];
             r->d_omega[v] += sum;
         }
@@ -400,7 +396,7 @@ static void total(void *arg, int64_t block, struct mega_arena *scratch)
     const struct pass *pass = arg;
     const struct mega_call *c = pass->c;
     int64_t D = c->in[X]->dim[2], N = c->in[DELTA]->dim[1], size = part_size(c);
-    struct block b = block_of(c, block);
+    struct block b = block_at(c, 0, block);
     float *sum = part_of(pass, 0, block);
     memset(sum, 0, (size_t)size * sizeof *sum);
     for (int64_t row = 1; row <= c->in[X]->dim[0]; row++) {

@@ -4,7 +4,7 @@
 
 #include "kernel/cpu/isa/ema_filter.h"
 
-enum { X = MEGA_EMA_X, OMEGA = MEGA_EMA_OMEGA, H = MEGA_EMA_H };
+enum { X = MEGA_EMA_X, H = MEGA_EMA_H };
 
 /* sum_j q^(steps-1-j) x[j] for GROUP states */
 VEC_INLINE void gather(const struct state *k, const vec *x, int steps, vec sum[GROUP])
@@ -62,25 +62,6 @@ static void give_states(const struct block *b, const struct filter *f, int v)
     }
 }
 
-/* in a function of its own the constants stay in registers */
-static __attribute__((noinline)) void silu(vec *u, int n)
-{
-    for (int i = 0; i < n; i++) u[i] = vec_silu(u[i]);
-}
-
-/* from u = y + omega x to the output; u is kept for the way back */
-static void finish(const struct block *b, const struct walk *w, const struct tile *t, columns u)
-{
-    const struct mega_call *c = b->c;
-    if (c->saved[0]) {
-        struct strip kept = strip_of(b, c->saved[0]);
-        store_tile(w, &kept, t->first, t->steps, u);
-    }
-    if (c->in[OMEGA]) silu(u[0], COLUMNS * STEPS);
-    struct strip out = strip_of(b, c->out[0]);
-    store_tile(w, &out, t->first, t->steps, u);
-}
-
 /* y += omega x */
 static void add_omega(const struct block *b, columns x, columns y)
 {
@@ -95,7 +76,7 @@ struct run {
     struct block b;
     struct walk w;
     struct filter f;
-    struct strip x;
+    struct strip x, out;
     const struct strip *other; /* y of the other direction; NULL: there is none */
 };
 
@@ -125,10 +106,7 @@ static void run_tile(struct run *r, const struct tile *t)
     }
     for (int v = 0; v < COLUMNS; v++)
         run_column(r, t, v, x[v], has_late ? late[v] : NULL, y[v]);
-    if (r->w.mirrored)
-        store_tile(&r->w, r->other, t->first, t->steps, y);
-    else
-        finish(&r->b, &r->w, t, y);
+    store_tile(&r->w, r->w.mirrored ? r->other : &r->out, t->first, t->steps, y);
 }
 
 /* One direction of the filter: into `other`, or with what lies there to the output. */
@@ -140,6 +118,7 @@ static void run_row(
         .w = { c->rows, b->b, c->in[X]->dim[1], mirrored, 0 },
         .f = filter_of(b, mirrored, scratch),
         .x = strip_of(b, c->in[X]),
+        .out = strip_of(b, c->out[0]),
         .other = other };
     if (c->out[1]) r.w.stop = mega_rows_len(c->rows, b->b);
     if (takes_state(b)) take_states(b, &r.f);
@@ -171,20 +150,10 @@ static void forward(const struct mega_call *c)
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "takes float32 only";
-    if (c->dtype != MEGA_F32) return false;
-    for (int i = 0; i < MEGA_IN; i++)
-        if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
-    return true;
-}
-
-static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
-{
-    if (c->in[OMEGA]) saved[0] = mega_like(c->in[X], MEGA_F32);
+    return types_accepted(c, why);
 }
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_ema) = { .name = MEGA_ISA_TEXT,
     .accepts = accepts,
-    .keep = keep,
     .forward = forward,
     .backward = MEGA_ISA_NAME(mega_ema_backward) };

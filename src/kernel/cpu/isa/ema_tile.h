@@ -5,7 +5,7 @@
 #ifndef MEGA_KERNEL_CPU_ISA_EMA_TILE_H
 #define MEGA_KERNEL_CPU_ISA_EMA_TILE_H
 
-#include "kernel/cpu/vector.h"
+#include "kernel/cpu/vector_half.h"
 #include "op/contracts.h"
 
 enum {
@@ -32,12 +32,20 @@ static inline int64_t blocks_across(const struct mega_call *c)
     return (c->in[MEGA_EMA_X]->dim[2] + WIDTH - 1) / WIDTH;
 }
 
-static inline struct block block_of(const struct mega_call *c, int64_t lane)
+static inline struct block block_at(const struct mega_call *c, int64_t b, int64_t across)
 {
-    struct block k = { c, lane / blocks_across(c), lane % blocks_across(c) * WIDTH, WIDTH };
+    struct block k = { c, b, across * WIDTH, WIDTH };
     int64_t rest = c->in[MEGA_EMA_X]->dim[2] - k.channel;
     if (rest < WIDTH) k.width = (int)rest;
     return k;
+}
+
+/* Lanes that run side by side have different rows, or blocks that are not neighbours: cores
+ * fetch cache lines two by two, and would take them from each other. */
+static inline struct block block_of(const struct mega_call *c, int64_t lane)
+{
+    int64_t B = c->in[MEGA_EMA_X]->dim[0], i = lane / B, even = (blocks_across(c) + 1) / 2;
+    return block_at(c, lane % B, i < even ? 2 * i : 2 * (i - even) + 1);
 }
 
 /* channels of a block that lie in column v */
@@ -95,21 +103,34 @@ typedef vec columns[COLUMNS][STEPS];
 
 /* One row's channels of a block in a tensor [B, T, D], or scratch memory [T, WIDTH]. */
 struct strip {
-    float *row;
-    int64_t stride; /* floats from place to place */
+    void *row;
+    int64_t stride; /* numbers from place to place */
     int width;
+    bool half; /* bfloat16 */
 };
 
 static inline struct strip strip_of(const struct block *k, const mega_tensor *t)
 {
-    float *row = mega_row(t, k->b * t->dim[1]);
-    return (struct strip){ row + k->channel, t->stride, k->width };
+    char *row = mega_row(t, k->b * t->dim[1]);
+    size_t channel = (size_t)k->channel * mega_dtype_size(t->dtype);
+    return (struct strip){ row + channel, t->stride, k->width, t->dtype == MEGA_BF16 };
+}
+
+/* The types that a moving average takes: float32, or bfloat16 from x to its output. */
+static inline bool types_accepted(const struct mega_call *c, const char **why)
+{
+    mega_dtype type = c->in[MEGA_EMA_X]->dtype;
+    *why = "float32 or bfloat16, float32 parameters and states";
+    if ((type != MEGA_F32 && type != MEGA_BF16) || c->out[0]->dtype != type) return false;
+    for (int i = MEGA_EMA_X + 1; i < MEGA_IN; i++)
+        if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
+    return !c->out[1] || c->out[1]->dtype == MEGA_F32;
 }
 
 static inline struct strip scratch_strip(struct mega_arena *scratch, int64_t T)
 {
     float *row = mega_arena_get(scratch, (size_t)T * WIDTH * sizeof *row);
-    return (struct strip){ row, WIDTH, WIDTH };
+    return (struct strip){ row, WIDTH, WIDTH, false };
 }
 
 /* by single stores: memset is slow to start */
@@ -123,38 +144,81 @@ VEC_INLINE void clear_tile(columns x)
     if ((s)->stride != WIDTH && (first) + AHEAD + STEPS <= (w)->T)                             \
     EACH(i, AHEAD, AHEAD + STEPS) __builtin_prefetch((row) + i * (move), write)
 
+/* up to VEC numbers of a place from channel j on */
+VEC_INLINE vec strip_get(const struct strip *s, int64_t place, int j)
+{
+    int64_t at = place * s->stride + j;
+    int left = s->width - j;
+    if (!s->half) return vec_get((const float *)s->row + at, left);
+    const uint16_t *from = (const uint16_t *)s->row + at;
+    if (left >= VEC) return vec_widen_load(from);
+    hvec some = { 0 };
+    memcpy(&some, from, (size_t)left * sizeof *from);
+    return vec_widen(some);
+}
+
+VEC_INLINE void strip_put(const struct strip *s, int64_t place, int j, vec v)
+{
+    int64_t at = place * s->stride + j;
+    int left = s->width - j;
+    if (!s->half) {
+        vec_put((float *)s->row + at, v, left);
+        return;
+    }
+    uint16_t *to = (uint16_t *)s->row + at;
+    hvec narrow = vec_narrow(v);
+    memcpy(to, &narrow, (left >= VEC ? (size_t)VEC : (size_t)left) * sizeof *to);
+}
+
+/* zeros in places from ... to - 1 */
+static inline void clear_strip(const struct strip *s, int64_t from, int64_t to)
+{
+    for (int64_t t = from; t < to; t++)
+        for (int v = 0; v * VEC < s->width; v++) strip_put(s, t, v * VEC, vec_all(0));
+}
+
 /* Steps first ... first+steps-1 of a strip; zero before step `from`, behind the last step, and
  * in channels not in use. */
 static inline void load_tile(const struct walk *w, const struct strip *s, int64_t first,
     int64_t from, int steps, columns to)
 {
     int skip = first < from ? (int)(from - first) : 0;
-    int64_t move = w->mirrored ? -s->stride : s->stride;
-    const float *row = s->row + place_of(w, first + skip) * s->stride;
-    if (!skip && steps == STEPS && s->width == WIDTH) {
+    if (!skip && steps == STEPS && s->width == WIDTH && !s->half) {
+        int64_t move = w->mirrored ? -s->stride : s->stride;
+        const float *row = (const float *)s->row + place_of(w, first) * s->stride;
         FETCH_AHEAD(w, s, first, row, move, 0);
         EACH(i, 0, STEPS) EACH(v, 0, COLUMNS) to[v][i] = vec_load(row + i * move + v * VEC);
+        return;
+    }
+    if (!skip && steps == STEPS && s->width == WIDTH) {
+        EACH(i, 0, STEPS)
+        EACH(v, 0, COLUMNS) to[v][i] = strip_get(s, place_of(w, first + i), v * VEC);
         return;
     }
     clear_tile(to);
     for (int v = 0; v * VEC < s->width; v++)
         for (int i = skip; i < steps; i++)
-            to[v][i] = vec_get(row + (i - skip) * move + v * VEC, s->width - v * VEC);
+            to[v][i] = strip_get(s, place_of(w, first + i), v * VEC);
 }
 
 static inline void store_tile(
     const struct walk *w, const struct strip *s, int64_t first, int steps, columns from)
 {
-    int64_t move = w->mirrored ? -s->stride : s->stride;
-    float *row = s->row + place_of(w, first) * s->stride;
-    if (steps == STEPS && s->width == WIDTH) {
+    if (steps == STEPS && s->width == WIDTH && !s->half) {
+        int64_t move = w->mirrored ? -s->stride : s->stride;
+        float *row = (float *)s->row + place_of(w, first) * s->stride;
         FETCH_AHEAD(w, s, first, row, move, 1);
         EACH(i, 0, STEPS) EACH(v, 0, COLUMNS) vec_store(row + i * move + v * VEC, from[v][i]);
         return;
     }
+    if (steps == STEPS && s->width == WIDTH) {
+        EACH(i, 0, STEPS)
+        EACH(v, 0, COLUMNS) strip_put(s, place_of(w, first + i), v * VEC, from[v][i]);
+        return;
+    }
     for (int v = 0; v * VEC < s->width; v++)
         for (int i = 0; i < steps; i++)
-            vec_put(row + i * move + v * VEC, from[v][i], s->width - v * VEC);
+            strip_put(s, place_of(w, first + i), v * VEC, from[v][i]);
 }
 
 /* Zeroes the steps that are not real. */

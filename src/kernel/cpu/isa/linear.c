@@ -6,19 +6,23 @@
  *
  *   dx = d w,  dw = d^T x,  db = sums of d over rows.
  *
- * Small weights: groups of rows are lanes, each with dw and db of its own, summed in order. Few
- * rows, or weights whose sums would not stay in a core's cache: lanes are rows for dx, then
- * columns of d for dw and db. */
+ * Groups of rows are lanes, each with dw and db of its own, summed in order. Few rows, or
+ * weights too large for such sums: lanes are rows for dx, then columns of d for dw and db. */
 #include "kernel/cpu/isa/blocks.h"
 
 enum { X = MEGA_LINEAR_X, W = MEGA_LINEAR_W, B = MEGA_LINEAR_B };
 
 enum {
-    FEW_ROWS = 8,         /* up to so many, packing w costs more than it saves */
-    FEW_COLUMNS = 64,     /* of y for a lane of few rows */
-    COLUMNS = 256,        /* of d for a lane that sums over all rows */
-    MOST_GROUPS = 16,     /* of rows */
-    MOST_PART = 256 << 10 /* floats of a group's dw */
+    FEW_ROWS = 8,           /* up to so many, packing w costs more than it saves */
+    FEW_COLUMNS = 64,       /* of y for a lane of few rows */
+    COLUMNS = 256,          /* of y that are finished while they lie in cache; of d for a lane
+                               that sums over all rows */
+    WORTH_PACKING = 1024,   /* columns of d, for which x is packed */
+    MOST_GROUPS = 16,       /* of rows */
+    LEAST_GROUPS = 4,       /* or the lanes are too few */
+    SMALL_PART = 256 << 10, /* floats of a group's dw that stays in a core's cache */
+    MOST_PART = 768 << 10,  /* that stays near */
+    MOST_PARTS = 8 << 20    /* floats of all groups' dw, where one is larger than SMALL_PART */
 };
 
 static enum mega_act act_of(const struct mega_call *c)
@@ -82,9 +86,15 @@ static void rows_forward(void *arg, int64_t lane, struct mega_arena *scratch)
     struct block_view v;
     block_open(&v, s->c, NULL, row, m, scratch);
     const struct mega_call *c = v.c;
-    products->multiply(m, N, mega_width(c->in[X]), mega_left(mega_matrix_of(c->in[X], row, 0)),
-        s->w, mega_matrix_of(inner_of(c), row, 0), false);
-    finish(c, row, m, 0, N);
+    struct mega_left x = mega_left(mega_matrix_of(c->in[X], row, 0));
+    struct mega_right w = s->w;
+    int64_t panels = COLUMNS / w.columns, step = panels * w.columns;
+    for (int64_t column = 0; column < N; column += step, w.at += panels * w.panel) {
+        int64_t n = least(N - column, step);
+        products->multiply(
+            m, n, mega_width(c->in[X]), x, w, mega_matrix_of(inner_of(c), row, column), false);
+        finish(c, row, m, column, n);
+    }
     block_close(&v);
 }
 
@@ -128,6 +138,7 @@ struct backward {
     struct mega_right w; /* w [N, K] */
     int64_t groups;      /* of rows */
     char *parts;         /* [groups]: dw [N, K], then db [N] */
+    float *packed;       /* x, block after block, each as a right operand; NULL: not so */
 };
 
 /* where a lane sums dw and db of some columns of d */
@@ -161,11 +172,25 @@ static void input_gradient(
             mega_matrix_of(s->g->in[X], row, 0), s->g->add >> X & 1);
 }
 
+/* x in rows row ... row+m-1, a right operand for n columns of d */
+static struct mega_right inputs_of(
+    const struct backward *s, int64_t row, int64_t m, int64_t n, struct mega_arena *scratch)
+{
+    if (s->packed) {
+        float *at = s->packed + mega_packed_size(products, row, s->K);
+        int64_t columns = mega_panel_columns(products, s->K);
+        return (struct mega_right){ at, columns, columns * m, columns };
+    }
+    struct mega_matrix x = mega_matrix_of(s->c->in[X], row, 0);
+    return n >= WORTH_PACKING ? right_packed(scratch, x, m, s->K)
+                              : right_of(scratch, x, m, s->K);
+}
+
 static void add_to_sums(const struct backward *s, int64_t row, int64_t m, int64_t n,
     struct mega_matrix d, struct sums *sums, struct mega_arena *scratch)
 {
     if (sums->dw.at) {
-        struct mega_right x = right_of(scratch, mega_matrix_of(s->c->in[X], row, 0), m, s->K);
+        struct mega_right x = inputs_of(s, row, m, n, scratch);
         products->multiply(n, s->K, m, mega_left_turned(d), x, sums->dw, sums->add_w);
         sums->add_w = true;
     }
@@ -222,9 +247,27 @@ static void columns_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     }
 }
 
+static void pack_lane(void *arg, int64_t lane, struct mega_arena *scratch)
+{
+    (void)scratch;
+    const struct backward *s = arg;
+    int64_t row = lane * s->block, m = least(s->rows - row, s->block);
+    mega_right_packed(products, s->packed + mega_packed_size(products, row, s->K),
+        mega_matrix_of(s->c->in[X], row, 0), m, s->K);
+}
+
+/* x once for all lanes of columns */
+static void pack_inputs(struct backward *s)
+{
+    size_t bytes = (size_t)mega_packed_size(products, s->rows, s->K) * sizeof(float);
+    s->packed = mega_scratch(s->c->work, bytes);
+    mega_lanes(s->c->work, pieces(s->rows, s->block), (double)bytes / 8, pack_lane, s);
+}
+
 static void by_columns(struct backward *s)
 {
     double cost = lanes_cost(s->c);
+    if (s->g->in[W] && s->N > COLUMNS && !is_half(s->c)) pack_inputs(s);
     if (s->g->in[X]) mega_lanes(s->c->work, pieces(s->rows, s->block), cost, rows_lane, s);
     if (s->g->in[W] || s->g->in[B])
         mega_lanes(s->c->work, pieces(s->N, COLUMNS), cost, columns_lane, s);
@@ -286,6 +329,18 @@ static void total_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         total(s, mega_row(s->g->in[W], n), s->g->add >> W & 1, n * part(s, 0).dw.stride, s->K);
 }
 
+/* 1: none */
+static int64_t groups_of(const struct backward *s)
+{
+    int64_t weights = s->N * s->K;
+    /* then a group's dw is no larger than its d */
+    int64_t n = least(s->rows / (s->K > 2 * s->block ? s->K : 2 * s->block), MOST_GROUPS);
+    if (weights <= SMALL_PART) return n;
+    if (weights > MOST_PART) return 1;
+    n = least(n, MOST_PARTS / weights);
+    return n < LEAST_GROUPS ? 1 : n;
+}
+
 static void by_groups(struct backward *s)
 {
     s->parts = mega_scratch(s->c->work, (size_t)s->groups * part_bytes(s));
@@ -311,11 +366,10 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     }
     struct mega_matrix w = mega_matrix_of(c->in[W], 0, 0);
     s.w = s.rows <= FEW_ROWS ? mega_right(products, w, s.K) : pack(c->work, w, s.N, s.K);
-    /* then a group's dw is no larger than its d */
-    s.groups = least(s.rows / (s.K > 2 * s.block ? s.K : 2 * s.block), MOST_GROUPS);
+    s.groups = groups_of(&s);
     if (is_part(c))
         by_rows(&s);
-    else if (s.groups > 1 && s.N * s.K <= MOST_PART)
+    else if (s.groups > 1)
         by_groups(&s);
     else
         by_columns(&s);

@@ -1,4 +1,4 @@
-/* timestep_norm in float32, backward: each lane walks its groups from the last place to the
+/* timestep_norm, backward: each lane walks its groups from the last place to the
  * first, with the gradients of their statistics. */
 #include "kernel/cpu/isa/timestep_norm.h"
 
@@ -58,6 +58,7 @@ static const float *mean_before(const struct back *k, int64_t t)
 struct places {
     int64_t first;
     int n;
+    struct window x, dy, dx;
     bool real[PLACES], speaks[PLACES];
     float ds[PLACES][ROOM], db[PLACES][ROOM];             /* sums of dy (x - u) w, of dy w */
     float mean[PLACES][ROOM];                             /* of x */
@@ -68,8 +69,7 @@ struct places {
 static void listen_at(const struct back *k, struct places *p, int i)
 {
     const struct share *s = &k->s;
-    const float *x = place_in(s, s->c->in[X], p->first + i),
-                *dy = place_in(s, k->pass->g->out[0], p->first + i);
+    const float *x = window_row(&p->x, i), *dy = window_row(&p->dy, i);
     vec ds[GROUPS], db[GROUPS], sums[GROUPS];
     float offset = s->a->unit_offset ? 1 : 0, size = (float)s->size;
     for (int g = 0; g < GROUPS; g++) {
@@ -166,12 +166,12 @@ static void answer(const struct back *k, const struct places *p, int64_t j, ivec
     vec w = vec_all(1), dw = vec_get(k->dw + j, left), db = vec_get(k->db + j, left);
     if (k->w) w = vec_get(k->w + j, left) + (s->a->unit_offset ? 1.0f : 0.0f);
     for (int i = 0; i < p->n; i++) {
-        float *dx = place_in(s, grads->in[X], p->first + i);
+        float *dx = window_row(&p->dx, i);
         vec d = { 0 };
         if (p->speaks[i]) {
-            vec x = vec_get(place_in(s, s->c->in[X], p->first + i) + j, left);
+            vec x = vec_get(window_row(&p->x, i) + j, left);
             vec r = vec_look(p->r[i], group), dy = { 0 };
-            if (grads->out[0]) dy = vec_get(place_in(s, grads->out[0], p->first + i) + j, left);
+            if (p->dy.at) dy = vec_get(window_row(&p->dy, i) + j, left);
             dw += dy * (x - vec_look(p->u[i], group)) * r;
             db += dy;
             d = dy * w * r + vec_look(p->to_mean[i], group) +
@@ -256,16 +256,24 @@ static void lane_back(void *arg, int64_t i, struct mega_arena *scratch)
     count_places(&k);
     begin_row(&k);
     struct places places;
+    const mega_tensor *dy = p->g->out[0], *dx = p->g->in[X];
+    places.x = window_new(s, c->in[X], scratch);
+    places.dy = window_new(s, dy, scratch);
+    places.dx = window_new(s, dx, scratch);
     for (int64_t end = s->T; end > 0; end = places.first) {
         places.first = end > PLACES ? end - PLACES : 0;
         places.n = (int)(end - places.first);
         fetch_places(s, c->in[X], places.first - PLACES);
-        fetch_places(s, p->g->out[0], places.first - PLACES);
-        fetch_places(s, p->g->in[X], places.first - PLACES);
+        fetch_places(s, dy, places.first - PLACES);
+        fetch_places(s, dx, places.first - PLACES);
+        window_open(&places.x, s, c->in[X], places.first, places.n, true);
+        window_open(&places.dy, s, dy, places.first, places.n, true);
+        window_open(&places.dx, s, dx, places.first, places.n, p->g->add >> X & 1);
         listen(&k, &places);
         walk_back(&k, &places);
         for (int64_t j = 0; j < s->n * s->size; j += VEC)
             answer(&k, &places, j, group[j / VEC]);
+        window_close(&places.dx, s, dx, places.first, places.n);
     }
     end_row(&k);
 }

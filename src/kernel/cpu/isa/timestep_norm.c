@@ -1,4 +1,4 @@
-/* timestep_norm in float32, forward. */
+/* timestep_norm, forward; bfloat16 is widened some places at a time. */
 #include "kernel/cpu/isa/timestep_norm.h"
 
 #include "kernel/cpu/isa/timestep_share.h"
@@ -7,6 +7,7 @@
 struct places {
     int64_t first;
     int n;
+    struct window x, y;
     bool real[PLACES];
     float mean[PLACES][ROOM], spread[PLACES][ROOM]; /* of each place alone */
     float u[PLACES][ROOM], r[PLACES][ROOM];         /* what it is normalised by */
@@ -16,8 +17,7 @@ static void measure(const struct share *s, struct places *p)
 {
     for (int i = 0; i < p->n; i++) {
         p->real[i] = real_at(s, p->first + i);
-        if (p->real[i])
-            moments(s, place_in(s, s->c->in[X], p->first + i), p->mean[i], p->spread[i]);
+        if (p->real[i]) moments(s, window_row(&p->x, i), p->mean[i], p->spread[i]);
     }
 }
 
@@ -31,12 +31,12 @@ static void normalise(const struct share *s, const struct places *p, int64_t j, 
         w = vec_get(row_of(c->in[W], 0) + channel, left) + (s->a->unit_offset ? 1.0f : 0.0f);
     if (c->in[B]) b = vec_get(row_of(c->in[B], 0) + channel, left);
     for (int i = 0; i < p->n; i++) {
-        float *y = place_in(s, c->out[0], p->first + i) + j;
+        float *y = window_row(&p->y, i) + j;
         if (!p->real[i] && !s->means) {
             vec_put(y, vec_all(0), left);
             continue;
         }
-        vec x = vec_get(place_in(s, c->in[X], p->first + i) + j, left);
+        vec x = vec_get(window_row(&p->x, i) + j, left);
         vec_put(y, (x - vec_look(p->u[i], group)) * vec_look(p->r[i], group) * w + b, left);
     }
 }
@@ -81,6 +81,8 @@ static void lane(void *arg, int64_t i, struct mega_arena *scratch)
     struct share s = share_of(c, i);
     struct statistics now;
     struct places p;
+    p.x = window_new(&s, c->in[X], scratch);
+    p.y = window_new(&s, c->out[0], scratch);
     const ivec *group = groups_of_channels(&s, scratch);
     const float *prior_var = prior_variance(&s, scratch);
     start_row(&s, &now, prior_var);
@@ -88,9 +90,12 @@ static void lane(void *arg, int64_t i, struct mega_arena *scratch)
         p.n = s.T - p.first < PLACES ? (int)(s.T - p.first) : PLACES;
         fetch_places(&s, c->in[X], p.first + PLACES);
         fetch_places(&s, c->out[0], p.first + PLACES);
+        window_open(&p.x, &s, c->in[X], p.first, p.n, true);
+        window_open(&p.y, &s, c->out[0], p.first, p.n, false);
         measure(&s, &p);
         walk(&s, &now, &p, prior_var);
         for (int64_t j = 0; j < s.n * s.size; j += VEC) normalise(&s, &p, j, group[j / VEC]);
+        window_close(&p.y, &s, c->out[0], p.first, p.n);
     }
     if (c->out[1]) give_statistics(&s, &now);
 }
@@ -103,11 +108,12 @@ static void forward(const struct mega_call *c)
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
-    *why = "takes float32 only";
-    if (c->dtype != MEGA_F32) return false;
-    for (int i = 0; i < MEGA_IN; i++)
+    mega_dtype type = c->in[X]->dtype;
+    *why = "float32 or bfloat16, float32 parameters and statistics";
+    if ((type != MEGA_F32 && type != MEGA_BF16) || c->out[0]->dtype != type) return false;
+    for (int i = X + 1; i < MEGA_IN; i++)
         if (c->in[i] && c->in[i]->dtype != (i == COUNT ? MEGA_I32 : MEGA_F32)) return false;
-    return true;
+    return !c->out[2] || c->out[2]->dtype == MEGA_F32;
 }
 
 static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])

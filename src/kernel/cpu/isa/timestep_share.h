@@ -6,6 +6,7 @@
 #define MEGA_KERNEL_CPU_ISA_TIMESTEP_SHARE_H
 
 #include "kernel/cpu/row_lanes.h"
+#include "kernel/cpu/vector_half.h"
 
 enum {
     X = MEGA_TIMESTEP_NORM_X,
@@ -59,9 +60,11 @@ static inline struct share share_of(const struct mega_call *c, int64_t lane)
     return s;
 }
 
-static inline float *place_in(const struct share *s, const mega_tensor *t, int64_t place)
+/* the lane's channels of a place */
+static inline void *place_in(const struct share *s, const mega_tensor *t, int64_t place)
 {
-    return t ? row_of(t, s->b * s->T + place) + s->channel : NULL;
+    char *row = mega_row(t, s->b * s->T + place);
+    return row + (size_t)s->channel * mega_dtype_size(t->dtype);
 }
 
 static inline bool begins_at(const struct share *s, int64_t t)
@@ -163,10 +166,67 @@ enum { PLACES = 16 };
  * for the machine to see it by itself. */
 static inline void fetch_places(const struct share *s, const mega_tensor *t, int64_t first)
 {
-    enum { LINE = 16 };
-    for (int64_t i = first < 0 ? 0 : first; t && i < first + PLACES && i < s->T; i++) {
-        const float *row = place_in(s, t, i);
-        for (int64_t j = 0; j < s->n * s->size; j += LINE) __builtin_prefetch(row + j);
+    enum { LINE = 64 };
+    if (!t) return;
+    int64_t bytes = s->n * s->size * (int64_t)mega_dtype_size(t->dtype);
+    for (int64_t i = first < 0 ? 0 : first; i < first + PLACES && i < s->T; i++) {
+        const char *row = place_in(s, t, i);
+        for (int64_t j = 0; j < bytes; j += LINE) __builtin_prefetch(row + j);
+    }
+}
+
+/* The lane's channels of some places in float32: where they lie, or widened in scratch. */
+struct window {
+    float *at; /* NULL: there is no such tensor */
+    int64_t stride;
+    float *room; /* [PLACES, channels] */
+};
+
+static inline float *window_row(const struct window *w, int i)
+{
+    return w->at ? w->at + i * w->stride : NULL;
+}
+
+static inline int64_t room_stride(const struct share *s)
+{
+    return (s->n * s->size + VEC - 1) / VEC * VEC;
+}
+
+static inline struct window window_new(
+    const struct share *s, const mega_tensor *t, struct mega_arena *scratch)
+{
+    struct window w = { 0 };
+    if (t && t->dtype == MEGA_BF16)
+        w.room = mega_arena_get(scratch, (size_t)(PLACES * room_stride(s)) * sizeof *w.room);
+    return w;
+}
+
+/* moves to n places from `first` on; `read`: their numbers are asked for */
+static inline void window_open(struct window *w, const struct share *s, const mega_tensor *t,
+    int64_t first, int n, bool read)
+{
+    if (!t) return;
+    w->at = w->room ? w->room : place_in(s, t, first);
+    w->stride = w->room ? room_stride(s) : t->stride;
+    for (int i = 0; w->room && read && i < n; i++) {
+        const uint16_t *from = place_in(s, t, first + i);
+        float *to = window_row(w, i);
+        int64_t j = 0, width = s->n * s->size;
+        for (; j + VEC <= width; j += VEC) vec_store(to + j, vec_widen_load(from + j));
+        for (; j < width; j++) to[j] = mega_from_bf16(from[j]);
+    }
+}
+
+/* what was written goes to the tensor */
+static inline void window_close(
+    const struct window *w, const struct share *s, const mega_tensor *t, int64_t first, int n)
+{
+    for (int i = 0; w->room && i < n; i++) {
+        uint16_t *to = place_in(s, t, first + i);
+        const float *from = window_row(w, i);
+        int64_t j = 0, width = s->n * s->size;
+        for (; j + VEC <= width; j += VEC) vec_narrow_store(to + j, vec_load(from + j));
+        for (; j < width; j++) to[j] = mega_to_bf16(from[j]);
     }
 }
 
