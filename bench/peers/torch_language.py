@@ -14,6 +14,11 @@ class LanguageModelling:
     """
 
     def __init__(self, model, o):
+        if o.compiled and o.mode == "generate":
+            raise ValueError(
+                "compiled: with every token another part of the state is seen, for which torch.compile "
+                "compiles anew; measure tokens one by one without it"
+            )
         self.o, self.model = o, model
         self.run = torch.compile(model) if o.compiled else model
         self.tokens = o.batch * (o.tokens if o.mode == "generate" else o.length)

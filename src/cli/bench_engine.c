@@ -89,7 +89,9 @@ static const char *script_of(const struct mega_subject *s)
 bool mega_engine_takes(const struct mega_engine *e, const struct mega_subject *s)
 {
     bool attention = s->mixer == MEGA_SUBJECT_ATTENTION;
-    if (s->decoder) return !e->peer || (script_of(s) && !e->real && !e->dropout);
+    /* one token more would be compiled anew */
+    bool anew = e->compiled && s->mode == MEGA_SUBJECT_GENERATE;
+    if (s->decoder) return !e->peer || (script_of(s) && !e->real && !e->dropout && !anew);
     if (e->real && attention) return false;
     return !e->dropout || (attention && s->mode == MEGA_SUBJECT_TRAIN && s->dropout > 0);
 }

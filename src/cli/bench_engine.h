@@ -24,7 +24,8 @@ const char *mega_engine_forms(void);
 mega_status mega_engines_read(struct mega_engines *to, const char *forms);
 
 /* The engine has this model: the real form is of Mega's classifier alone; dropout on attention
- * weights is of the Transformer's in training; of language models there are peers of some. */
+ * weights is of the Transformer's in training; of language models there are peers of some, and
+ * none that makes tokens one by one is compiled. */
 bool mega_engine_takes(const struct mega_engine *e, const struct mega_subject *s);
 
 /* What all command lines have in common. */

@@ -417,7 +417,6 @@ static void compute(mega_run *r, struct mega_call *c, const char *site, bool wai
         unsigned checked = r->args.mode & (MEGA_RUN_CHECK | MEGA_RUN_DRY);
         if (checked == MEGA_RUN_CHECK) check_finite(r, c, site);
     }
-    if (waits && !sweep_keeps_none(c)) sweep_keep(r, c);
     struct record *rec = waits || (c->mode & MEGA_RUN_GRAD) ? record(r, c) : NULL;
     if (rec && waits) sweep_add(r, rec);
 }

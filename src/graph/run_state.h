@@ -16,6 +16,7 @@ struct record {
     struct sweep *sweep;         /* OP: that it is computed in, or NULL */
     struct block_record *block;  /* the others */
     size_t start, passing;       /* OP: where its memory begins in both arenas */
+    bool shared; /* OP: behind it lies memory of a sweep that was called before it */
 };
 
 struct block_record {
@@ -93,11 +94,6 @@ struct mega_stream {
 bool sweep_takes(const mega_run *r, const struct mega_call *c);
 void sweep_meet(mega_run *r, const struct mega_call *c, bool takes);
 void sweep_add(mega_run *r, struct record *rec);
-/* the sweep can make c's outputs block by block as often as it needs them; else: memory for
- * them
- */
-bool sweep_keeps_none(const struct mega_call *c);
-void sweep_keep(mega_run *r, const struct mega_call *c);
 void sweep_run(mega_run *r, mega_tensor *const *root, int n);
 void sweep_need(mega_run *r, mega_tensor *t);
 void sweep_back(mega_run *r, struct sweep *s);

@@ -10,7 +10,7 @@ extern const struct mega_op mega_op_attention;
 enum {
     ROWS = 128,           /* of a block where no window asks for more */
     LONGEST_WINDOW = 512, /* of attention in a sweep: the block is to stay in a core's cache */
-    WEIGHTS = 512 << 10   /* numbers: their sums, one a group, are to stay near, too */
+    WEIGHTS = 1152 << 10  /* numbers: their sums, one a group, are to stay near, too */
 };
 
 /* ---- may it wait? ---- */
@@ -77,7 +77,7 @@ static const mega_tensor *whole_of(const mega_tensor *t)
     return t->base ? t->base : t;
 }
 
-static bool makes(const struct record *rec, const mega_tensor *t)
+bool sweep_makes(const struct record *rec, const mega_tensor *t)
 {
     for (int i = 0; i < MEGA_OUT; i++)
         if (rec->call.out[i] == t) return true;
@@ -87,7 +87,7 @@ static bool makes(const struct record *rec, const mega_tensor *t)
 static struct record *maker(const struct sweep *s, const mega_tensor *t)
 {
     for (int k = 0; k < s->n; k++)
-        if (makes(s->call[k], t)) return s->call[k];
+        if (sweep_makes(s->call[k], t)) return s->call[k];
     return NULL;
 }
 
@@ -146,7 +146,7 @@ void sweep_add(mega_run *r, struct record *rec)
 /* ---- numbers for all rows ---- */
 
 /* with a description before it, for blocks that move what leaves them */
-static bool give_memory(mega_run *r, mega_tensor *t)
+bool sweep_give_memory(mega_run *r, mega_tensor *t)
 {
     mega_tensor *twin = mega_run_memory(r, sizeof *twin);
     void *data = twin ? mega_run_memory(r, mega_size(t)) : NULL;
@@ -155,17 +155,6 @@ static bool give_memory(mega_run *r, mega_tensor *t)
     if (!(r->args.mode & MEGA_RUN_DRY)) t->data = data;
     *twin = *t;
     return true;
-}
-
-bool sweep_keeps_none(const struct mega_call *c)
-{
-    return c->op->cheap || !(c->mode & MEGA_RUN_GRAD) || plan_again(c);
-}
-
-void sweep_keep(mega_run *r, const struct mega_call *c)
-{
-    for (int i = 0; i < MEGA_OUT; i++)
-        if (c->out[i] && !give_memory(r, c->out[i])) return;
 }
 
 void sweep_need(mega_run *r, mega_tensor *t)
@@ -179,7 +168,7 @@ void sweep_need(mega_run *r, mega_tensor *t)
             if (rec->call.in[i]) sweep_need(r, rec->call.in[i]);
         for (int i = 0; i < MEGA_OUT; i++)
             if (rec->call.out[i] && rec->call.out[i]->waits &&
-                !give_memory(r, rec->call.out[i]))
+                !sweep_give_memory(r, rec->call.out[i]))
                 return;
         run_forward(r, &rec->call, MEGA_PROFILE_AGAIN, rec->chain);
     }
@@ -213,7 +202,7 @@ static void give_roots(mega_run *r, const struct sweep *s, mega_tensor *const *r
         for (int i = 0; i < MEGA_OUT; i++) {
             mega_tensor *t = s->call[k]->call.out[i];
             if (t && t->waits && (is_root(t, root, n) || !read_inside(s, t)))
-                if (!give_memory(r, t)) return;
+                if (!sweep_give_memory(r, t)) return;
         }
 }
 
@@ -273,6 +262,16 @@ static size_t scratch_of(const mega_run *r, const struct sweep *s)
     return (size_t)((groups + 2) * s->weights + 3 * rows * widths) * sizeof(float);
 }
 
+/* What was called after the sweep's last call lies before the sweep's memory, and the backward
+ * pass reads that memory later than it is done with those. */
+static void share(mega_run *r, const struct sweep *s)
+{
+    if (!(s->call[0]->call.mode & MEGA_RUN_GRAD)) return;
+    for (struct record *rec = r->last; rec && rec->kind == RECORD_OP && rec->sweep != s;
+         rec = rec->before)
+        rec->shared = true;
+}
+
 void sweep_run(mega_run *r, mega_tensor *const *root, int n)
 {
     struct sweep *s = r->waiting;
@@ -282,6 +281,8 @@ void sweep_run(mega_run *r, mega_tensor *const *root, int n)
     size_t scratch = scratch_of(r, s);
     if (scratch > r->scratch) r->scratch = scratch;
     give_roots(r, s, root, n);
+    sweep_keep(r, s);
+    share(r, s);
     if (!r->status && !(r->args.mode & MEGA_RUN_DRY)) forward(r, s);
     for (int i = 0; i < n && !r->status; i++)
         if (root[i]) sweep_need(r, root[i]);

@@ -7,9 +7,9 @@
  * op leaves in a core's cache the next one finds there. The backward pass goes the same way
  * through the block's ops in reverse.
  *
- * What a cheap op makes for others of its sweep alone, or one that a kernel can make again from
- * what it keeps (mega_kernel.again), has no memory of its own: it lies in the lane's scratch,
- * and the backward pass makes it again there. So do gradients of what a sweep makes. Gradients
+ * What ops make for others of their sweep alone has memory of its own only where the backward
+ * pass reads it and cannot easily make it again (sweep_keep.c); else it lies in the lane's
+ * scratch. So do gradients of what a sweep makes. Gradients
  * of parameters are summed in groups of blocks, these in order: no sum depends on the number of
  * threads.
  *
@@ -30,11 +30,18 @@ struct sweep {
     const struct mega_rows *rows;
     bool leaves_padding; /* blocks of nothing else */
     int64_t weights;     /* numbers of the parameters that are summed */
+    uint32_t remade;     /* bit k: the backward pass makes the outputs of call k again */
     bool walked;         /* the backward pass has been here */
 };
 
 int64_t sweep_blocks(const struct sweep *s); /* of all rows */
 int64_t sweep_groups(const struct sweep *s); /* of blocks, each with sums of its own */
+
+bool sweep_makes(const struct record *rec, const mega_tensor *t);
+/* Memory for a tensor that waits; false after an error. */
+bool sweep_give_memory(mega_run *r, mega_tensor *t);
+/* Decides what is kept for the backward pass, once it is known what the sweep's calls read. */
+void sweep_keep(mega_run *r, struct sweep *s);
 
 /* ---- its calls as one block sees them: sweep_plan.c ---- */
 

@@ -29,7 +29,7 @@ static short enter(struct plan *p, mega_tensor *t, bool whole, bool made)
     return (short)p->n++;
 }
 
-static void enter_call(struct plan *p, struct step *s, struct record *rec)
+static void enter_call(struct plan *p, struct step *s, struct record *rec, bool remade)
 {
     const struct mega_call *c = &rec->call;
     s->rec = rec;
@@ -37,7 +37,7 @@ static void enter_call(struct plan *p, struct step *s, struct record *rec)
         s->in[i] = enter(p, c->in[i], !(c->op->by_rows >> i & 1), false);
     for (int i = 0; i < MEGA_OUT; i++) {
         s->out[i] = enter(p, c->out[i], false, true);
-        s->again |= c->out[i] && c->out[i]->waits;
+        s->again |= remade && c->out[i] && c->out[i]->waits;
     }
     for (int i = 0; i < MEGA_SAVED; i++) s->saved[i] = enter(p, c->saved[i], false, true);
 }
@@ -48,7 +48,7 @@ bool plan_make(struct plan *p, mega_run *r, const struct sweep *s)
     *p = (struct plan){ .r = r, .s = s };
     p->place = mega_run_memory(r, (size_t)(s->n * EACH) * sizeof *p->place);
     if (!p->place) return false;
-    for (int k = 0; k < s->n; k++) enter_call(p, &p->step[k], s->call[k]);
+    for (int k = 0; k < s->n; k++) enter_call(p, &p->step[k], s->call[k], s->remade >> k & 1);
     p->shelf.room = &r->context->work.scratch[r->context->work.threads];
     if (!r->profile) return true;
     size_t bytes = (size_t)(r->context->work.threads * s->n * 2) * sizeof *p->seconds;

@@ -137,6 +137,7 @@ static void bury(mega_run *r, const struct record *rec)
         const mega_tensor *t = rec->call.out[i];
         if (t && t->grad && !t->grad->base) bury_gradient(r, t->grad);
     }
+    if (rec->shared) return; /* it dies with the sweep */
     spare_give(&r->spare, r->values.base + rec->start, r->dead - rec->start);
     r->dead = rec->start;
     if (rec->passing >= r->dead_passing) return;

@@ -113,7 +113,7 @@ static bool compares(const struct mega_maker *m)
 
 /* the function, and what it takes part in; small examples are differentiated, which nothing is
  * that passes straight through */
-static void make_function(struct mega_maker *m)
+static void make_function(struct mega_maker *m, bool strips)
 {
     struct mega_attr_attention *a = attr_of(m);
     a->fn = (enum mega_attention_fn)mega_make_choice(m, 9);
@@ -125,7 +125,7 @@ static void make_function(struct mega_maker *m)
     a->temperature = chance(m, 2) ? 0.7 : 0;
     a->sigmoid_bias = a->fn == MEGA_ATTENTION_SIGMOID && chance(m, 2) ? -1.5 : 0;
     a->l2 = a->fn == MEGA_ATTENTION_SOFTMAX && chance(m, 2);
-    a->selective = a->causal && chance(m, 4);
+    a->selective = strips && a->causal && chance(m, 3);
     if (!compares(m) && chance(m, 3)) a->clamp = 1.5;
     if (compares(m)) a->scale = 0.25;
     if (chance(m, 3)) {
@@ -144,7 +144,8 @@ static int64_t make_places(
     bool keys = chance(m, 3), stream = !keys && a->causal && !a->selective && chance(m, 3);
     int64_t S = keys && chance(m, 2) ? 1 + mega_make_below(m, m->small ? 8 : 40) : T, past = 0;
     a->chunk = chance(m, 3) ? 1 + mega_make_below(m, S + 3) : -1;
-    if (chance(m, 4)) a->reach = 1 + mega_make_below(m, S + 1);
+    /* a lone key has no slope, and what rounding leaves there is nobody's mistake */
+    if (chance(m, 4)) a->reach = 2 - m->small + mega_make_below(m, S + 1);
     if (chance(m, 5)) a->prefix = 1 + mega_make_below(m, S + 1);
     make_qkv(m, n, B, T, S);
     if (stream) past = make_past(m, n, B, T);
@@ -174,12 +175,11 @@ static void make_decay(
         in[MEGA_ATTENTION_DECAY_BACK] = mega_make_param(m, 3, keys, 0, 1);
 }
 
-/* what is added to scores */
+/* what is added to scores by their places */
 static void make_added(
     struct mega_maker *m, const struct mega_heads *n, int64_t B, int64_t T, int64_t S)
 {
     mega_tensor **in = m->e->call.in;
-    const struct mega_attr_attention *a = attr_of(m);
     if (chance(m, 2)) make_bias(m, chance(m, 2) ? n->H : 0);
     if (chance(m, 3)) make_decay(m, n, B, T, S);
     if (chance(m, 4)) {
@@ -188,19 +188,25 @@ static void make_added(
         in[MEGA_ATTENTION_BANK] =
             mega_make_param(m, 2, (int64_t[]){ R, 1 + mega_make_below(m, S + 3) }, 0, 1);
     }
-    if (a->causal && !compares(m) && chance(m, 3))
-        in[MEGA_ATTENTION_COPE] =
-            mega_make_param(m, 2, (int64_t[]){ 1 + mega_make_below(m, 7), n->d }, 0, 1);
-    if (chance(m, 4))
-        in[MEGA_ATTENTION_BEFORE] = mega_make_param(
-            m, 4, (int64_t[]){ B, n->H, T, mega_attention_columns(&m->e->call) }, 0, 1);
 }
 
-static void make_mixing(struct mega_maker *m, const struct mega_heads *n)
+/* what only strips can do */
+static void make_strips(struct mega_maker *m, const struct mega_heads *n, int64_t B, int64_t T)
 {
+    struct mega_call *c = &m->e->call;
+    struct mega_attr_attention *a = attr_of(m);
     int64_t square[] = { n->H, n->H };
     for (int i = MEGA_ATTENTION_TALK_PRE; i <= MEGA_ATTENTION_TALK_SCALED; i++)
-        if (chance(m, 4)) m->e->call.in[i] = mega_make_param(m, 2, square, 0, 0.7);
+        if (chance(m, 4)) c->in[i] = mega_make_param(m, 2, square, 0, 0.7);
+    if (a->causal && !compares(m) && chance(m, 2))
+        c->in[MEGA_ATTENTION_COPE] =
+            mega_make_param(m, 2, (int64_t[]){ 1 + mega_make_below(m, 7), n->d }, 0, 1);
+    if (chance(m, 3))
+        c->in[MEGA_ATTENTION_BEFORE] =
+            mega_make_param(m, 4, (int64_t[]){ B, n->H, T, mega_attention_columns(c) }, 0, 1);
+    a->weights = !c->in[MEGA_ATTENTION_PAST_K] && !c->rows->doc && chance(m, 4);
+    a->scores = chance(m, 3);
+    a->exec = chance(m, 2) ? MEGA_ATTENTION_STRIP : MEGA_ATTENTION_AUTO;
 }
 
 static void make_slots(struct mega_maker *m, const struct mega_heads *n)
@@ -219,21 +225,17 @@ static void make_slots(struct mega_maker *m, const struct mega_heads *n)
 
 static void variant(struct mega_maker *m)
 {
-    struct mega_attr_attention *a = attr_of(m);
     struct mega_call *c = &m->e->call;
     struct mega_heads n = make_heads(m);
     int64_t B = mega_make_few(m), T = mega_make_length(m);
     if (T > 40) T = 40 - T % 9;
     if (m->small && T > 5) T = 5;
-    make_function(m);
+    bool strips = chance(m, 2);
+    make_function(m, strips);
     int64_t S = make_places(m, &n, B, T);
     make_slots(m, &n);
     make_added(m, &n, B, T, S);
-    if (chance(m, 2)) make_mixing(m, &n);
-    a->weights = !c->in[MEGA_ATTENTION_PAST_K] && !c->rows->doc && chance(m, 6);
-    a->scores = chance(m, 4);
-    if (!mega_attention_needs_strips(c) || chance(m, 4))
-        a->exec = chance(m, 2) ? MEGA_ATTENTION_STRIP : MEGA_ATTENTION_AUTO;
+    if (strips) make_strips(m, &n, B, T);
     for (int i = 0; compares(m) && i < MEGA_ATTENTION_INPUTS; i++)
         if (c->in[i]) mega_make_coarse(c->in[i], 0.25);
 }

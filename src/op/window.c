@@ -40,14 +40,16 @@ static struct mega_window window_of(const struct mega_call *c, int64_t b, int64_
     return w;
 }
 
-/* low and seen, of a query at place p */
-static void look(const struct mega_call *c, int64_t b, int64_t p, struct mega_window *w)
+void mega_window_look(const struct mega_call *c, int64_t b, int64_t i, struct mega_window *w)
 {
     const struct mega_attr_attention *a = c->attr;
-    const struct mega_rows *rows = mega_window_keys(c);
+    int64_t p = mega_window_stand(c, i);
     w->low = w->from;
     w->seen = w->to;
-    if (a->causal) w->seen = least(w->to, most(p + 1, mega_rows_doc(rows, b, p) + a->prefix));
+    if (a->causal && p < 0) w->seen = w->from;
+    if (a->causal && p >= 0)
+        w->seen =
+            least(w->to, most(p + 1, mega_rows_doc(mega_window_keys(c), b, p) + a->prefix));
     if (!a->reach) return;
     w->low = most(w->low, p - a->reach + 1);
     w->seen = most(w->low, least(w->seen, p + a->reach));
@@ -60,11 +62,10 @@ struct mega_window mega_window_at(const struct mega_call *c, int64_t b, int64_t 
     int64_t p = mega_window_stand(c, i);
     /* before the first key there is none to look back at, and what lies ahead begins with it */
     struct mega_window w = { 0 };
-    if (p >= 0 || !a->causal) {
-        w = window_of(c, b, most(p, 0));
-        look(c, b, p, &w);
-    }
-    for (int64_t j = w.from; j < w.to; j++) w.real += real(rows, b, j);
+    if (p >= 0 || !a->causal) w = window_of(c, b, most(p, 0));
+    mega_window_look(c, b, i, &w);
+    w.real = least(w.to, 0) - least(w.from, 0); /* all of the past is */
+    for (int64_t j = most(w.from, 0); j < w.to; j++) w.real += real(rows, b, j);
     w.all = a->fn == MEGA_ATTENTION_SOFTMAX && !c->keys && !w.real;
     return w;
 }

@@ -31,6 +31,9 @@ static inline int64_t mega_window_stand(const struct mega_call *c, int64_t i)
 /* The window of the query at (b, i). */
 struct mega_window mega_window_at(const struct mega_call *c, int64_t b, int64_t i);
 
+/* The same window as another of its queries, i, sees it: low and seen. */
+void mega_window_look(const struct mega_call *c, int64_t b, int64_t i, struct mega_window *w);
+
 /* Key j of row b counts in this window (the interval aside). */
 bool mega_window_real(
     const struct mega_call *c, const struct mega_window *w, int64_t b, int64_t j);

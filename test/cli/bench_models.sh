@@ -90,6 +90,8 @@ grep -q '^./torch_llama.py --mode train .*--kv-heads 1' args || fail "flags of L
 [[ $(grep -c '^| meg[a-z-]* | mega.c |.*[0-9.]* | - | [0-9.]* |  |$' t.md) == 6 ]] || fail "ours over Llama: $(cat t.md)"
 grep -q '^| classifier | mega.c |.* | - | - |' t.md || fail "a classifier was compared with Llama: $(cat t.md)"
 [[ $(grep -c '<title>megalodon' t.svg) == 4 ]] || fail "dots of Megalodon: $(cat t.svg)"
+bench --problems lm.txt llama-infer llama-generate --peers ./peer --peer-forms compiled --peer-folder . --csv t.csv >t.md
+[[ $(grep -c 'torch compiled' t.csv) == 1 ]] || fail "a compiled peer makes tokens one by one: $(cat t.csv)"
 one=(--length 16 --layers 1 --width 8 --values 8 --keys 4 --heads 2 --ffn 8 --ema 2 --groups 2 --chunk 8 --vocab 9 --steps 2 --warmup 0 --threads 1)
 for decoder in gpt2 transformer; do
     "$mega" bench step --decoder $decoder --mode generate "${one[@]}" --batch 2 --tokens 5 >t.json || fail "$decoder does not generate"

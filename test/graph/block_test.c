@@ -226,7 +226,7 @@ static size_t peak_of(struct setup *s, unsigned mode, enum mega_again again, int
     mega_run *r;
     assert_int_equal(mega_run_new(&r, s->context), MEGA_OK);
     mega_run_begin(r, &(struct mega_run_args){ .mode = mode });
-    struct mega_carry c = { .x = numbers(r, 100, 100) };
+    struct mega_carry c = { .x = numbers(r, 200, 200) }; /* far more than its description */
     for (int i = 0; i < blocks; i++)
         mega_run_block(r,
             &(struct mega_block){ .path = "b", .repeat = i, .again = again, .fn = long_chain },
@@ -241,7 +241,7 @@ static size_t peak_of(struct setup *s, unsigned mode, enum mega_again again, int
 
 static void blocks_drop_all_but_their_carry(void **state)
 {
-    enum { EACH = 100 * 100 * 4 };
+    enum { EACH = 200 * 200 * 4 };
     size_t one = peak_of(*state, 0, MEGA_AGAIN_NOTHING, 1),
            ten = peak_of(*state, 0, MEGA_AGAIN_NOTHING, 10);
     /* without a tape: a block's values at a time, and one carry each */

@@ -254,6 +254,69 @@ static void calls_of_bfloat16_hold(void **state)
     calls_hold(MEGA_BF16, 1, 0, 150, 1);
 }
 
+/* ---- what a pass before finds, the pass after finds again ---- */
+
+enum { PLACES = 60, TOP = 7 };
+
+/* q and k of any numbers; v is the unit matrix, so that the output is the weights */
+static void make_weights_visible(struct fixture *f, enum mega_attention_fn fn)
+{
+    f->B = 1;
+    f->T = f->S = PLACES;
+    f->e = (struct mega_example){ .call = { .op = &mega_op_attention } };
+    f->m = (struct mega_maker){ .e = &f->e, .arena = &f->check.example };
+    mega_rng_start(&f->m.rng, 1, 2);
+    f->a = mega_make_attr(&f->m);
+    f->a->fn = fn;
+    f->a->chunk = -1;
+    f->a->top = TOP;
+    mega_tensor **in = f->e.call.in;
+    in[MEGA_ATTENTION_Q] = values(f, 1, PLACES, 33);
+    in[MEGA_ATTENTION_K] = values(f, 1, PLACES, 33);
+    in[MEGA_ATTENTION_V] = mega_make_param(&f->m, 3, (int64_t[]){ 1, PLACES, PLACES }, 0, 0);
+    for (int64_t j = 0; j < PLACES; j++) mega_put(in[MEGA_ATTENTION_V], j, j, 1);
+    mega_make_rows(&f->m, 1, PLACES, 0, 0);
+    f->e.call.work = &f->check.work[0];
+    f->e.call.work->tile = 7;
+}
+
+static void exactly_so_many_weights(
+    const struct mega_kernel *kernel, struct fixture *f, int count)
+{
+    float o[PLACES][PLACES];
+    struct mega_call c = f->e.call;
+    const char *why;
+    mega_tensor out = mega_tensor_over(o, MEGA_F32, 3, (int64_t[]){ 1, PLACES, PLACES });
+    c.out[0] = &out;
+    c.kernel = kernel;
+    assert_true(kernel->accepts(&c, &why));
+    mega_arena_release(&c.work->scratch[c.work->threads], 0);
+    kernel->forward(&c);
+    for (int i = 0; i < PLACES; i++) {
+        int n = 0;
+        double sum = 0;
+        for (int j = 0; j < PLACES; j++) n += o[i][j] != 0;
+        for (int j = 0; j < PLACES; j++) sum += o[i][j];
+        assert_int_equal(n, count);
+        assert_true(sum > 0.9999 && sum < 1.0001);
+    }
+}
+
+static void as_many_weights_are_left_as_asked_for(void **state)
+{
+    (void)state;
+    struct fixture f;
+    assert_int_equal(mega_check_init(&f.check), MEGA_OK);
+    for (const struct mega_kernel_entry *k = mega_kernels; k->op; k++) {
+        if (k->op != &mega_op_attention || k->isa > mega_isa_here() || k->widened) continue;
+        make_weights_visible(&f, MEGA_ATTENTION_TOPK);
+        exactly_so_many_weights(k->kernel, &f, TOP);
+        make_weights_visible(&f, MEGA_ATTENTION_HARD);
+        exactly_so_many_weights(k->kernel, &f, 1);
+    }
+    mega_check_done(&f.check);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +324,7 @@ int main(void)
         cmocka_unit_test(calls_hold_in_small_tiles),
         cmocka_unit_test(calls_hold_in_usual_tiles),
         cmocka_unit_test(calls_of_bfloat16_hold),
+        cmocka_unit_test(as_many_weights_are_left_as_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,8 +19,6 @@ static const char *refusal_of(const struct mega_call *c)
     if (a->exec == MEGA_ATTENTION_STRIP) return "strips are asked for";
     if (mega_attention_needs_strips(c)) return mega_attention_needs_strips(c);
     const struct mega_rows *keys = mega_window_keys(c);
-    if (!a->causal && c->rows->T > keys->T && (a->chunk > 0 || keys->doc))
-        return "queries before the first window of the keys";
     if (a->fn == MEGA_ATTENTION_INVERTED && c->in[PREFIX_K] && (a->chunk > 0 || keys->doc))
         return "a softmax over the queries of several windows";
     return NULL;

@@ -58,20 +58,11 @@ struct attention_plan {
 
 /* ---- the plan ---- */
 
-/* Queries that stand before the first key and yet see all of them are in one window with those
- * that stand beside. */
-static inline int64_t span_end(const struct mega_call *c, int64_t i, int64_t end)
-{
-    const struct mega_attr_attention *a = c->attr;
-    return a->causal || mega_window_stand(c, i) >= 0 ? end : c->rows->T;
-}
-
 static inline struct attention_span span_at(const struct mega_call *c, int64_t b, int64_t i)
 {
     const struct mega_attr_attention *a = c->attr;
     struct attention_span s = { .b = b, .first = i };
     struct mega_window w = mega_window_from(c, b, i, &s.end);
-    s.end = span_end(c, i, s.end);
     s.window = w;
     s.lo = w.from;
     s.hi = w.to;
