@@ -77,34 +77,28 @@ static inline mega_tensor *gate(mega_run *r, mega_tensor *x, mega_tensor *g, enu
         r, &(struct mega_call){ .op = &mega_op_gate, .in = { x, g }, .attr = &a }, NULL);
 }
 
-static inline mega_tensor *head_scale(mega_run *r, mega_tensor *x, mega_tensor *g)
-{
-    return mega_run_call(
-        r, &(struct mega_call){ .op = &mega_op_head_scale, .in = { x, g } }, NULL);
-}
-
 /* x times a number w of each head, times act of a gate [.., H]; both may be NULL. */
-static inline mega_tensor *head_gain(mega_run *r, mega_tensor *x, mega_tensor *w,
+static inline mega_tensor *head_gate(mega_run *r, mega_tensor *x, mega_tensor *w,
     mega_tensor *g, int64_t heads, enum mega_act act)
 {
-    struct mega_attr_head_gain a;
+    struct mega_attr_head_gate a;
     memset(&a, 0, sizeof a);
     a.heads = heads;
     a.act = act;
     return mega_run_call(r,
-        &(struct mega_call){ .op = &mega_op_head_gain, .in = { x, w, g }, .attr = &a }, NULL);
+        &(struct mega_call){ .op = &mega_op_head_gate, .in = { x, w, g }, .attr = &a }, NULL);
 }
 
 /* The same with w by its logarithm, at most log 100. */
-static inline mega_tensor *head_gain_log(
+static inline mega_tensor *head_gate_log(
     mega_run *r, mega_tensor *x, mega_tensor *w, int64_t heads)
 {
-    struct mega_attr_head_gain a;
+    struct mega_attr_head_gate a;
     memset(&a, 0, sizeof a);
     a.heads = heads;
     a.log = true;
     return mega_run_call(
-        r, &(struct mega_call){ .op = &mega_op_head_gain, .in = { x, w }, .attr = &a }, NULL);
+        r, &(struct mega_call){ .op = &mega_op_head_gate, .in = { x, w }, .attr = &a }, NULL);
 }
 
 /* In with its clamp, out with 0. */
@@ -113,6 +107,12 @@ static inline mega_tensor *laser(mega_run *r, mega_tensor *x, double clamp)
     struct mega_attr_laser a = { clamp };
     return mega_run_call(
         r, &(struct mega_call){ .op = &mega_op_laser, .in = { x }, .attr = &a }, NULL);
+}
+
+static inline mega_tensor *head_scale(mega_run *r, mega_tensor *x, mega_tensor *g)
+{
+    return mega_run_call(
+        r, &(struct mega_call){ .op = &mega_op_head_scale, .in = { x, g } }, NULL);
 }
 
 static inline mega_tensor *linear(

@@ -47,9 +47,9 @@ void mega_example_slot_norm(struct mega_maker *m)
     m->e->tolerance = 2e-5;
 }
 
-void mega_example_head_gain(struct mega_maker *m)
+void mega_example_head_gate(struct mega_maker *m)
 {
-    struct mega_attr_head_gain *a = mega_make_attr(m);
+    struct mega_attr_head_gate *a = mega_make_attr(m);
     struct mega_call *c = &m->e->call;
     int weight = mega_make_choice(m, 3);
     bool gate = mega_make_choice(m, 2);
@@ -57,12 +57,12 @@ void mega_example_head_gain(struct mega_maker *m)
     a->act = mega_make_below(m, 2) ? MEGA_ACT_SIGMOID : MEGA_ACT_SILU;
     int64_t n = make_heads(m, &a->heads), dim[MEGA_RANK];
     int rank = mega_make_shape(m, a->heads * n, dim);
-    c->in[MEGA_HEAD_GAIN_X] = mega_make_values(m, rank, dim, 0, 1);
+    c->in[MEGA_HEAD_GATE_X] = mega_make_values(m, rank, dim, 0, 1);
     if (weight)
-        c->in[MEGA_HEAD_GAIN_WEIGHT] =
+        c->in[MEGA_HEAD_GATE_WEIGHT] =
             mega_make_param(m, 1, (int64_t[]){ weight == 1 ? 1 : a->heads }, 1, 0.5);
     dim[rank - 1] = a->heads;
-    if (gate) c->in[MEGA_HEAD_GAIN_GATE] = mega_make_values(m, rank, dim, 0, 2);
+    if (gate) c->in[MEGA_HEAD_GATE_GATE] = mega_make_values(m, rank, dim, 0, 2);
     m->e->wants = 7;
     m->e->tolerance = 2e-5;
 }

@@ -1,5 +1,7 @@
 #include "layer/attention.h"
 
+#include <stdio.h>
+
 #include "graph/ops.h"
 #include "layer/attention_memory.h"
 
@@ -18,22 +20,6 @@ static mega_tensor *declare(mega_build *b, const char *name, int64_t rows, int64
     return weight;
 }
 
-static struct mega_cell *declare_state(
-    mega_build *b, const char *name, int64_t places, int64_t width)
-{
-    return mega_cell_add(b, name, MEGA_CELL_ROW, MEGA_F32, 2, (int64_t[]){ places, width }, 0);
-}
-
-static void declare_states(mega_build *b, struct mega_attention *m)
-{
-    const struct mega_attention_options *o = &m->left;
-    int64_t places = o->context_places, G = o->kv_heads;
-    if (o->memory) m->memory = declare_state(b, "memory", o->memory, o->width);
-    if (!places) return;
-    m->context_keys = declare_state(b, "context.keys", places, G * o->keys);
-    m->context_values = declare_state(b, "context.values", places, G * o->values);
-}
-
 /* what is left of a projection without heads */
 static void declare_bias(
     mega_build *b, const char *name, int64_t rows, mega_tensor **bias, bool biased)
@@ -44,33 +30,26 @@ static void declare_bias(
     mega_build_leave(b, entered);
 }
 
-/* heads that were removed and gates go with what knows each head for itself */
-static mega_status check_left(const struct mega_attention *m)
+static struct mega_cell *declare_state(
+    mega_build *b, const char *name, int64_t places, int64_t width)
 {
-    const struct mega_attention_options *o = &m->options;
-    const struct mega_attention_score_options *a = &o->score;
-    bool removed = m->kept.heads < o->heads,
-         table = o->rotary.kind == MEGA_ROTARY_POPE || mega_position_bias_wanted(&o->position);
-    if (removed && (table || a->residual || a->talking || a->talking_scaled || a->selective))
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "kept_heads leaves %lld of %lld heads: not there yet with rel_pos t5, dynamic or "
-            "alibi, rotary pope, talking heads, residual_attn or attn_selective, which know "
-            "all",
-            (long long)m->kept.heads, (long long)o->heads);
-    if (m->kept.parts > 1 && (a->sink || o->prepare.memories || o->position.kind || a->exec))
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "kept_heads leaves groups of unlike size: not there yet with attn_sink, "
-            "attn_num_mem_kv, rel_pos or attn_exec");
-    if (o->gates.kind && (o->prepare.laser || o->prepare.kv_latent))
-        return mega_fail(
-            MEGA_BAD_ARGUMENT, "head_gates with attn_laser or attn_kv_latent is not there yet");
-    return MEGA_OK;
+    return mega_cell_add(b, name, MEGA_CELL_ROW, MEGA_F32, 2, (int64_t[]){ places, width }, 0);
 }
 
-static void build_heads(
+static void declare_states(mega_build *b, struct mega_attention *m)
+{
+    const struct mega_attention_options *o = &m->used;
+    int64_t places = o->context_places, G = o->kv_heads;
+    if (o->memory) m->memory = declare_state(b, "memory", o->memory, o->width);
+    if (!places) return;
+    m->context_keys = declare_state(b, "context.keys", places, G * o->keys);
+    m->context_values = declare_state(b, "context.values", places, G * o->values);
+}
+
+static void declare_projections(
     mega_build *b, struct mega_attention *m, const struct mega_attention_names *names)
 {
-    const struct mega_attention_options *o = &m->left;
+    const struct mega_attention_options *o = &m->used;
     int64_t D = o->width, H = o->heads, G = o->kv_heads;
     int64_t from = o->cross && o->context ? o->context : D;
     bool wide = o->output.on_attn == MEGA_ON_ATTENTION_PAPER; /* which has a bias by itself */
@@ -83,30 +62,35 @@ static void build_heads(
     }
     m->o = declare(b, names->o, mega_attention_output_makes(o), mega_attention_output_reads(o),
         &m->o_bias, o->bias || wide);
-    mega_head_gates_build(b, &m->gates, H, o->values, &o->gates);
+}
+
+void mega_attention_build(
+    mega_build *b, struct mega_attention *m, const struct mega_attention_options *options)
+{
+    static const struct mega_attention_names plain = { "q", "k", "v", "o" };
+    const struct mega_attention_names *names = options->names ? options->names : &plain;
+    *m = (struct mega_attention){ .options = *options, .used = *options };
+    struct mega_attention_options *o = &m->used;
+    if (!b->status) b->status = mega_attention_check(o);
+    if (b->status) return;
+    mega_kept_heads_build(b, &m->kept, o->kept, o->layer, o->heads, o->kv_heads);
+    o->heads = m->kept.heads;
+    o->kv_heads = m->kept.groups;
+    if (!b->status && !o->heads) {
+        declare_bias(b, names->o, o->width, &m->o_bias, o->bias);
+        return;
+    }
+    declare_projections(b, m, names);
+    mega_head_gates_build(b, &m->gates, o->heads, o->values, &o->gates);
     mega_attention_prepare_build(b, &m->prepare, o);
     mega_attention_score_build(b, &m->score, o);
     mega_attention_output_build(b, &m->output, o);
     declare_states(b, m);
 }
 
-void mega_attention_build(
-    mega_build *b, struct mega_attention *m, const struct mega_attention_options *o)
+bool mega_attention_is_nothing(const struct mega_attention *m)
 {
-    static const struct mega_attention_names plain = { "q", "k", "v", "o" };
-    const struct mega_attention_names *names = o->names ? o->names : &plain;
-    *m = (struct mega_attention){ .options = *o, .left = *o };
-    if (!b->status) b->status = mega_attention_check(o);
-    if (b->status) return;
-    mega_kept_heads_build(b, &m->kept, o->kept, o->layer, o->heads, o->kv_heads);
-    if (!b->status) b->status = check_left(m);
-    if (b->status) return;
-    m->left.heads = m->kept.heads;
-    m->left.kv_heads = m->kept.groups;
-    if (m->kept.heads)
-        build_heads(b, m, names);
-    else
-        declare_bias(b, names->o, o->width, &m->o_bias, o->bias);
+    return !m->used.heads && !m->o_bias;
 }
 
 int64_t mega_attention_reach(
@@ -164,12 +148,45 @@ static void keep_context(
     mega_cell_set(r, m->context_values, h->v);
 }
 
+/* columns of some heads of x; NULL where there is none */
+static mega_tensor *cut(mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t channels)
+{
+    return x ? columns(r, x, from * channels, n * channels) : NULL;
+}
+
+/* groups that removed heads have left with unlike numbers of them, one part after the other */
+static mega_tensor *meet_by_parts(mega_run *r, const struct mega_attention *m,
+    const struct mega_attention_heads *all, struct mega_attention_score_args *score)
+{
+    struct mega_attention_options o = m->used;
+    struct mega_attention_score_args args = *score;
+    mega_tensor *out = NULL;
+    for (int64_t i = 0; i < m->kept.parts; i++) {
+        const struct mega_head_part *p = &m->kept.part[i];
+        struct mega_attention_heads some = {
+            .q = cut(r, all->q, p->head, p->heads, o.keys),
+            .k = cut(r, all->k, p->group, p->groups, o.keys),
+            .v = cut(r, all->v, p->group, p->groups, o.values),
+        };
+        char site[32];
+        snprintf(site, sizeof site, "weights.%lld", (long long)p->group);
+        o.heads = p->heads;
+        o.kv_heads = p->groups;
+        args.part = p;
+        args.site = i ? site : NULL;
+        mega_tensor *y = mega_attention_score_run(r, &m->score, &o, &some, &args);
+        out = out ? concat(r, out, y) : y;
+    }
+    mega_attention_score_keep(r, &m->score, all);
+    return out;
+}
+
 /* o of projected queries, keys and values */
 static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
     struct mega_attention_score_args *score, struct mega_attention_output_args *out,
     struct mega_attention_args *args)
 {
-    const struct mega_attention_options *o = &m->left;
+    const struct mega_attention_options *o = &m->used;
     mega_tensor *z = score->z, *from = o->cross ? args->context : z;
     const struct mega_rows *rows = score->rows, *keys = args->context_rows;
     struct mega_attention_heads h = { .q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR) };
@@ -184,12 +201,8 @@ static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
     mega_attention_prepare_run(r, &m->prepare, o, &h, args->phase, rows, keys);
     keep_context(r, m, &h);
     if (keys != rows) score->keys = keys;
+    if (m->kept.parts > 1) return meet_by_parts(r, m, &h, score);
     return mega_attention_score_run(r, &m->score, o, &h, score);
-}
-
-bool mega_attention_is_nothing(const struct mega_attention *m)
-{
-    return !m->kept.heads && !m->o_bias;
 }
 
 /* without heads: the output's bias at every place */
@@ -205,28 +218,26 @@ static mega_tensor *constant(
 mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m,
     mega_tensor *z, const struct mega_rows *rows, struct mega_attention_args *args)
 {
-    const struct mega_attention_options *o = &m->left;
-    if (!m->kept.heads) return mask_padding(r, constant(r, m, z, rows), rows);
+    const struct mega_attention_options *o = &m->used;
+    if (!o->heads) return mask_padding(r, constant(r, m, z, rows), rows);
     if (!fits(r, m, args)) return NULL;
-    struct mega_attention_output_args out = { .z = z, .gate = args->gate, .rows = rows };
+    struct mega_attention_output_args out = { .z = z, .gates = &m->gates, .rows = rows };
     struct mega_attention_score_args score = { .z = z,
         .bias = args->bias,
         .before = args->before,
-        .kept = &m->kept,
         .rows = rows,
         .keys = args->keys == rows ? NULL : args->keys };
     mega_tensor *y = o->prepare.kv_latent
                          ? mega_attention_latent_run(r, &m->latent, &m->score, o, &score)
                          : attend(r, m, &score, &out, args);
     args->scores = score.scores;
-    y = mega_head_gates_run(r, &m->gates, y, rows);
     return mega_attention_output_run(r, &m->output, o, y, m->o, m->o_bias, &out);
 }
 
 void mega_attention_states(mega_build *b, struct mega_attention *m)
 {
-    if (!m->kept.heads) return;
-    mega_attention_score_states(b, &m->score, &m->left);
+    if (!m->used.heads) return;
+    mega_attention_score_states(b, &m->score, &m->used);
     declare_states(b, m);
 }
 

@@ -17,12 +17,10 @@
 #include "layer/attention_prepare.h"
 #include "layer/attention_score.h"
 #include "layer/dropout.h"
-#include "layer/head_gates.h"
-#include "layer/kept_heads.h"
 
 struct mega_attention {
     struct mega_attention_options options;
-    struct mega_attention_options left; /* the same with the heads that are left */
+    struct mega_attention_options used; /* the same with the heads that are left */
     struct mega_kept_heads kept;
     struct mega_head_gates gates;
     mega_tensor *q, *k, *v, *o;                     /* weights, [out, in] */
@@ -39,7 +37,6 @@ struct mega_attention {
 struct mega_attention_args {
     mega_tensor *bias;    /* [H, 2n-1] (position_bias.h), n at least mega_attention_reach */
     mega_tensor *phase;   /* [G, d]: of rotary pope */
-    mega_tensor *gate;    /* [H]: a factor of each head */
     mega_tensor *first;   /* value residual: the first layer's values */
     mega_tensor *before;  /* residual attention: scores of the layer before */
     mega_tensor *context; /* cross: [B, S, Dc] */
@@ -54,10 +51,11 @@ struct mega_attention_args {
 void mega_attention_build(
     mega_build *b, struct mega_attention *m, const struct mega_attention_options *options);
 
-/* Declares the states of a stream alone: of one more use of the same parameters. */
-void mega_attention_states(mega_build *b, struct mega_attention *m);
 /* True if no head and no bias is left: its output is zero. */
 bool mega_attention_is_nothing(const struct mega_attention *m);
+
+/* Declares the states of a stream alone: of one more use of the same parameters. */
+void mega_attention_states(mega_build *b, struct mega_attention *m);
 
 /* z [B, T, D] -> [B, T, D]. */
 mega_tensor *mega_attention_run(

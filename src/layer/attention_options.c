@@ -89,6 +89,9 @@ static mega_status check_causal(const struct mega_attention_options *o)
         "hides keys of a next-token model and needs causal attention");
     REFUSE_IF(o->score.prefix && !causal, "prefix_lm",
         "a prefix that all see is the exception of causal attention");
+    REFUSE_IF((o->output.gate_output || o->output.gate_rank) && !o->output.gate_values &&
+                  !o->output.gate_heads,
+        "attn_gate_output, attn_gate_rank", "need attn_gate_values or attn_gate_heads");
     REFUSE_IF(o->output.belief && o->cross, "attn_belief",
         "needs a place's own value: self-attention only");
     REFUSE_IF(o->score.fn == MEGA_ATTENTION_INVERTED && !o->cross, "attn_fn: inverted",
@@ -140,6 +143,45 @@ static mega_status check_memory(const struct mega_attention_options *o)
     return MEGA_OK;
 }
 
+/* parameters that belong to heads have not lost those of removed ones */
+static mega_status check_kept(const struct mega_attention_options *o)
+{
+    const struct mega_attention_prepare_options *p = &o->prepare;
+    const struct mega_attention_score_options *s = &o->score;
+    const struct mega_attention_output_options *out = &o->output;
+    int kind = o->cross ? MEGA_REL_POS_NONE : o->position.kind;
+    if (!o->kept || !*o->kept) return MEGA_OK;
+    const struct {
+        bool wrong;
+        const char *with;
+    } rules[] = {
+        { p->qk_norm == MEGA_QK_NORM_L2 ? p->dim_scale || p->qk_scale_kind : p->qk_norm != 0,
+            "gains of qk_norm" },
+        { p->value_norm, "value_norm" },
+        { p->value_residual, "value_residual" },
+        { p->memories, "attn_num_mem_kv" },
+        { p->kv_latent, "attn_kv_latent" },
+        { o->rotary.heads, "rotary_heads" },
+        { o->rotary.kind == MEGA_ROTARY_POPE, "rotary: pope" },
+        { kind && kind != MEGA_REL_POS_COPE, "rel_pos" },
+        { s->sink, "attn_sink" },
+        { s->talking || s->talking_scaled, "attn_talking_heads" },
+        { s->selective, "attn_selective" },
+        { s->residual, "residual_attn" },
+        { out->head_scale, "attn_head_scale" },
+        { out->gate_values || out->gate_heads, "attn_gate_values, attn_gate_heads" },
+        { out->belief, "attn_belief" },
+        { out->on_attn == MEGA_ON_ATTENTION_PAPER, "attn_on_attn: paper" },
+        { out->inner_norm, "an inner norm (placement: subln)" },
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].wrong)
+            return mega_fail(MEGA_BAD_ARGUMENT,
+                "kept_heads does not go with %s: heads of such a model cannot be removed",
+                rules[i].with);
+    return MEGA_OK;
+}
+
 mega_status mega_attention_check(const struct mega_attention_options *o)
 {
     MEGA_TRY(check_heads(o));
@@ -148,6 +190,7 @@ mega_status mega_attention_check(const struct mega_attention_options *o)
     MEGA_TRY(check_causal(o));
     MEGA_TRY(check_memory(o));
     MEGA_TRY(mega_attention_latent_check(o));
+    MEGA_TRY(check_kept(o));
     REFUSE_IF(o->context_places < 0 || (o->context_places && !o->cross), "places of a context",
         "needs cross-attention");
     return check_scores(o);

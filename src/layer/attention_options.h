@@ -5,6 +5,7 @@
 
 #include "base/option.h"
 #include "layer/head_gates.h"
+#include "layer/kept_heads.h"
 #include "layer/norm.h"
 #include "layer/position_bias.h"
 #include "op/contracts.h"
@@ -83,6 +84,8 @@ enum { MEGA_BELIEF_WHOLE = 1, MEGA_BELIEF_HEADS = 2 }; /* bits */
 
 struct mega_attention_output_options {
     bool head_scale, gate_values, gate_heads, gate_bias;
+    bool gate_output;              /* gates read the heads' output too */
+    int64_t gate_rank;             /* they go through so many channels; 0: at once */
     int gate_act;                  /* 0: sigmoid, 1: silu */
     int on_attn;                   /* MEGA_ON_ATTENTION...; 0: no */
     int belief;                    /* MEGA_BELIEF_... */

@@ -21,14 +21,27 @@ int64_t mega_attention_output_makes(const struct mega_attention_options *o)
     return o->output.on_attn ? 2 * o->width : o->width;
 }
 
-static void declare_gate(mega_build *b, const char *name, mega_tensor **weight,
-    mega_tensor **bias, int64_t rows, int64_t columns, bool biased, double start)
+static mega_tensor *declare_weight(
+    mega_build *b, const char *name, struct mega_init init, int64_t rows, int64_t columns)
 {
-    struct mega_init zero = { MEGA_INIT_CONSTANT, 0, 0 },
+    return mega_param_add(b, name, init, 2, (int64_t[]){ rows, columns });
+}
+
+/* weights are zero at first, so that the bias alone says how far a gate is open */
+static void declare_gate(mega_build *b, const char *name, struct mega_attention_gate *g,
+    const struct mega_attention_options *o, int64_t rows, bool biased, double start)
+{
+    struct mega_init zero = { MEGA_INIT_CONSTANT, 0, 0 }, small = { MEGA_INIT_NORMAL, 0, 0.02 },
                      open = { MEGA_INIT_CONSTANT, start, 0 };
+    int64_t R = o->output.gate_rank, out = o->heads * o->values;
     size_t entered = mega_build_enter(b, "%s", name);
-    *weight = mega_param_add(b, "weight", zero, 2, (int64_t[]){ rows, columns });
-    if (biased) *bias = mega_param_add(b, "bias", open, 1, &rows);
+    if (R) g->down = declare_weight(b, "down", small, R, o->width);
+    g->weight = declare_weight(b, "weight", zero, rows, R ? R : o->width);
+    if (biased) g->bias = mega_param_add(b, "bias", open, 1, &rows);
+    if (o->output.gate_output) {
+        if (R) g->out_down = declare_weight(b, "out_down", small, R, out);
+        g->out_weight = declare_weight(b, "out", zero, rows, R ? R : out);
+    }
     mega_build_leave(b, entered);
 }
 
@@ -38,13 +51,10 @@ void mega_attention_output_build(
     const struct mega_attention_output_options *a = &o->output;
     if (a->head_scale)
         m->head_scale = mega_param_add(
-            b, "head_gain", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 1, &o->heads);
-    if (a->gate_heads)
-        declare_gate(
-            b, "head_gate", &m->head_gate, &m->head_gate_bias, o->heads, o->width, true, 10);
+            b, "head_scale", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 1, &o->heads);
+    if (a->gate_heads) declare_gate(b, "head_gate", &m->head_gate, o, o->heads, true, 10);
     if (a->gate_values)
-        declare_gate(b, "gate", &m->gate, &m->gate_bias, o->heads * o->values, o->width,
-            a->gate_bias, 1);
+        declare_gate(b, "gate", &m->gate, o, o->heads * o->values, a->gate_bias, 1);
     if (!a->inner_norm) return;
     struct mega_norm_options norm = a->norm;
     norm.width = believed(o);
@@ -55,16 +65,26 @@ void mega_attention_output_build(
 
 /* ---- running ---- */
 
+/* what opens a gate: what the input says, and what the heads bring, if it is asked */
+static mega_tensor *opening(
+    mega_run *r, const struct mega_attention_gate *g, mega_tensor *z, mega_tensor *y)
+{
+    if (g->down) z = linear(r, z, g->down, NULL, MEGA_ACT_SILU);
+    z = linear(r, z, g->weight, g->bias, MEGA_ACT_LINEAR);
+    if (!g->out_weight) return z;
+    if (g->out_down) y = linear(r, y, g->out_down, NULL, MEGA_ACT_SILU);
+    return add(r, z, linear(r, y, g->out_weight, NULL, MEGA_ACT_LINEAR));
+}
+
 static mega_tensor *scale_heads(mega_run *r, const struct mega_attention_output *m,
     const struct mega_attention_options *o, mega_tensor *y, enum mega_act act,
     const struct mega_attention_output_args *args)
 {
     mega_tensor *gates = NULL;
-    if (args->gate) y = head_gain(r, y, args->gate, NULL, o->heads, MEGA_ACT_LINEAR);
-    if (m->head_gate)
-        gates = linear(r, args->z, m->head_gate, m->head_gate_bias, MEGA_ACT_LINEAR);
+    y = mega_head_gates_run(r, args->gates, y, args->rows);
+    if (m->head_gate.weight) gates = opening(r, &m->head_gate, args->z, y);
     if (!m->head_scale && !gates) return y;
-    return head_gain(r, y, m->head_scale, gates, o->heads, act);
+    return head_gate(r, y, m->head_scale, gates, o->heads, act);
 }
 
 static mega_tensor *reject(mega_run *r, const struct mega_attention_options *o, mega_tensor *y,
@@ -109,8 +129,7 @@ mega_tensor *mega_attention_output_run(mega_run *r, const struct mega_attention_
     enum mega_act act = o->output.gate_act ? MEGA_ACT_SILU : MEGA_ACT_SIGMOID;
     if (o->prepare.laser) y = laser(r, y, 0);
     y = scale_heads(r, m, o, y, act, args);
-    if (m->gate)
-        y = gate(r, y, linear(r, args->z, m->gate, m->gate_bias, MEGA_ACT_LINEAR), act);
+    if (m->gate.weight) y = gate(r, y, opening(r, &m->gate, args->z, y), act);
     y = believe(r, o, y, args->v);
     if (o->output.inner_norm) y = mega_norm_run(r, &m->inner, y);
     return mask_padding(r, project(r, o, y, weight, bias, args->q), args->rows);

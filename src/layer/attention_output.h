@@ -7,9 +7,12 @@
 #include "layer/attention_options.h"
 
 struct mega_attention_output {
-    mega_tensor *head_scale;                 /* [H] */
-    mega_tensor *gate, *gate_bias;           /* [H dv, D], [H dv] */
-    mega_tensor *head_gate, *head_gate_bias; /* [H, D], [H] */
+    mega_tensor *head_scale; /* [H] */
+    struct mega_attention_gate {
+        mega_tensor *down;                  /* [R, D], before up; NULL: not of low rank */
+        mega_tensor *weight, *bias;         /* [n, D or R], [n]; NULL: there is no gate */
+        mega_tensor *out_down, *out_weight; /* the same of the heads' output, [.., H dv] */
+    } gate, head_gate;                      /* of channels, n = H dv; of heads, n = H */
     struct mega_norm inner;
 };
 
@@ -17,7 +20,7 @@ struct mega_attention_output {
 struct mega_attention_output_args {
     mega_tensor *z;     /* [B, T, D]: what the queries came from */
     mega_tensor *q, *v; /* as projected: [B, T, H d], [B, T, G dv] */
-    mega_tensor *gate;  /* [H] or NULL: a factor of each head that a study lends */
+    const struct mega_head_gates *gates;
     const struct mega_rows *rows;
 };
 

@@ -67,7 +67,7 @@ mega_tensor *mega_attention_mix_values(mega_run *r, const struct mega_attention_
         return scale(r, add(r, v, first), NULL, 0.5);
     mega_tensor *mu = linear(r, z, p->vmix, p->vmix_bias, MEGA_ACT_LINEAR);
     mega_tensor *change = add(r, v, scale(r, first, NULL, -1));
-    return add(r, head_gain(r, change, NULL, mu, o->kv_heads, MEGA_ACT_SIGMOID), first);
+    return add(r, head_gate(r, change, NULL, mu, o->kv_heads, MEGA_ACT_SIGMOID), first);
 }
 
 static struct mega_attr_head_norm norm_of(
@@ -103,8 +103,8 @@ static void normalise_keys(mega_run *r, const struct mega_attention_prepare *p,
     if (h->prefix_k) h->prefix_k = normalise(r, &mega_op_slot_norm, h->prefix_k, p->k_norm, &k);
     bool heads = o->prepare.qk_scale_kind == MEGA_QK_SCALE_HEADS;
     if (p->qk_scale)
-        h->q = heads ? head_gain_log(r, h->q, p->qk_scale, o->heads)
-                     : head_gain(r, h->q, p->qk_scale, NULL, o->heads, MEGA_ACT_LINEAR);
+        h->q = heads ? head_gate_log(r, h->q, p->qk_scale, o->heads)
+                     : head_gate(r, h->q, p->qk_scale, NULL, o->heads, MEGA_ACT_LINEAR);
 }
 
 double mega_rotary_base(const struct mega_rotary_options *o, int64_t dims)

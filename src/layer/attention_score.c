@@ -1,7 +1,6 @@
 #include "layer/attention_score.h"
 
 #include <math.h>
-#include <stdio.h>
 
 #include "graph/ops.h"
 
@@ -154,58 +153,31 @@ static void decay(mega_run *r, const struct mega_attention_score *s, struct mega
     c->in[MEGA_ATTENTION_DECAY_BACK] = sums.out[0];
 }
 
+/* the past of a part of the heads */
+static mega_tensor *cut(
+    mega_run *r, mega_tensor *past, const struct mega_head_part *p, int64_t channels)
+{
+    return past && p ? columns(r, past, p->group * channels, p->groups * channels) : past;
+}
+
 static void look_back(mega_run *r, const struct mega_attention_score *s,
-    const struct mega_attention_options *o, struct mega_call *c)
+    const struct mega_attention_options *o, struct mega_call *c, const struct mega_head_part *p)
 {
     if (!s->past_keys) return;
     mega_tensor *k = mega_cell_get(r, s->past_keys);
-    c->in[MEGA_ATTENTION_PAST_K] = k;
+    c->in[MEGA_ATTENTION_PAST_K] = cut(r, k, p, o->keys);
     if (s->past_values)
-        c->in[MEGA_ATTENTION_PAST_V] = mega_cell_get(r, s->past_values);
+        c->in[MEGA_ATTENTION_PAST_V] = cut(r, mega_cell_get(r, s->past_values), p, o->values);
     else if (k)
         c->in[MEGA_ATTENTION_PAST_V] = columns(r, k, 0, o->prepare.kv_latent);
 }
 
-static void keep(mega_run *r, const struct mega_attention_score *s, const struct mega_call *c)
+void mega_attention_score_keep(
+    mega_run *r, const struct mega_attention_score *s, const struct mega_attention_heads *h)
 {
-    if (s->past_decay) mega_cell_set(r, s->past_decay, c->in[MEGA_ATTENTION_DECAY]);
-    /* latent attention has other keys where no stream keeps them */
-    if (!s->past_keys || !c->in[MEGA_ATTENTION_PAST_K]) return;
-    mega_cell_set(r, s->past_keys, c->in[MEGA_ATTENTION_K]);
-    if (s->past_values) mega_cell_set(r, s->past_values, c->in[MEGA_ATTENTION_V]);
-}
-
-/* columns of some heads of x; NULL where there is none */
-static mega_tensor *cut(mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t channels)
-{
-    return x ? columns(r, x, from * channels, n * channels) : NULL;
-}
-
-/* groups with unlike numbers of heads, one part after the other */
-static mega_tensor *call_parts(mega_run *r, const struct mega_call *all,
-    const struct mega_attention_options *o, const struct mega_kept_heads *kept)
-{
-    static const int by_group[][2] = { { MEGA_ATTENTION_K, 0 }, { MEGA_ATTENTION_V, 1 },
-        { MEGA_ATTENTION_PAST_K, 0 }, { MEGA_ATTENTION_PAST_V, 1 } };
-    mega_tensor *out = NULL;
-    for (int64_t i = 0; i < kept->parts; i++) {
-        const struct mega_head_part *p = &kept->part[i];
-        struct mega_attr_attention a = *(const struct mega_attr_attention *)all->attr;
-        struct mega_call c = *all;
-        char site[32];
-        a.heads = p->heads;
-        a.kv_heads = p->groups;
-        c.attr = &a;
-        c.in[MEGA_ATTENTION_Q] = cut(r, all->in[MEGA_ATTENTION_Q], p->head, p->heads, o->keys);
-        for (int k = 0; k < 4; k++)
-            c.in[by_group[k][0]] = cut(r, all->in[by_group[k][0]], p->group, p->groups,
-                by_group[k][1] ? o->values : o->keys);
-        snprintf(site, sizeof site, "weights.%lld", (long long)p->group);
-        mega_tensor *y = mega_run_call(r, &c, i ? site : "weights");
-        mega_run_tap(r, "weights", c.out[1]);
-        out = out ? concat(r, out, y) : y;
-    }
-    return out;
+    if (!s->past_keys) return;
+    mega_cell_set(r, s->past_keys, h->k);
+    if (s->past_values) mega_cell_set(r, s->past_values, h->v);
 }
 
 mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_score *s,
@@ -232,18 +204,15 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
             [MEGA_ATTENTION_TALK_SCALED] = s->talk_scaled,
             [MEGA_ATTENTION_COPE] = s->cope,
             [MEGA_ATTENTION_BEFORE] = args->before } };
-    look_back(r, s, o, &c);
+    look_back(r, s, o, &c, args->part);
     if (s->forget) decay(r, s, &c, args);
     if (s->proj)
         c.in[MEGA_ATTENTION_SHARE] = linear(r, args->z, s->proj, NULL, MEGA_ACT_LINEAR);
-    mega_tensor *out;
-    if (args->kept && args->kept->parts > 1) {
-        out = call_parts(r, &c, o, args->kept);
-    } else {
-        out = mega_run_call(r, &c, "weights");
-        mega_run_tap(r, "weights", c.out[1]);
-        args->scores = c.out[2];
-    }
-    keep(r, s, &c);
+    mega_tensor *out = mega_run_call(r, &c, args->site ? args->site : "weights");
+    mega_run_tap(r, "weights", c.out[1]);
+    args->scores = c.out[2];
+    if (s->past_decay) mega_cell_set(r, s->past_decay, c.in[MEGA_ATTENTION_DECAY]);
+    /* without a stream latent attention has keys of another width, and none to keep */
+    if (!args->part && c.in[MEGA_ATTENTION_PAST_K]) mega_attention_score_keep(r, s, h);
     return out;
 }

@@ -17,13 +17,16 @@ struct mega_attention_score {
     struct mega_cell *past_decay, *decay; /* of forget gates: a log, and the last sums */
 };
 
-/* What the call reads beside the heads. */
+/* What the call reads beside the heads; a part of them goes without what belongs to heads, and
+ * leaves it to the caller to keep the whole. */
 struct mega_attention_score_args {
     mega_tensor *z;                      /* [B, T, D] */
     mega_tensor *bias;                   /* [H, 2n-1] or NULL */
     mega_tensor *before;                 /* residual attention */
     const struct mega_kept_heads *kept;  /* heads that are left; NULL: all */
     const struct mega_rows *rows, *keys; /* keys: NULL: rows */
+    const struct mega_head_part *part;   /* the call is for these heads alone; NULL: for all */
+    const char *site;                    /* of its draws; NULL: "weights" */
     mega_tensor *scores;                 /* out: of residual attention */
 };
 
@@ -38,5 +41,10 @@ void mega_attention_score_states(mega_build *b, struct mega_attention_score *s,
 mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_score *s,
     const struct mega_attention_options *options, const struct mega_attention_heads *h,
     struct mega_attention_score_args *args);
+
+/* Keys and values of all heads are left to the rest of a stream, where the runs were in parts.
+ */
+void mega_attention_score_keep(
+    mega_run *r, const struct mega_attention_score *s, const struct mega_attention_heads *h);
 
 #endif

@@ -352,23 +352,6 @@ enum {
     MEGA_GATED_RESIDUAL_B
 };
 
-/* hard_concrete: log_a [H] F32, u? (noise of (0, 1), like the gates) -> gates F32, by `noise`
- * [H], [B,H] or [B,T,H*channels]; without u there is noise in TRAIN alone, drawn as dropout is
- */
-enum mega_gate_noise {
-    MEGA_GATE_NOISE_BATCH,   /* one draw a head */
-    MEGA_GATE_NOISE_EXAMPLE, /* a head and text */
-    MEGA_GATE_NOISE_ELEMENT  /* every number of a head */
-};
-#define MEGA_GATE_NOISE_CHOICES "batch|example|element"
-struct mega_attr_hard_concrete {
-    struct mega_hard_concrete gate;
-    enum mega_gate_noise noise;
-    bool hard;        /* 0 or 1, with the soft gate's gradient */
-    int64_t channels; /* ELEMENT: of a head */
-};
-enum { MEGA_HARD_CONCRETE_A, MEGA_HARD_CONCRETE_U };
-
 /* head_concat: a [..,H*n]?, b [..,H*m] or, shared, [..,m] -> [..,H*(n+k)]: each head of a,
  * then channels from ... from+k-1 of the head of b */
 struct mega_attr_head_concat {
@@ -396,14 +379,14 @@ struct mega_attr_head_norm {
 };
 enum { MEGA_HEAD_NORM_X, MEGA_HEAD_NORM_WEIGHT };
 
-/* head_gain: x [..,H*n], weight [H] or [1]?, gate [..,H]? -> y = x w act(gate), head by head
+/* head_gate: x [..,H*n], weight [H] or [1]?, gate [..,H]? -> y = x w act(gate), head by head
  */
-struct mega_attr_head_gain {
+struct mega_attr_head_gate {
     int64_t heads;
     enum mega_act act; /* of the gate */
     bool log;          /* w = exp(min(weight, log 100)); else weight itself */
 };
-enum { MEGA_HEAD_GAIN_X, MEGA_HEAD_GAIN_WEIGHT, MEGA_HEAD_GAIN_GATE };
+enum { MEGA_HEAD_GATE_X, MEGA_HEAD_GATE_WEIGHT, MEGA_HEAD_GATE_GATE };
 
 /* join: a [B,M,D], b [B,T,D], rows those of b -> [B,M+T,D]: a's places, then b's; last N > 0:
  * of these the last N in use [B,N,D] */
@@ -417,6 +400,23 @@ struct mega_attr_laser {
     double clamp; /* c */
 };
 #define MEGA_LASER_CLAMP 15
+/* hard_concrete: log_a [H] F32, u? (noise of (0, 1), like the gates) -> gates F32, by `noise`
+ * [H], [B,H] or [B,T,H*channels]; without u there is noise in TRAIN alone, drawn as dropout is
+ */
+enum mega_gate_noise {
+    MEGA_GATE_NOISE_BATCH,   /* one draw a head */
+    MEGA_GATE_NOISE_EXAMPLE, /* a head and text */
+    MEGA_GATE_NOISE_ELEMENT  /* every number of a head */
+};
+#define MEGA_GATE_NOISE_CHOICES "batch|example|element"
+struct mega_attr_hard_concrete {
+    struct mega_hard_concrete gate;
+    enum mega_gate_noise noise;
+    bool hard;        /* 0 or 1, with the soft gate's gradient */
+    int64_t channels; /* ELEMENT: of a head */
+};
+enum { MEGA_HARD_CONCRETE_A, MEGA_HARD_CONCRETE_U };
+
 /* head_scale: x [B,T,H*n], g [H], [B,H] or [B,T,H], F32 -> y: each head of columns times its
  * factor */
 enum { MEGA_HEAD_SCALE_X, MEGA_HEAD_SCALE_G };

@@ -49,7 +49,7 @@ static void deep_sink(struct setup *s)
 
 static void ones(struct setup *s)
 {
-    fill(s, "head_gain", 1);
+    fill(s, "head_gate", 1);
 }
 
 static void open_gates(struct setup *s)
@@ -206,27 +206,54 @@ static void laser_passes_a_constant(void **state)
     done(&s);
 }
 
-static void a_lent_gate_removes_a_head(void **state)
+static void a_closed_gate_removes_a_head(void **state)
 {
     (void)state;
     static float all[N], less[N];
     struct mega_attention_options o = plain();
     struct setup s;
+    o.gates.kind = MEGA_GATES_FIXED;
     open(&s, &o);
-    mega_run_begin(s.run, &(struct mega_run_args){ 0 });
-    struct mega_rows rows = { .B = B, .T = T };
-    mega_tensor *gate = mega_run_tensor(s.run, MEGA_F32, 1, (int64_t[]){ 4 });
-    for (int h = 0; h < 4; h++) mega_put(gate, 0, h, h != 2);
-    struct mega_attention_args a = { .gate = gate };
-    mega_tensor *out = mega_attention_run_with(
-        s.run, &s.attention, piece(&s, s.x, D, 0, T), mega_run_rows(s.run, &rows), &a);
-    for (int i = 0; i < N; i++) less[i] = (float)mega_get(out, i / D, i % D);
-    assert_int_equal(mega_run_end(s.run), MEGA_OK);
+    fill(&s, "gate.open", 1);
+    parameter(&s, "gate.open")[2] = 0;
+    whole(&s, less);
     /* the same with the head's columns of the projection gone */
+    fill(&s, "gate.open", 1);
     for (int i = 0; i < D * 20; i++)
         if (i % 20 / 5 == 2) parameter(&s, "o.weight")[i] = 0;
     whole(&s, all);
     assert_near("gate", all, less);
+    done(&s);
+}
+
+/* a second layer without queries has the scores of the first, and so its weights */
+static void scores_pass_to_the_next_layer(void **state)
+{
+    (void)state;
+    static float first[N], second[N];
+    struct mega_attention_options o = plain();
+    struct setup s;
+    o.score.residual = true;
+    open(&s, &o);
+    mega_run_begin(s.run, &(struct mega_run_args){ 0 });
+    struct mega_rows held = { .B = B, .T = T };
+    const struct mega_rows *rows = mega_run_rows(s.run, &held);
+    mega_tensor *x = piece(&s, s.x, D, 0, T);
+    struct mega_attention other = s.attention;
+    other.q = mega_run_tensor(s.run, MEGA_F32, 2, (int64_t[]){ 24, D });
+    mega_tensor_zero(other.q);
+    other.q_bias = NULL;
+    struct mega_attention_args a = { 0 }, b = { 0 };
+    mega_tensor *y = mega_attention_run_with(s.run, &s.attention, x, rows, &a);
+    b.before = a.scores;
+    mega_tensor *z = mega_attention_run_with(s.run, &other, x, rows, &b);
+    if (!y || !z) fail_msg("%s", mega_run_end(s.run) ? mega_message() : "nothing came");
+    for (int i = 0; i < N; i++) {
+        first[i] = (float)mega_get(y, i / D, i % D);
+        second[i] = (float)mega_get(z, i / D, i % D);
+    }
+    assert_int_equal(mega_run_end(s.run), MEGA_OK);
+    assert_near("residual", first, second);
     done(&s);
 }
 
@@ -237,7 +264,8 @@ int main(void)
         cmocka_unit_test(empty_memories_are_zero_slots),
         cmocka_unit_test(normalised_queries_forget_their_size),
         cmocka_unit_test(laser_passes_a_constant),
-        cmocka_unit_test(a_lent_gate_removes_a_head),
+        cmocka_unit_test(a_closed_gate_removes_a_head),
+        cmocka_unit_test(scores_pass_to_the_next_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

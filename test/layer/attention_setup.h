@@ -100,6 +100,10 @@ static inline void set_latent_sizes(struct mega_attention_options *o)
     X(head_scale, o->output.head_scale = true)                                                 \
     X(gates, o->output.gate_values = true; o->output.gate_heads = true;                        \
         o->output.gate_bias = true)                                                            \
+    X(gates_of_output, o->output.gate_values = o->output.gate_heads = true;                    \
+        o->output.gate_output = true)                                                          \
+    X(gates_of_low_rank, o->output.gate_values = true; o->output.gate_output = true;           \
+        o->output.gate_rank = 3)                                                               \
     X(silu_gates, o->output.gate_values = true; o->output.gate_act = 1)                        \
     X(on_attention, o->output.on_attn = MEGA_ON_ATTENTION)                                     \
     X(on_attention_paper, o->output.on_attn = MEGA_ON_ATTENTION_PAPER)                         \

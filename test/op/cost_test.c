@@ -34,7 +34,7 @@ static const struct mega_attr_query_key_norm query_key_norm = { .heads = 2, .eps
 static const struct mega_attr_scale tenfold = { 10 };
 static const struct mega_attr_timestep_norm timestep_norm = { .groups = 2, .eps = 1e-5 };
 static const struct mega_attr_head_norm head_norm = { .heads = 2 };
-static const struct mega_attr_head_gain by_head = { .heads = 2 };
+static const struct mega_attr_head_gate by_head = { .heads = 2 };
 static const struct mega_attr_head_concat head_concat = { .heads = 2 };
 static const struct mega_attr_head_linear head_linear = { .heads = 2 };
 static const struct mega_attr_distance_bias buckets = { .length = 5, .heads = D };
@@ -138,7 +138,7 @@ static const struct line {
         3 * R *D + 2 * D },
     { &mega_op_slot_norm, &head_norm, { { 2, T, D }, { 2, D } }, 0, 2 * R *D + 2 * D, 0,
         3 * R *D + 4 * D },
-    { &mega_op_head_gain, &by_head, { { B, T, D }, { 2 }, { B, T, 2 } }, 0,
+    { &mega_op_head_gate, &by_head, { { B, T, D }, { 2 }, { B, T, 2 } }, 0,
         2 * R *D + 2 + 2 * R, 0, 3 * R *D + 4 + 4 * R },
     { &mega_op_head_concat, &head_concat, { { B, T, Z }, { B, T, D } }, 0, 2 * R *(Z + D), 0,
         2 * R *(Z + D) },

@@ -1,4 +1,4 @@
-/* head_norm and head_gain in float32, head by head. Nothing is kept: sums over a head are
+/* head_norm and head_gate in float32, head by head. Nothing is kept: sums over a head are
  * cheaper to take again than to read. */
 #include "kernel/cpu/row_lanes.h"
 #include "op/act.h"
@@ -110,9 +110,9 @@ const struct mega_kernel MEGA_ISA_NAME(mega_cpu_head_norm) = { .name = MEGA_ISA_
     .forward = norm_forward,
     .backward = norm_backward };
 
-/* ---- head_gain ---- */
+/* ---- head_gate ---- */
 
-enum { WEIGHT = MEGA_HEAD_GAIN_WEIGHT, GATE = MEGA_HEAD_GAIN_GATE };
+enum { WEIGHT = MEGA_HEAD_GATE_WEIGHT, GATE = MEGA_HEAD_GATE_GATE };
 
 static int64_t weight_at(const struct row_job *job, int64_t h)
 {
@@ -122,7 +122,7 @@ static int64_t weight_at(const struct row_job *job, int64_t h)
 /* a head's factor and its slope by the parameter */
 static float weight(const struct row_job *job, int64_t h, float *slope)
 {
-    const struct mega_attr_head_gain *a = job->c->attr;
+    const struct mega_attr_head_gate *a = job->c->attr;
     *slope = 1;
     if (!job->c->in[WEIGHT]) return 1;
     float w = ((const float *)job->c->in[WEIGHT]->data)[weight_at(job, h)], most = logf(100);
@@ -135,7 +135,7 @@ static void scale_some(const struct row_job *job, int64_t from, int64_t to, floa
     struct mega_arena *scratch)
 {
     (void)sums, (void)scratch;
-    const struct mega_attr_head_gain *a = job->c->attr;
+    const struct mega_attr_head_gate *a = job->c->attr;
     int64_t n = job->width / a->heads;
     float slope;
     for (int64_t r = from; r < to; r++) {
@@ -155,7 +155,7 @@ static void scale_back(const struct row_job *job, int64_t from, int64_t to, floa
     struct mega_arena *scratch)
 {
     (void)scratch;
-    const struct mega_attr_head_gain *a = job->c->attr;
+    const struct mega_attr_head_gate *a = job->c->attr;
     int64_t n = job->width / a->heads;
     bool add = row_adds(job, 0);
     for (int64_t r = from; r < to; r++) {
@@ -190,7 +190,7 @@ static void scale_forward(const struct mega_call *c)
 
 static void scale_backward(const struct mega_call *c, struct mega_grads *g)
 {
-    const struct mega_attr_head_gain *a = c->attr;
+    const struct mega_attr_head_gate *a = c->attr;
     if (nothing_arrived(c, g)) return;
     struct row_job job = job_of(c, g);
     job.some = scale_back;
@@ -201,7 +201,7 @@ static void scale_backward(const struct mega_call *c, struct mega_grads *g)
     give_sums(&job, WEIGHT, job.sums, mega_count(c->in[WEIGHT]));
 }
 
-const struct mega_kernel MEGA_ISA_NAME(mega_cpu_head_gain) = { .name = MEGA_ISA_TEXT,
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_head_gate) = { .name = MEGA_ISA_TEXT,
     .accepts = rows_accept_half,
     .forward = scale_forward,
     .backward = scale_backward };
