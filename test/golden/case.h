@@ -108,10 +108,11 @@ bool golden_check(
 golden_adapter golden_norm, golden_number_embedding, golden_simple_bias, golden_rotary_bias,
     golden_ema, golden_ema_step, golden_attention, golden_feed_forward, golden_layer,
     golden_lra_model, golden_speech_model, golden_train, golden_schedule, golden_adam,
-    golden_transformer, golden_transformer_cache, golden_multi_head, golden_adaptive_input,
-    golden_adaptive_softmax, golden_language_model, golden_timestep_norm,
-    golden_timestep_norm_port, golden_cema, golden_cema_port, golden_rope, golden_rms_norm,
-    golden_layer_norm, golden_megalodon_feed_forward, golden_megalodon_attention,
-    golden_megalodon_block_port, golden_megalodon, golden_megalodon_port, golden_heads;
+    golden_transformer, golden_transformer_cache, golden_transformer_segments,
+    golden_multi_head, golden_adaptive_input, golden_adaptive_softmax, golden_language_model,
+    golden_timestep_norm, golden_timestep_norm_port, golden_cema, golden_cema_port, golden_rope,
+    golden_rms_norm, golden_layer_norm, golden_megalodon_feed_forward,
+    golden_megalodon_attention, golden_megalodon_block_port, golden_megalodon,
+    golden_megalodon_port, golden_heads;
 
 #endif

@@ -35,6 +35,7 @@ static const struct {
     { "MegaLanguageModel", golden_language_model, golden_train },
     { "TransformerWrapper", golden_transformer, NULL },
     { "TransformerWrapper(cache)", golden_transformer_cache, NULL },
+    { "TransformerWrapper(return_mems)", golden_transformer_segments, NULL },
     { "ResiDual(TransformerWrapper)", golden_transformer, NULL },
     { "fairseq MultiheadAttention (fork)", golden_multi_head, NULL },
     { "TimestepNorm", golden_timestep_norm, NULL },

@@ -112,17 +112,8 @@ static const struct mega_st_tensor *find_dynamic(struct transformer_case *t, con
     snprintf(theirs, sizeof theirs, "%d.%d.%s", i, norm, norm ? leaf + 5 : leaf);
     const struct mega_st_tensor *at = find(t, "attn_layers.rel_pos.mlp.", theirs);
     snprintf(theirs, sizeof theirs, "%d.%s", i, leaf);
-    if (!at && norm) {
-        if (strcmp(leaf, "norm.weight") != 0) return NULL;
-        snprintf(theirs, sizeof theirs, "%d.1.gamma", i);
-    }
+    if (!at && !strcmp(leaf, "norm.weight")) snprintf(theirs, sizeof theirs, "%d.1.gamma", i);
     return at ? at : find(t, "attn_layers.rel_pos.mlp.", theirs);
-}
-
-/* only the last norm of that network has a bias in the file: ours are 0 there */
-static bool is_left_out(const struct place *at, const char *ours)
-{
-    return !at->tensor && !strncmp(ours, "dpb.", 4) && strstr(ours, ".norm.bias");
 }
 
 /* "sub.3.attn.q.weight" -> "attn_layers.layers.3.1.to_q.weight" */
@@ -178,7 +169,8 @@ void transformer_case_load(struct transformer_case *t)
         struct place at = place_of(t, p->name);
         const struct mega_st_tensor *from = at.tensor;
         int64_t parts = at.name->parts ? at.name->parts : 1;
-        if (is_left_out(&at, p->name)) {
+        /* the first norm there has no bias */
+        if (!from && !strncmp(p->name, "dpb.", 4) && strstr(p->name, ".norm.bias")) {
             memset(p->value.data, 0, (size_t)p->count * sizeof(float));
             continue;
         }
