@@ -67,6 +67,8 @@ struct mega_encode_options {
                       nothing where it has no such rule */
     bool specials; /* a text that spells a special token is that token; else it is text like any
                       other, which is what data need */
+    bool inside;   /* the text goes on behind an earlier part: nothing is put before its first
+                      word, and a blank there stays */
 };
 
 /* Ids that grow; { 0 } is empty. */

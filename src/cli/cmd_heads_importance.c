@@ -3,15 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/heads_session.h"
+#include "study/head_relevance.h"
+#include "study/head_syntax.h"
 
-enum { FUNCTIONS = MEGA_HEADS_RANDOM }; /* stands where random does among methods */
+enum { FUNCTIONS = MEGA_HEADS_RANDOM, SYNTAX }; /* stand where random does among methods */
 
 struct options {
-    int method;
+    int method, rule;
     bool json, normalise;
-    const char *csv;
+    const char *csv, *conllu;
     struct mega_heads_data_options data;
 };
 
@@ -19,11 +22,12 @@ struct options {
 
 static const struct mega_option options[] = {
     { "method", MEGA_OPTION_CHOICE, AT(method), "gradient", 0, 0,
-        "gradient|ablation|confidence|weight|relevance|gates|functions", NULL,
+        "gradient|ablation|confidence|weight|relevance|gates|functions|syntax", NULL,
         "what is told: |dL/dgate| of each text; what closing a head adds to the loss; its "
         "largest "
         "weights; norms of its projections; its share in predictions; its trained gate; "
-        "functions: confidence, entropy, distance, position, rare tokens",
+        "functions: confidence, entropy, distance, position, rare tokens; syntax: of "
+        "dependencies",
         'm' },
     { "normalise", MEGA_OPTION_BOOL, AT(normalise), "false", 0, 0, NULL, NULL,
         "divide each layer by its norm", 0 },
@@ -31,11 +35,17 @@ static const struct mega_option options[] = {
         "print one JSON object: a list of heads a layer, null where one was removed", 0 },
     { "csv", MEGA_OPTION_TEXT, AT(csv), "", 0, 0, NULL, "FILE",
         "write layer,head,... there (-: standard output)", 0 },
+    { "rule", MEGA_OPTION_CHOICE, AT(rule), "ab", 0, 0, "ab|zplus", NULL,
+        "method relevance: by parts with their signs (Voita, Sennrich and Titov, 2021), or by "
+        "positive weights alone, as in the code of 2019",
+        0 },
+    { "conllu", MEGA_OPTION_TEXT, AT(conllu), "", 0, 0, NULL, "FILE",
+        "method syntax: parsed sentences in CoNLL-U; --texts takes the first N", 0 },
     MEGA_HEADS_DATA_OPTIONS(AT(data)),
     { 0 },
 };
 
-enum { MOST_TABLES = 8 };
+enum { MOST_TABLES = 16 };
 
 /* What a method gives. */
 struct found {
@@ -67,15 +77,53 @@ static mega_status find_functions(struct mega_heads_session *h, struct found *f)
     return MEGA_OK;
 }
 
+/* the scores, and which of them are above the commonest distance */
+static mega_status read_sentences(
+    struct mega_heads_session *h, const struct options *o, struct mega_conllu *c)
+{
+    struct mega_text text = { 0 };
+    if (h->session.task || !*o->conllu)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "method syntax is of language models, and needs sentences: --conllu FILE");
+    mega_status status = mega_file_read_gz(o->conllu, &text);
+    if (!status) status = mega_conllu_parse(c, o->conllu, text.data, text.size);
+    mega_text_done(&text);
+    return status;
+}
+
+static mega_status find_syntax(
+    struct mega_heads_session *h, const struct options *o, struct found *f)
+{
+    struct mega_conllu c;
+    struct mega_head_syntax s;
+    MEGA_TRY(read_sentences(h, o, &c));
+    bool begun = h->session.files.language.corpus.start == MEGA_START_BOS;
+    int32_t start = begun ? mega_tokenizer_special(h->tokenizer, MEGA_BOS) : -1;
+    mega_status status = mega_study_syntax(
+        h->session.run, h->session.model, h->tokenizer, start, &c, o->data.texts, &s);
+    for (int i = 0; !status && i < MEGA_SYNTAX_SCORES; i++) {
+        *next(f, mega_syntax_names[i]) = s.score[i];
+        s.score[i] = (struct mega_head_table){ 0 };
+        fprintf(stderr, "%s: %.0f pairs, %.3f at the commonest distance\n",
+            mega_syntax_names[i], s.pairs[i], s.baseline[i]);
+    }
+    if (!status) mega_head_syntax_free(&s);
+    mega_conllu_done(&c);
+    return status;
+}
+
 static mega_status find(struct mega_heads_session *h, const struct options *o, struct found *f)
 {
     static const char *const names[] = { "gradient", "ablation", "confidence", "weight",
         "relevance", "gate" };
     if (o->method == FUNCTIONS) return find_functions(h, f);
+    if (o->method == SYNTAX) return find_syntax(h, o, f);
     if (o->method == MEGA_HEADS_GATES) {
         struct mega_head_table *gate = next(f, "gate");
         return mega_study_gates(h->session.model, gate, next(f, "log_a"));
     }
+    if (o->method == MEGA_HEADS_RELEVANCE)
+        return mega_study_relevance(&h->data, h->session.model, o->rule, next(f, "relevance"));
     mega_model *gated;
     MEGA_TRY(mega_study_gated(&gated, h->session.model));
     mega_status status;
@@ -125,7 +173,8 @@ static int run(const struct mega_line *line)
     const char *file = line->n_words > 1 ? line->word[1] : NULL;
     mega_status status = mega_heads_open(&h, line->word[0], file, &o->data);
     if (status) return mega_command_fail(status);
-    bool data = o->method != MEGA_HEADS_GATES && o->method != MEGA_HEADS_WEIGHT;
+    bool data =
+        o->method != MEGA_HEADS_GATES && o->method != MEGA_HEADS_WEIGHT && o->method != SYNTAX;
     if (data) status = mega_heads_load(&h, file);
     if (!status) status = find(&h, o, &f);
     if (!status) status = print(o, &f);
@@ -154,6 +203,13 @@ const struct mega_command mega_command_heads_importance = {
         "distance "
         "in places, position_share how many queries look to position_offset, rarest and "
         "rare_two how often a head looks at the rarest token of a text, at one of the two "
-        "rarest, where that is beyond the 500 most frequent. The end token is left out.",
+        "rarest, where that is beyond the 500 most frequent. The end token is left out.\n\n"
+        "Of the syntax: how often a head looks from one end of a dependency to the other "
+        "(nsubj: "
+        "from the subject to its verb; nsubj_back: from the verb to its subject), of the pairs "
+        "that "
+        "the model lets see each other. A head follows a relation if that is at least 0.1 "
+        "above "
+        "the share at the commonest distance, which standard error tells.",
     .run = run,
 };

@@ -21,7 +21,7 @@ enum mega_init_kind {
     MEGA_INIT_ANGLES,    /* logits of exp(-m log(D) / D), m = 1 ... D numbers, in any order */
     MEGA_INIT_PADDED,    /* mean 0, standard deviation b, but row a is 0 */
     MEGA_INIT_IDENTITY,  /* 1 where row and column are equal, else 0 */
-    MEGA_INIT_STREAMS    /* [S, 1 + S]: 1 in row a of the first column, the identity behind it */
+    MEGA_INIT_STREAMS /* [S, 1 + S]: 1 in row a of the first column, the identity behind it */
 };
 struct mega_init {
     enum mega_init_kind kind;

@@ -91,6 +91,17 @@ void mega_kept_heads_print(struct mega_text *to, int64_t heads, const bool *kept
     }
 }
 
+mega_status mega_kept_heads_check(const char *text, int64_t layers)
+{
+    int64_t lists = 1;
+    for (const char *at = text; at && *at; at++) lists += *at == ';';
+    return !text || !*text || lists == layers
+               ? MEGA_OK
+               : mega_fail(MEGA_BAD_ARGUMENT,
+                     "kept_heads has %lld lists, expected one for each of %lld layers",
+                     (long long)lists, (long long)layers);
+}
+
 /* the groups that have heads, and runs of those that have equally many */
 static void divide(struct mega_kept_heads *k, const bool *kept, int64_t heads, int64_t groups,
     int32_t *number, int32_t *group_number, struct mega_head_part *part)

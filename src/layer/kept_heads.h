@@ -37,6 +37,9 @@ struct mega_kept_heads {
  * whether head h is left. Refuses what is no such list. */
 mega_status mega_kept_heads_read(const char *text, int64_t layer, int64_t heads, bool *kept);
 
+/* Refuses a text with other than `layers` lists; NULL and "" are fine. */
+mega_status mega_kept_heads_check(const char *text, int64_t layers);
+
 /* Adds the list of one layer to a text, after "; " where it is not the first. */
 struct mega_text;
 void mega_kept_heads_print(struct mega_text *to, int64_t heads, const bool *kept);

@@ -124,6 +124,8 @@ static mega_status check_plan(const struct mega_transformer_options *o)
     mega_status status = mega_layer_plan_make(&plan, &o->plan, &room);
     if (!status) status = check_lists(o, &plan);
     if (!status) status = check_attentions(o, &plan);
+    if (!status)
+        status = mega_kept_heads_check(o->kept_heads, plan.count[MEGA_BRANCH_ATTENTION]);
     mega_arena_done(&room);
     return status;
 }

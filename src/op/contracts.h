@@ -4,6 +4,7 @@
 #ifndef MEGA_OP_CONTRACTS_H
 #define MEGA_OP_CONTRACTS_H
 
+#include "op/contracts_stack.h"
 #include "op/op.h"
 
 /* Pointwise functions, in the order of the choice list below (gelu: exact erf form; gelu_tanh:
@@ -34,12 +35,6 @@ struct mega_attr_activation {
 };
 
 /* add: a, b -> y, same shape */
-
-/* arrange: x [B,T,D], index [B,T'] I32, extra [R,D]? -> y [B,T',D]: place t' of row b is place
- * index[b,t'] of row b of x, or row -1-i of extra for an index i below 0, or zero where index
- * is MEGA_ARRANGE_NOTHING. No place of x stands twice. */
-enum { MEGA_ARRANGE_NOTHING = INT32_MIN };
-enum { MEGA_ARRANGE_X, MEGA_ARRANGE_INDEX, MEGA_ARRANGE_EXTRA };
 
 /* attention: exact attention of H heads inside windows, G heads of keys and values; query head
  * h reads head h / (H / G) of them. A head is a range of columns (heads.h). T queries a row, S
@@ -199,12 +194,6 @@ enum {
     MEGA_CEMA_GAMMA,
     MEGA_CEMA_OMEGA,
     MEGA_CEMA_H
-};
-
-/* center: x [B,T,D] -> y: less the mean over the real places of its row, channel by channel; or
- * that mean itself. Zero at places that are not real. */
-struct mega_attr_center {
-    bool mean;
 };
 
 /* choose: which [rows] I32, x_0 ... x_6 [..,D] (from x_1 on optional) -> y: row r is row r of
@@ -430,21 +419,7 @@ enum { MEGA_LINEAR_X, MEGA_LINEAR_W, MEGA_LINEAR_B };
 /* log_softmax: x [..,V], base [..,1] F32 (optional) -> base + log softmax(x), F32 */
 enum { MEGA_LOG_SOFTMAX_X, MEGA_LOG_SOFTMAX_BASE };
 
-/* log_sum: x_0 ... x_14 [..,n] (from x_1 on optional) -> log sum_i exp(x_i), number by number,
- * F32; with attr.one the sum has one more term, 1 */
-struct mega_attr_log_sum {
-    bool one;
-};
-enum { MEGA_LOG_SUM_MOST = 15 };
-
 /* mask: x [B,T,D] -> y, zero at places that are not real */
-
-/* mix: weights [..,n], x_0 ... x_14 [..,D] (from x_1 on optional) -> sum_i weights[.., from + i
- * step] x_i */
-struct mega_attr_mix {
-    int64_t from, step;
-};
-enum { MEGA_MIX_WEIGHTS, MEGA_MIX_X, MEGA_MIX_INPUTS = 16, MEGA_MIX_MOST = 15 };
 
 /* norm: x [..,D], weight ([D]; scale norm [1])?, bias [D]? -> y. One row at a time. */
 enum mega_norm_kind { MEGA_NORM_LAYER, MEGA_NORM_SCALE, MEGA_NORM_RMS };
@@ -458,13 +433,6 @@ enum { MEGA_NORM_X, MEGA_NORM_WEIGHT, MEGA_NORM_BIAS };
 
 /* number_embedding: x [B,T] F32, weight [D], bias [D] -> x weight + bias [B,T,D] */
 enum { MEGA_NUMBER_X, MEGA_NUMBER_WEIGHT, MEGA_NUMBER_BIAS };
-
-/* orthogonal: x, y [B,T,D] -> y less its part along x: y - (y.x / |x|^2) x, a place for itself,
- * or a row with all its places (2505.11881) */
-struct mega_attr_orthogonal {
-    bool sample; /* products over all real places of a row */
-};
-enum { MEGA_ORTHOGONAL_X, MEGA_ORTHOGONAL_Y };
 
 /* output_loss: cross_entropy over logits x w^T + b that never exist at once. in: x [..,D], w
  * [V,D], bias [V+M] (optional), target I32, one a row (negative: ignored), more [M,D]
@@ -557,42 +525,6 @@ struct mega_attr_scale {
     double factor;
 };
 enum { MEGA_SCALE_X, MEGA_SCALE_WEIGHT };
-
-/* shift: x [B,T,D], past [B,s,D]? F32 -> y; past for the next call [B,s,D], F32, only if
- * attr.state. Channels are in s+1 groups of D/(s+1), group t takes its values from t places
- * earlier in the document; two ways: 2s+1 groups, of which group t takes them from t-s places
- * earlier. Channels left over stay, as does the group of 0. What is not there is zero, and so
- * is, as a source, what is not real (unless attr.blind). */
-struct mega_attr_shift {
-    int64_t steps; /* s */
-    bool two_way, state, blind;
-};
-enum { MEGA_SHIFT_X, MEGA_SHIFT_PAST };
-
-/* sinkhorn: x [..,S*S], a matrix a row -> y: softmax of its columns, then `rounds` times its
- * rows and its columns are divided by their sums (nearly doubly stochastic) */
-struct mega_attr_sinkhorn {
-    int64_t size, rounds; /* S; at most MEGA_SINKHORN_MOST each */
-};
-enum { MEGA_SINKHORN_MOST = 20 };
-
-/* softmax: x [..,n] -> y, of each row */
-
-/* squash: x [..,D], weight ([D] or [1])?, bias [D]?, slope [1]?, shift [1]? ->
- * factor weight f(inside slope x + shift) + bias (DynamicTanh: 2503.10622; Derf: 2512.10938) */
-enum mega_squash_kind { MEGA_SQUASH_LINEAR, MEGA_SQUASH_TANH, MEGA_SQUASH_ERF };
-struct mega_attr_squash {
-    enum mega_squash_kind kind;
-    bool unit_offset; /* the gain is weight + 1 */
-    double factor, inside;
-};
-enum {
-    MEGA_SQUASH_X,
-    MEGA_SQUASH_WEIGHT,
-    MEGA_SQUASH_BIAS,
-    MEGA_SQUASH_SLOPE,
-    MEGA_SQUASH_SHIFT
-};
 
 /* slot_norm: x [H,N,d], weight [H,d]? -> y, same shape: head_norm of heads that lie one after
  * the other (persistent memory) */

@@ -66,7 +66,7 @@ mega_status mega_study_score(const struct mega_study_data *d, enum mega_head_met
     case MEGA_HEADS_ABLATION: return mega_study_ablation(d, gated, out);
     case MEGA_HEADS_CONFIDENCE: return by_confidence(d, gated, end, out);
     case MEGA_HEADS_WEIGHT: return mega_study_weight(gated, out);
-    case MEGA_HEADS_RELEVANCE: return mega_study_relevance(d, gated, out);
+    case MEGA_HEADS_RELEVANCE: return mega_study_relevance(d, gated, false, out);
     case MEGA_HEADS_GATES: return by_gates(m, out);
     case MEGA_HEADS_RANDOM: return by_chance(m, seed, out);
     }

@@ -183,6 +183,7 @@ mega_status mega_study_relevance_at(const struct mega_study_forward *f,
 struct sum {
     const struct mega_study_data *data;
     const mega_model *model;
+    struct mega_relevance_rule rule;
     struct mega_study_forward forward;
     struct mega_head_table *share;
     double *steps;
@@ -231,22 +232,24 @@ static mega_status compare(struct sum *s, struct mega_batch *b, int64_t T)
 
 static mega_status see(void *arg, struct mega_batch *b)
 {
-    static const struct mega_relevance_rule rule = { false, 1e-5 };
     struct sum *s = arg;
     int64_t T = mega_rows_len(&b->rows[0], 0);
     MEGA_TRY(mega_study_forward_run(&s->forward, b->text[0].data, T));
     MEGA_TRY(compare(s, b, T));
     for (int64_t t = 0; t < T; t++)
         MEGA_TRY(mega_study_relevance_at(
-            &s->forward, &rule, t, likeliest(&s->forward, t), s->share, s->steps, NULL));
+            &s->forward, &s->rule, t, likeliest(&s->forward, t), s->share, s->steps, NULL));
     return MEGA_OK;
 }
 
-mega_status mega_study_relevance(
-    const struct mega_study_data *d, const mega_model *m, struct mega_head_table *out)
+mega_status mega_study_relevance(const struct mega_study_data *d, const mega_model *m,
+    bool zplus, struct mega_head_table *out)
 {
     struct mega_model_heads h;
-    struct sum s = { .data = d, .model = m, .share = out };
+    struct sum s = { .data = d,
+        .model = m,
+        .rule = zplus ? MEGA_RELEVANCE_ZPLUS : MEGA_RELEVANCE_AB,
+        .share = out };
     if (m->config.architecture != MEGA_LANGUAGE_MODEL ||
         m->language.decoder->features != mega_transformer_decode)
         return mega_fail(MEGA_UNSUPPORTED,

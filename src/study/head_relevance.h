@@ -8,9 +8,10 @@
 #include "study/relevance_rules.h"
 
 /* The mean over texts and places of a head's share of its layer: each layer sums to 1. Steps in
- * which a layer got nothing are left out for it. Language models that are Transformers. */
-mega_status mega_study_relevance(
-    const struct mega_study_data *d, const mega_model *m, struct mega_head_table *out);
+ * which a layer got nothing are left out for it. `zplus`: by the older rule. Language models
+ * that are Transformers. */
+mega_status mega_study_relevance(const struct mega_study_data *d, const mega_model *m,
+    bool zplus, struct mega_head_table *out);
 
 /* The same of one place of a pass: adds each head's share to `share` and 1 to `steps` of layers
  * that got any; what came to the embeddings goes to `to_input` [T], if not NULL. */

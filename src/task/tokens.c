@@ -10,13 +10,12 @@ static mega_status take(void *arg, const int32_t *id, size_t n)
     return mega_token_list_add(arg, id, (int64_t)n);
 }
 
-/* Where a text is cut a document goes on, though the tokenizer is not told: kinds that treat a
- * beginning in their own way have no cut. */
+/* where a text is cut a document goes on */
 static mega_status encode(
     void *arg, const char *text, size_t n, bool begins, struct mega_token_list *out)
 {
-    (void)begins;
-    return mega_tokenizer_encode_each(arg, text, n, NULL, take, out);
+    struct mega_encode_options how = { .inside = !begins };
+    return mega_tokenizer_encode_each(arg, text, n, &how, take, out);
 }
 
 /* bytes may be cut anywhere */

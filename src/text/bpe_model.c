@@ -310,8 +310,9 @@ static mega_status encode_valid(const struct job *j, const char *text, size_t n,
     struct own *own = j->own;
     if (!j->m->normalizer.n) return encode_normal(j, text, n, first);
     if (!own->splitting.matcher) MEGA_TRY(mega_matcher_new(&own->splitting.matcher));
-    MEGA_TRY(mega_normalizer_run(
-        &j->m->normalizer, own->splitting.matcher, text, n, &own->normal, &own->spare));
+    bool goes_on = j->w->inside && text == j->w->text;
+    MEGA_TRY(mega_normalizer_run(&j->m->normalizer, own->splitting.matcher, text, n, goes_on,
+        &own->normal, &own->spare));
     return encode_normal(j, own->normal.data, own->normal.size, first);
 }
 

@@ -71,15 +71,18 @@ static mega_status encode_stretches(const mega_tokenizer *t, struct mega_workspa
 {
     size_t from = 0, start, stop;
     const struct mega_added *a;
+    bool first = !w->inside;
     while ((a = mega_specials_find(
                 &t->specials, false, specials, text, size, from, &start, &stop))) {
-        if (start > from) MEGA_TRY(t->kind->encode(t, w, text + from, start - from, from == 0));
+        if (start > from)
+            MEGA_TRY(t->kind->encode(t, w, text + from, start - from, first && from == 0));
         mega_emit(w, a->id);
         from = stop;
         if (w->status) return w->status;
     }
-    return from < size || !size ? t->kind->encode(t, w, text + from, size - from, from == 0)
-                                : MEGA_OK;
+    return from < size || !size
+               ? t->kind->encode(t, w, text + from, size - from, first && from == 0)
+               : MEGA_OK;
 }
 
 static mega_status find_ends(const mega_tokenizer *t, const struct mega_encode_options *o)
@@ -107,6 +110,7 @@ mega_status mega_tokenizer_encode_each(const mega_tokenizer *t, const void *text
     w->text = text ? text : "";
     w->specials = o->specials;
     w->frame = o->frame;
+    w->inside = o->inside;
     w->n = 0;
     if (o->bos) mega_emit(w, t->special[MEGA_BOS]);
     for (size_t i = 0; o->frame && i < t->before.n; i++) mega_emit(w, t->before.id[i]);

@@ -157,13 +157,13 @@ static void by_character(
     }
 }
 
-static void strip(
-    const struct mega_normal_step *s, const char *text, size_t n, struct mega_text *out)
+static void strip(const struct mega_normal_step *s, const char *text, size_t n, bool goes_on,
+    struct mega_text *out)
 {
     const char *from = text, *end = text + n, *close = from, *p;
     uint32_t code;
     int length;
-    bool begun = !s->left;
+    bool begun = !s->left || goes_on;
     for (p = text; (length = mega_char_read(p, end, &code)); p += length) {
         if (mega_char_is_space(code)) continue;
         if (!begun) from = p;
@@ -197,7 +197,7 @@ static mega_status replace(const struct mega_normal_step *s, struct mega_matcher
 }
 
 static mega_status run_step(const struct mega_normal_step *s, struct mega_matcher *m,
-    const char *text, size_t n, struct mega_text *out)
+    const char *text, size_t n, bool goes_on, struct mega_text *out)
 {
     switch (s->what) {
     case MEGA_NORMAL_NFC:
@@ -206,9 +206,9 @@ static mega_status run_step(const struct mega_normal_step *s, struct mega_matche
     case MEGA_NORMAL_NFKD: return normal_form(s->what, text, n, out);
     case MEGA_NORMAL_LOWERCASE:
     case MEGA_NORMAL_STRIP_ACCENTS: by_character(s->what, text, text + n, out); return MEGA_OK;
-    case MEGA_NORMAL_STRIP: strip(s, text, n, out); return MEGA_OK;
+    case MEGA_NORMAL_STRIP: strip(s, text, n, goes_on, out); return MEGA_OK;
     case MEGA_NORMAL_PREPEND:
-        if (n) mega_text_add_bytes(out, s->text.data, s->text.size);
+        if (n && !goes_on) mega_text_add_bytes(out, s->text.data, s->text.size);
         mega_text_add_bytes(out, text, n);
         return MEGA_OK;
     case MEGA_NORMAL_REPLACE: return replace(s, m, text, n, out);
@@ -217,7 +217,7 @@ static mega_status run_step(const struct mega_normal_step *s, struct mega_matche
 }
 
 mega_status mega_normalizer_run(const struct mega_normalizer *z, struct mega_matcher *m,
-    const char *text, size_t n, struct mega_text *out, struct mega_text *spare)
+    const char *text, size_t n, bool goes_on, struct mega_text *out, struct mega_text *spare)
 {
     mega_text_clear(out);
     mega_text_add(out, "%s", "");
@@ -231,7 +231,8 @@ mega_status mega_normalizer_run(const struct mega_normalizer *z, struct mega_mat
         }
         mega_text_clear(out);
         mega_text_add(out, "%s", "");
-        MEGA_TRY(run_step(&z->step[i], m, i ? spare->data : text, i ? spare->size : n, out));
+        MEGA_TRY(run_step(
+            &z->step[i], m, i ? spare->data : text, i ? spare->size : n, goes_on, out));
         if (out->failed || spare->failed)
             return mega_fail(MEGA_NO_MEMORY, "no memory to normalise a text");
     }

@@ -34,8 +34,8 @@ mega_status mega_normalizer_read(
 void mega_normalizer_done(struct mega_normalizer *z);
 
 /* Normalises valid UTF-8; the result is in `out` (cleared first), `spare` is used on the way.
- */
+ * `goes_on`: nothing is put before the text, nor taken from its front. */
 mega_status mega_normalizer_run(const struct mega_normalizer *z, struct mega_matcher *m,
-    const char *text, size_t n, struct mega_text *out, struct mega_text *spare);
+    const char *text, size_t n, bool goes_on, struct mega_text *out, struct mega_text *spare);
 
 #endif

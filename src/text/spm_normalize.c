@@ -116,7 +116,9 @@ mega_status mega_spm_normalize(const struct mega_spm *m, struct mega_workspace *
     const char *text, size_t n, bool first, struct mega_text *out)
 {
     const char *end = text + n;
-    bool begun = false, was_blank = m->remove_extra;
+    /* where a text goes on a blank in front is one between words */
+    bool goes_on = w->inside && text == w->text, begun = goes_on,
+         was_blank = m->remove_extra && !goes_on;
     mega_text_clear(out);
     for (const char *p = text; p < end;) {
         struct mega_span part;

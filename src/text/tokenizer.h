@@ -26,10 +26,10 @@ struct mega_workspace {
     struct mega_workspace *next;
     mega_ids_fn *take;
     void *arg;
-    mega_status status;   /* the first failure; later ids are dropped */
-    const char *text;     /* the whole text, for places in messages */
-    bool specials, frame; /* of the options */
-    void *own;            /* the kind's; NULL at first */
+    mega_status status;           /* the first failure; later ids are dropped */
+    const char *text;             /* the whole text, for places in messages */
+    bool specials, frame, inside; /* of the options */
+    void *own;                    /* the kind's; NULL at first */
     size_t n;
     int32_t block[2048]; /* ids on their way to take */
 };

@@ -150,7 +150,7 @@ static mega_status normalize_added(mega_tokenizer *t, struct mega_bpe_model *m)
         struct mega_added a = was.added[i];
         if (a.normalized) {
             status = mega_normalizer_run(
-                &m->normalizer, matcher, a.text.data, a.text.size, &form, &spare);
+                &m->normalizer, matcher, a.text.data, a.text.size, false, &form, &spare);
             char *copy = status ? NULL : mega_arena_get(&t->arena, form.size + 1);
             if (!status && !copy) status = mega_fail(MEGA_NO_MEMORY, "no memory for tokens");
             if (copy) memcpy(copy, form.data, form.size + 1);

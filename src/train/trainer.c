@@ -312,9 +312,13 @@ static mega_status update(struct trainer *t)
     add_speed(t, &record, mega_clock_s() - start, &u);
     MEGA_TRY(mega_sinks_write(&t->sinks, &record));
     show(t, &u);
-    if (mega_head_training_finish(&t->heads, t->model, &t->optimizer, p->step))
-        mega_sinks_line(
-            &t->sinks, "update %lld  gates are rounded and stay so", (long long)p->step);
+    if (mega_head_training_finish(&t->heads, t->model, &t->optimizer, p->step)) {
+        mega_sinks_line(&t->sinks,
+            "update %lld  gates are rounded and stay so; the best counts from here",
+            (long long)p->step);
+        p->best_step = -1;
+        p->waited = 0;
+    }
     p->position++;
     if (u.plan.last) {
         p->epoch++;

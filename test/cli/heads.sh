@@ -61,6 +61,30 @@ refused 1 "nothing says how many heads are to go" "$mega" heads prune a x9 text.
 cp -r small wrong && cp "$(echo a/best)/config.json" wrong/
 refused 1 "expected [" "$mega" eval wrong text.txt
 
+# the recipes are read whole
+for recipe in "$here"/../../recipes/heads/*.yaml; do
+    sed -e 's|train: \[.*|train: text.txt|' -e '/^  from:/d' -e 's/^  steps: .*/  steps: 2/' -e 's/^  \(finish\|keep\): .*/  \1: 2/' "$recipe" >recipe.yaml
+    "$mega" train recipe.yaml --run "recipe-$(basename "$recipe" .yaml)" -q || fail "$recipe does not train"
+done
+
+# the page: whole, without anything from elsewhere; in a browser, if there is one
+"$mega" heads report a text.txt --texts 4 --show 2 --out page.html >/dev/null
+! grep -Eq '<script|https?://|@import|url\(' page.html || fail "the page asks for something"
+[[ $(grep -c '<h3>Text ' page.html) == 2 ]] || fail "the page shows $(grep -c '<h3>Text ' page.html) texts"
+grep -q "Closed for good, by validation: layer" page.html || fail "the page does not say what closed when"
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+if [[ $browser ]]; then
+    "$browser" --headless --no-sandbox --disable-gpu --dump-dom "file://$PWD/page.html" >dom 2>/dev/null
+    [[ $(grep -o '<figure tabindex' dom | wc -l) -ge 10 && $(grep -o '<path' dom | wc -l) -ge 10 ]] || fail "the browser sees no maps"
+    grep -q 'Gradient with its sign' dom || fail "the browser sees no matrices"
+else
+    echo "no Chromium here: the rendered page is not looked at" >&2
+fi
+refused 1 "needs sentences: --conllu FILE" "$mega" heads importance a --method syntax
+printf '1\tx\n' >bad.conllu
+refused 1 "bad.conllu:1: expected 10 columns" "$mega" heads importance a --method syntax --conllu bad.conllu
+refused 1 "the model has no head 9 in layer 0" "$mega" heads maps a text.txt --layer 0 --head 9 --length 8
+
 # C01: numbers are those of the first model
 data=${MEGA_DATA:-$here/../../../shared/data}
 stories=$data/weights/stories260K

@@ -10,7 +10,6 @@
 
 #include "base/file.h"
 #include "data/corpus.h"
-#include "data/file_list.h"
 #include "format/node.h"
 
 #define CASES MEGA_SOURCE "/test/cases/"
@@ -66,48 +65,6 @@ static void tokens_are(const struct mega_corpus *c, const int *want, int n)
     assert_int_equal(mega_corpus_tokens(c), n);
     mega_corpus_read(c, 0, n, got);
     for (int i = 0; i < n; i++) assert_int_equal(got[i], want[i]);
-}
-
-/* ---- files ---- */
-
-static void names_are_ordered_by_their_bytes(void **state)
-{
-    (void)state;
-    struct mega_names n;
-    const char *const made[] = { "a.txt", "B.txt", "_.txt", "\xC3\xA9.txt", "a10.txt", "a2.txt",
-        ".hidden" };
-    for (size_t i = 0; i < sizeof made / sizeof *made; i++) make_file(made[i], "x");
-    static const char *const want[] = { "B.txt", "_.txt", "a.txt", "a10.txt", "a2.txt",
-        "\xC3\xA9.txt" };
-    const char *const asked[] = { HERE, HERE "/", HERE "/*.txt" };
-    for (int k = 0; k < 3; k++) {
-        assert_int_equal(mega_file_list(&n, "task.train",
-                             &(struct mega_texts){ (const char **)&asked[k], 1 }),
-            MEGA_OK);
-        assert_int_equal(n.n, 6);
-        for (int i = 0; i < 6; i++) assert_string_equal(strrchr(n.item[i], '/') + 1, want[i]);
-        mega_names_done(&n);
-    }
-}
-
-static void lists_that_mean_nothing_are_refused(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *item[2], *message;
-    } wrong[] = {
-        { { HERE "/none.txt", "" }, "task.train: there is no file " HERE "/none.txt" },
-        { { HERE "/*.none", "" }, "task.train: no file matches " HERE "/*.none" },
-        { { HERE "/a.txt", HERE "/a*" }, "task.train: " HERE "/a.txt would be read twice" },
-    };
-    make_file("a.txt", "x");
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct mega_names n;
-        const char *item[] = { wrong[i].item[0], wrong[i].item[1] };
-        assert_true(mega_file_list(&n, "task.train", &(struct mega_texts){ item, 2 }));
-        assert_string_equal(mega_message(), wrong[i].message);
-        assert_int_equal(n.n, 0);
-    }
 }
 
 /* case B18 */
@@ -569,8 +526,6 @@ int main(void)
 {
 #define WITH_FILES(test) cmocka_unit_test_setup_teardown(test, clean, clean)
     const struct CMUnitTest tests[] = {
-        WITH_FILES(names_are_ordered_by_their_bytes),
-        WITH_FILES(lists_that_mean_nothing_are_refused),
         WITH_FILES(raw_bytes_are_what_they_are),
         WITH_FILES(an_empty_corpus_is_refused),
         WITH_FILES(text_never_becomes_the_end_of_a_document),

@@ -17,7 +17,7 @@ static mega_model *make(const char *json)
 {
     struct mega_model_config c;
     struct mega_document d;
-    mega_model *m;
+    mega_model *m = NULL;
     assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
     if (mega_model_config_parse(&c, &d) || mega_model_new(&m, &c, true, true))
         fail_msg("%s", mega_message());
@@ -258,6 +258,8 @@ static void what_is_no_list_of_heads_is_refused(void **state)
         assert_int_equal(status, MEGA_BAD_ARGUMENT);
         if (!strstr(mega_message(), bad[i].says)) fail_msg("said: %s", mega_message());
     }
+    assert_int_equal(mega_kept_heads_check("all; all", 3), MEGA_BAD_ARGUMENT);
+    assert_int_equal(mega_kept_heads_check("", 3), MEGA_OK);
     bool kept[6];
     struct mega_text text = { 0 };
     assert_int_equal(mega_kept_heads_read("0, 2-4", 0, 6, kept), MEGA_OK);

@@ -1,0 +1,65 @@
+#include "cli/heads_texts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct taking {
+    struct mega_heads_texts *texts;
+    struct mega_heads_session *heads;
+};
+
+/* a token's piece; an id without one (a class's byte, a number) by its number */
+static char *name_of(const struct mega_heads_session *h, int32_t id)
+{
+    size_t size = 0;
+    const char *piece = h->tokenizer && id >= 0 && id < mega_tokenizer_size(h->tokenizer)
+                            ? mega_tokenizer_piece(h->tokenizer, id, &size)
+                            : NULL;
+    char *out = malloc(piece && size ? size + 1 : 16);
+    if (out && piece && size) {
+        memcpy(out, piece, size);
+        out[size] = 0;
+    } else if (out) {
+        snprintf(out, 16, "%d ", id);
+    }
+    return out;
+}
+
+static mega_status take(void *arg, struct mega_batch *b)
+{
+    struct taking *k = arg;
+    struct mega_head_text *t = &k->texts->text[k->texts->n];
+    MEGA_TRY(mega_head_maps_take(&t->maps, k->heads->session.run, k->heads->session.model, b));
+    k->texts->n++;
+    t->token = calloc((size_t)t->maps.T + 1, sizeof *t->token);
+    for (int64_t i = 0; t->token && i < t->maps.T; i++)
+        if (!(t->token[i] = name_of(k->heads, t->maps.id[i])))
+            return mega_fail(MEGA_NO_MEMORY, "no memory for a text's tokens");
+    return t->token ? MEGA_OK : mega_fail(MEGA_NO_MEMORY, "no memory for a text's tokens");
+}
+
+mega_status mega_heads_texts_take(
+    struct mega_heads_texts *t, struct mega_heads_session *h, int64_t most)
+{
+    *t = (struct mega_heads_texts){ calloc((size_t)most + 1, sizeof *t->text), 0 };
+    if (!t->text) return mega_fail(MEGA_NO_MEMORY, "no memory for texts");
+    struct mega_study_data data = h->data;
+    if (!data.texts || data.texts > most) data.texts = most;
+    mega_status status =
+        most ? mega_study_each(&data, take, &(struct taking){ t, h }) : MEGA_OK;
+    if (status) mega_heads_texts_free(t);
+    return status;
+}
+
+void mega_heads_texts_free(struct mega_heads_texts *t)
+{
+    for (int64_t n = 0; n < t->n; n++) {
+        for (int64_t i = 0; t->text[n].token && i < t->text[n].maps.T; i++)
+            free(t->text[n].token[i]);
+        free(t->text[n].token);
+        mega_head_maps_free(&t->text[n].maps);
+    }
+    free(t->text);
+    *t = (struct mega_heads_texts){ 0 };
+}

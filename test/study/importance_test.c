@@ -1,0 +1,249 @@
+/* Importance of heads over data: gradients are derivatives of the loss; relevance is conserved,
+ * its rows sum to 1, closed heads have none. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "study/head_pruning.h"
+#include "study/head_relevance.h"
+#include "task/lm.h"
+
+#include "cmocka_all.h"
+
+static const char config[] =
+    "{ \"megac\": 1, \"architecture\": \"language_model\", \"model\": { \"decoder\": "
+    "\"transformer\", \"layers\": 2, \"width\": 12, \"ffn\": 10, \"heads\": 4, \"kv_heads\": "
+    "2, "
+    "\"longest\": 32, \"rotary_dims\": 2, \"norm\": \"%s\", \"gated\": %s, \"activation\": "
+    "\"silu\", \"kept_heads\": \"%s\" }, \"inputs\": { \"vocabulary\": 256, \"pad\": -1 }, "
+    "\"task\": { \"name\": \"lm\", \"tokenizer\": \"bytes\", \"end_of_document\": \"none\", "
+    "\"start\": \"none\", \"rows\": \"none\", \"length\": 12, \"cache\": \"none\" } }";
+
+struct setup {
+    mega_context *context;
+    mega_model *model, *gated;
+    mega_run *run;
+    struct mega_job *job;
+    struct mega_task_options files;
+    const char *file;
+    struct mega_study_data data;
+};
+
+static const char path[] = "importance_test.txt";
+
+static void open_kind(struct setup *s, const char *norm, const char *gated, const char *kept)
+{
+    char json[1200];
+    struct mega_model_config c;
+    struct mega_document d;
+    memset(s, 0, sizeof *s);
+    snprintf(json, sizeof json, config, norm, gated, kept);
+    assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
+    assert_int_equal(mega_run_new(&s->run, s->context), MEGA_OK);
+    assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
+    if (mega_model_config_parse(&c, &d) || mega_model_new(&s->model, &c, true, false))
+        fail_msg("%s", mega_message());
+    s->model->document = d;
+    struct mega_rng g;
+    mega_rng_start(&g, 3, 4);
+    for (int64_t i = 0; i < s->model->store.count; i++)
+        s->model->store.value[i] = 0.5f * (float)mega_rng_normal(&g);
+    static const char text[] = "Max was a cat. Lily had a big red ball, and Max ran.";
+    assert_int_equal(mega_file_write(path, text, strlen(text)), MEGA_OK);
+    assert_int_equal(
+        mega_task_options_read(&s->files, &d, mega_node_find(d.root, "task")), MEGA_OK);
+    s->file = path;
+    s->files.language.corpus.test = (struct mega_texts){ &s->file, 1 };
+    s->files.language.corpus.evaluate = MEGA_EVALUATE_ROWS;
+    if (mega_language_open_model(&s->job, s->model, ".", &s->files, NULL) ||
+        mega_job_load(s->job, MEGA_SPLIT_TEST) || mega_study_gated(&s->gated, s->model))
+        fail_msg("%s", mega_message());
+    s->data = (struct mega_study_data){ s->run, s->job, MEGA_SPLIT_TEST, 0 };
+}
+
+static void done(struct setup *s)
+{
+    mega_job_close(s->job);
+    mega_model_free(s->gated);
+    mega_model_free(s->model);
+    mega_run_free(s->run);
+    mega_context_free(s->context);
+    unlink(path);
+}
+
+static double loss_at(struct setup *s, int64_t l, int64_t h, double xi)
+{
+    double loss;
+    mega_study_set_gate(s->gated, l, h, xi);
+    assert_int_equal(mega_study_loss(&s->data, s->gated, &loss), MEGA_OK);
+    mega_study_set_gate(s->gated, l, h, 1);
+    return loss;
+}
+
+static void gradients_are_derivatives_of_the_loss(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct mega_head_table absolute, with_sign, ablation;
+    open_kind(&s, "layernorm", "false", "all; 0 2 3");
+    if (mega_study_gradient(&s.data, s.gated, &absolute, &with_sign))
+        fail_msg("%s", mega_message());
+    double most = 0;
+    for (int64_t i = 0; i < 8; i++)
+        most = fmax(most, isnan(absolute.value[i]) ? 0 : absolute.value[i]);
+    assert_true(most > 0.01);
+    assert_true(isnan(*mega_head_at(&absolute, 1, 1)));
+    assert_int_equal(mega_head_table_count(&absolute), 7);
+    for (int64_t l = 0; l < 2; l++)
+        for (int64_t h = 0; h < 4; h++) {
+            if (isnan(*mega_head_at(&absolute, l, h))) continue;
+            double step = 0.01, got = *mega_head_at(&with_sign, l, h),
+                   want =
+                       (loss_at(&s, l, h, 1 + step) - loss_at(&s, l, h, 1 - step)) / (2 * step);
+            if (!(fabs(got - want) <= 1e-3 * most + 1e-4))
+                fail_msg("layer %d head %d: %.7f, expected %.7f", (int)l, (int)h, got, want);
+            assert_true(*mega_head_at(&absolute, l, h) >= fabs(got) - 1e-6);
+        }
+    assert_int_equal(mega_study_ablation(&s.data, s.gated, &ablation), MEGA_OK);
+    double want = loss_at(&s, 0, 2, 0) - loss_at(&s, 0, 2, 1);
+    assert_true(fabs(*mega_head_at(&ablation, 0, 2) - want) < 1e-9);
+    mega_head_table_free(&absolute);
+    mega_head_table_free(&with_sign);
+    mega_head_table_free(&ablation);
+    done(&s);
+}
+
+/* [layers][heads] of one place of a text of 10 bytes, and what came to the embeddings */
+static void relevance(struct setup *s, const mega_model *m, double *share, double *input)
+{
+    static const int32_t id[] = { 77, 97, 120, 32, 119, 97, 115, 32, 97, 32 };
+    struct mega_study_forward f;
+    struct mega_model_heads h;
+    struct mega_head_table t;
+    double steps[2] = { 0 };
+    struct mega_relevance_rule rule = { false, 1e-5 };
+    (void)s;
+    assert_int_equal(mega_model_heads_find(&h, m), MEGA_OK);
+    assert_int_equal(mega_head_table_new(&t, &h), MEGA_OK);
+    assert_int_equal(mega_study_forward_new(&f, m->language.self), MEGA_OK);
+    assert_int_equal(mega_study_forward_run(&f, id, 10), MEGA_OK);
+    assert_int_equal(mega_study_relevance_at(&f, &rule, 6, 32, &t, steps, input), MEGA_OK);
+    for (int i = 0; i < 8; i++) share[i] = t.value[i];
+    assert_true(steps[0] > 0 && steps[1] > 0);
+    mega_study_forward_free(&f);
+    mega_head_table_free(&t);
+    mega_model_heads_done(&h);
+}
+
+static void relevance_is_conserved(void **state)
+{
+    (void)state;
+    static const char *const kinds[][2] = { { "layernorm", "false" }, { "rmsnorm", "true" } };
+    for (int k = 0; k < 2; k++) {
+        struct setup s;
+        double share[8], input[10], total = 0;
+        open_kind(&s, kinds[k][0], kinds[k][1], "");
+        relevance(&s, s.model, share, input);
+        for (int i = 0; i < 10; i++) total += input[i];
+        /* a leak of about e a row and sublayer */
+        if (!(total <= 1 + 1e-9 && total >= 1 - 2e-5 * 10 * 6)) fail_msg("in all %.6f", total);
+        for (int i = 7; i < 10; i++) assert_true(input[i] <= 0 && input[i] >= 0);
+        for (int l = 0; l < 2; l++) {
+            double sum = 0;
+            for (int h = 0; h < 4; h++) sum += share[4 * l + h];
+            if (!(fabs(sum - 1) <= 1e-6)) fail_msg("layer %d sums to %.9f", l, sum);
+        }
+        /* closed heads have none, at all places and texts */
+        struct mega_head_table all;
+        mega_study_set_gate(s.gated, 0, 1, 0);
+        if (mega_study_relevance(&s.data, s.gated, k == 1, &all))
+            fail_msg("%s", mega_message());
+        double closed = *mega_head_at(&all, 0, 1),
+               most = k ? 1e-5 : 0; /* zplus moves inputs by e */
+        if (!(closed >= 0 && closed <= most)) fail_msg("a closed head has %g", closed);
+        assert_true(*mega_head_at(&all, 0, 0) > 1e-3);
+        mega_head_table_free(&all);
+        done(&s);
+    }
+}
+
+static void like_heads_have_like_shares(void **state)
+{
+    (void)state;
+    struct setup s;
+    double share[8];
+    open_kind(&s, "layernorm", "false", "");
+    struct mega_model_heads h;
+    assert_int_equal(mega_model_heads_find(&h, s.model), MEGA_OK);
+    for (int l = 0; l < 2; l++) {
+        const struct mega_attention *a = h.layer[l].attention;
+        mega_tensor_zero(a->q);
+        for (int64_t r = 0; r < mega_height(a->v); r++)
+            for (int64_t j = 0; j < mega_width(a->v); j++)
+                mega_put(a->v, r, j, mega_get(a->v, r % 3, j));
+        for (int64_t r = 0; r < mega_height(a->o); r++)
+            for (int64_t j = 0; j < mega_width(a->o); j++)
+                mega_put(a->o, r, j, mega_get(a->o, r, j % 3));
+    }
+    mega_model_heads_done(&h);
+    relevance(&s, s.model, share, NULL);
+    for (int i = 0; i < 8; i++)
+        if (!(fabs(share[i] - 0.25) <= 1e-6)) fail_msg("a share of %.7f", share[i]);
+    done(&s);
+}
+
+static void heads_go_until_as_many_are_left(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct mega_head_table kept;
+    struct mega_head_step *steps;
+    int64_t n;
+    open_kind(&s, "layernorm", "false", "all; 0 2 3");
+    struct mega_head_pruning how = {
+        .method = MEGA_HEADS_ABLATION, .keep = 3, .at_a_time = 2, .never_empty = true, .end = -1
+    };
+    if (mega_study_prune(&s.data, s.model, s.gated, &how, &kept, &steps, &n, NULL, NULL))
+        fail_msg("%s", mega_message());
+    assert_int_equal(n, 3);
+    assert_int_equal(steps[0].heads, 7);
+    assert_int_equal(steps[1].heads, 5);
+    assert_int_equal(steps[2].heads, 3);
+    int open[2] = { 0 };
+    for (int i = 0; i < 8; i++) open[i / 4] += !isnan(kept.value[i]) && kept.value[i] > 0;
+    assert_int_equal(open[0] + open[1], 3);
+    assert_true(open[0] && open[1]);
+    assert_true(isnan(*mega_head_at(&kept, 1, 1)));
+    free(steps);
+    mega_head_table_free(&kept);
+    /* a limit that is passed at once takes the step back */
+    how.most = 1e-12;
+    how.never_empty = false;
+    how.method = MEGA_HEADS_RANDOM;
+    how.at_a_time = 7;
+    how.keep = 0;
+    for (int64_t l = 0; l < 2; l++)
+        for (int64_t h = 0; h < 4; h++) mega_study_set_gate(s.gated, l, h, 1);
+    assert_int_equal(
+        mega_study_prune(&s.data, s.model, s.gated, &how, &kept, &steps, &n, NULL, NULL),
+        MEGA_OK);
+    if (n == 1) assert_int_equal(steps[0].heads, 7);
+    free(steps);
+    mega_head_table_free(&kept);
+    done(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_are_derivatives_of_the_loss),
+        cmocka_unit_test(relevance_is_conserved),
+        cmocka_unit_test(like_heads_have_like_shares),
+        cmocka_unit_test(heads_go_until_as_many_are_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,306 @@
+/* Training gates: the penalty's gradient by each average, a target's multipliers, freezing, the
+ * end of gates. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "op/hard_concrete.h"
+#include "train/head_training.h"
+
+#include "cmocka_all.h"
+
+static const char config[] =
+    "{ \"megac\": 1, \"architecture\": \"language_model\", \"model\": { \"decoder\": "
+    "\"transformer\", \"layers\": 3, \"width\": 8, \"ffn\": 8, \"heads\": 2, \"longest\": 16, "
+    "\"head_gates\": \"concrete\" }, \"inputs\": { \"vocabulary\": 11, \"pad\": -1 } }";
+
+static const struct mega_hard_concrete usual = { 0.33, -0.1, 1.1, 1e-6 };
+
+enum { LAYERS = 3, HEADS = 2, ALL = LAYERS * HEADS };
+
+struct setup {
+    mega_context *context;
+    mega_model *model;
+    mega_run *run;
+    struct mega_adam adam;
+    struct mega_optimizer optimizer;
+    struct mega_head_training_options options;
+    struct mega_head_training heads;
+    struct mega_progress progress;
+    struct mega_head_state state;
+};
+
+static void open(struct setup *s)
+{
+    struct mega_model_config c;
+    struct mega_document d;
+    memset(s, 0, sizeof *s);
+    assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
+    assert_int_equal(mega_run_new(&s->run, s->context), MEGA_OK);
+    assert_int_equal(mega_json_parse(&d, "config.json", config, strlen(config)), MEGA_OK);
+    if (mega_model_config_parse(&c, &d) || mega_model_new(&s->model, &c, true, true))
+        fail_msg("%s", mega_message());
+    s->model->document = d;
+    mega_store_fill(&s->model->store, 1);
+    mega_option_defaults(mega_adam_options, &s->adam);
+    mega_option_defaults(mega_head_training_table, &s->options);
+    assert_int_equal(
+        mega_optimizer_init(&s->optimizer, &s->context->work, s->model, &s->adam), MEGA_OK);
+}
+
+static void begin(struct setup *s)
+{
+    if (mega_head_training_begin(
+            &s->heads, &s->options, s->model, &s->optimizer, &s->context->log))
+        fail_msg("%s", mega_message());
+}
+
+static void done(struct setup *s)
+{
+    mega_head_training_done(&s->heads);
+    mega_optimizer_done(&s->optimizer);
+    mega_model_free(s->model);
+    mega_run_free(s->run);
+    mega_context_free(s->context);
+}
+
+static mega_tensor *log_a(const struct setup *s, int64_t i)
+{
+    return s->heads.heads.layer[i / HEADS].attention->gates.log_a;
+}
+
+static double value(const struct setup *s, int64_t i)
+{
+    return mega_get(log_a(s, i), i % HEADS, 0);
+}
+
+static double gradient(const struct setup *s, int64_t i)
+{
+    return mega_get(&log_a(s, i)->param->gradient, i % HEADS, 0);
+}
+
+static void penalise(struct setup *s)
+{
+    memset(s->model->store.gradient, 0, (size_t)s->model->store.count * sizeof(float));
+    if (mega_head_training_penalise(&s->heads, s->run, &s->progress, &s->state))
+        fail_msg("%s", mega_message());
+}
+
+static void averages_differ_by_a_number(void **state)
+{
+    (void)state;
+    static const double divisor[] = { ALL, LAYERS, 1 };
+    for (int average = 0; average < 3; average++) {
+        struct setup s;
+        open(&s);
+        s.options.penalty = 0.6;
+        s.options.average = average;
+        begin(&s);
+        penalise(&s);
+        double sum = 0;
+        for (int64_t i = 0; i < ALL; i++) {
+            double p = mega_hard_open(&usual, value(&s, i)),
+                   want = 0.6 / divisor[average] * p * (1 - p);
+            sum += p;
+            if (!(fabs(gradient(&s, i) - want) <= 1e-7))
+                fail_msg("a gradient of %.9f, expected %.9f", gradient(&s, i), want);
+        }
+        assert_true(fabs(s.state.penalty - 0.6 / divisor[average] * sum) < 1e-9);
+        assert_true(fabs(s.state.expected - sum) < 1e-9);
+        done(&s);
+    }
+}
+
+static void the_penalty_alone_closes_every_gate_a_little(void **state)
+{
+    (void)state;
+    struct setup s;
+    double before[ALL], norm;
+    open(&s);
+    s.options.penalty = 1;
+    s.options.warmup = 4;
+    begin(&s);
+    penalise(&s);
+    double first = s.state.penalty;
+    for (int64_t i = 0; i < ALL; i++) before[i] = value(&s, i);
+    assert_int_equal(mega_optimizer_norm(&s.optimizer, &norm), MEGA_OK);
+    mega_optimizer_step(&s.optimizer, 0.01, norm);
+    for (int64_t i = 0; i < ALL; i++) assert_true(value(&s, i) < before[i]);
+    /* it rises by quarters */
+    s.progress.step = 3;
+    penalise(&s);
+    assert_true(s.state.penalty > 3.5 * first && s.state.penalty < 4 * first);
+    done(&s);
+}
+
+static void a_target_pushes_harder_while_heads_are_missing(void **state)
+{
+    (void)state;
+    struct setup s;
+    open(&s);
+    s.options.target = 0.5;
+    s.options.target_rate = 0.2;
+    begin(&s);
+    penalise(&s);
+    /* multipliers begin at 0: nothing yet */
+    for (int64_t i = 0; i < ALL; i++) assert_true(fabs(gradient(&s, i)) <= 0);
+    double missing = 1 - s.state.expected / ALL - 0.5;
+    assert_true(fabs(s.progress.head_l1 - 0.2 * missing) < 1e-12);
+    assert_true(fabs(s.progress.head_l2 - 0.2 * missing * missing) < 1e-12);
+    penalise(&s);
+    for (int64_t i = 0; i < ALL; i++) assert_true(gradient(&s, i) > 0);
+    done(&s);
+}
+
+static void what_does_not_train_stays(void **state)
+{
+    (void)state;
+    struct setup s;
+    const char *patterns[] = { "sub.2.attn.*" };
+    double norm;
+    open(&s);
+    s.options.penalty = 1;
+    s.options.train = (struct mega_texts){ patterns, 1 };
+    begin(&s);
+    for (int64_t i = 0; i < s.model->store.count; i++) s.model->store.gradient[i] = 1;
+    for (struct mega_param *p = s.model->store.first; p; p = p->next) p->touched = true;
+    float table = *(float *)mega_store_find(&s.model->store, "tok_emb.weight")->value.data,
+          query = *(float *)mega_store_find(&s.model->store, "sub.2.attn.q.weight")->value.data;
+    assert_int_equal(mega_optimizer_norm(&s.optimizer, &norm), MEGA_OK);
+    mega_optimizer_step(&s.optimizer, 0.01, norm);
+    const float *now = mega_store_find(&s.model->store, "tok_emb.weight")->value.data;
+    assert_true(*now <= table && *now >= table);
+    now = mega_store_find(&s.model->store, "sub.2.attn.q.weight")->value.data;
+    assert_true(*now < query);
+    /* nor does it gather gradients */
+    now = mega_store_find(&s.model->store, "tok_emb.weight")->gradient.data;
+    assert_true(*now <= 0 && *now >= 0);
+    done(&s);
+}
+
+static void the_end_leaves_as_many_open_as_asked(void **state)
+{
+    (void)state;
+    static const double a[ALL] = { 0.1, -1, 2, 0.3, -3, 0.2 };
+    struct setup s;
+    open(&s);
+    s.options.penalty = 1;
+    s.options.finish = 5;
+    s.options.keep = 2;
+    begin(&s);
+    for (int64_t i = 0; i < ALL; i++) mega_put(log_a(&s, i), i % HEADS, 0, a[i]);
+    assert_false(mega_head_training_finish(&s.heads, s.model, &s.optimizer, 4));
+    assert_true(mega_head_training_finish(&s.heads, s.model, &s.optimizer, 5));
+    assert_false(mega_head_training_finish(&s.heads, s.model, &s.optimizer, 6));
+    for (int64_t i = 0; i < ALL; i++) {
+        bool open = i == 2 || i == 3;
+        if ((value(&s, i) > 0) != open) fail_msg("head %d ends at %g", (int)i, value(&s, i));
+    }
+    penalise(&s);
+    assert_int_equal(s.state.closed, 4);
+    assert_int_equal(s.state.partial, 0);
+    for (int64_t i = 0; i < ALL; i++) assert_true(fabs(gradient(&s, i)) <= 0);
+    done(&s);
+}
+
+/* ---- a head that is of no use ---- */
+
+enum { B = 4, T = 12, V = 11 };
+
+static struct mega_batch batch_of(int32_t *id, int32_t *target)
+{
+    struct mega_batch b = { .n = B, .tokens = B * T };
+    b.rows[0] = (struct mega_rows){ .B = B, .T = T };
+    b.text[0] = mega_tensor_over(id, MEGA_I32, 2, (int64_t[]){ B, T });
+    b.target = mega_tensor_over(target, MEGA_I32, 1, (int64_t[]){ B * T });
+    return b;
+}
+
+/* logits of all places, and the loss of evaluation */
+static double evaluate(
+    struct setup *s, const mega_model *m, struct mega_batch *b, float *logits)
+{
+    mega_tensor *text[2];
+    const struct mega_rows *rows[2];
+    float loss = 0;
+    mega_run_begin(s->run, &(struct mega_run_args){ 0 });
+    mega_run_read(s->run, mega_batch_loss(s->run, m, b), &loss);
+    assert_int_equal(mega_run_end(s->run), MEGA_OK);
+    mega_run_begin(s->run, &(struct mega_run_args){ 0 });
+    mega_batch_enter(s->run, m, b, text, rows);
+    mega_tensor *x = mega_language_model_features(s->run, &m->language, text[0], rows[0]);
+    mega_run_read(s->run, mega_language_model_logits(s->run, &m->language, x), logits);
+    assert_int_equal(mega_run_end(s->run), MEGA_OK);
+    return (double)loss / (B * T);
+}
+
+/* All but gates stand still. Head 1 of each layer writes nothing; what the others write decides
+ * which words are right. */
+static void a_useless_head_closes_and_can_go(void **state)
+{
+    (void)state;
+    static float logits[B * T * V];
+    struct setup s;
+    const char *gates[] = { "*.gate.log_a" };
+    int32_t id[B * T], target[B * T];
+    struct mega_rng g;
+    open(&s);
+    mega_rng_start(&g, 8, 9);
+    for (struct mega_param *p = s.model->store.first; p; p = p->next)
+        for (int64_t i = 0; i < p->count && !strstr(p->name, "log_a"); i++)
+            ((float *)p->value.data)[i] = 0.8f * (float)mega_rng_normal(&g);
+    s.options.penalty = 0.2;
+    s.options.train = (struct mega_texts){ gates, 1 };
+    begin(&s);
+    for (int64_t l = 0; l < LAYERS; l++) {
+        mega_tensor *o = s.heads.heads.layer[l].attention->o;
+        for (int64_t r = 0; r < mega_height(o); r++)
+            for (int64_t j = 0; j < mega_width(o); j++)
+                mega_put(o, r, j, j < mega_width(o) / 2 ? 3 * mega_get(o, r, j) : 0);
+    }
+    for (int i = 0; i < B * T; i++) id[i] = (int32_t)mega_rng_below(&g, V), target[i] = 0;
+    struct mega_batch b = batch_of(id, target);
+    evaluate(&s, s.model, &b, logits);
+    for (int i = 0; i < B * T; i++)
+        for (int v = 0; v < V; v++)
+            if (logits[i * V + v] > logits[i * V + target[i]]) target[i] = v;
+    for (; s.progress.step < 300; s.progress.step++) {
+        double loss, norm;
+        struct mega_now now = { 1, s.progress.step };
+        assert_int_equal(mega_pass_run(s.run, s.model, &b, now, B * T, 0, 0, &loss), MEGA_OK);
+        assert_int_equal(
+            mega_head_training_penalise(&s.heads, s.run, &s.progress, &s.state), MEGA_OK);
+        assert_int_equal(mega_optimizer_norm(&s.optimizer, &norm), MEGA_OK);
+        mega_optimizer_step(&s.optimizer, 0.05, norm);
+    }
+    const struct mega_head_gates *first = &s.heads.heads.layer[0].attention->gates;
+    for (int64_t l = 0; l < LAYERS; l++) {
+        double gate = mega_head_gates_value(&s.heads.heads.layer[l].attention->gates, 1);
+        if (!(gate <= 0))
+            fail_msg("the useless head of layer %d has a gate of %g", (int)l, gate);
+    }
+    assert_true(mega_head_gates_value(first, 0) > 0);
+    /* without them the loss is the same */
+    mega_model *small;
+    struct mega_model_heads_change change = { .kept = "0; 0; 0", .fold = true };
+    double with = evaluate(&s, s.model, &b, logits), without;
+    if (mega_model_heads_change(&small, s.model, &change)) fail_msg("%s", mega_message());
+    without = evaluate(&s, small, &b, logits);
+    assert_true(fabs(with - without) <= 1e-6);
+    mega_model_free(small);
+    done(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(averages_differ_by_a_number),
+        cmocka_unit_test(the_penalty_alone_closes_every_gate_a_little),
+        cmocka_unit_test(a_target_pushes_harder_while_heads_are_missing),
+        cmocka_unit_test(what_does_not_train_stays),
+        cmocka_unit_test(the_end_leaves_as_many_open_as_asked),
+        cmocka_unit_test(a_useless_head_closes_and_can_go),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
