@@ -162,7 +162,10 @@ static void each_attention(void (*test)(const struct options *))
                         .chunk = chunk,
                         .causal = true,
                         .bias = true,
-                        .rotary = { rotary ? 2 * rotary : 0, 10000, 1, rotary == 1 } } });
+                        .rotary = { .dims = rotary ? 2 * rotary : 0,
+                            .base = 10000,
+                            .factor = 1,
+                            .interleaved = rotary == 1 } } });
 }
 
 /* Megalodon layers, official and as the port has them */

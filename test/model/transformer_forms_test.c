@@ -329,6 +329,86 @@ static void layers_are_left_out_in_training_alone(void **state)
     same(true, "dropout=0", "sublayer_dropout=0.5 emb_dropout=0.5 attention_dropout=0.5", NULL);
 }
 
+/* logits with a condition of 3 channels a place */
+static void conditioned(struct small *s, float size, float *y)
+{
+    mega_run_begin(s->run, &(struct mega_run_args){ 0 });
+    mega_tensor ids = mega_tensor_over(s->ids, MEGA_I32, 2, (int64_t[]){ B, T });
+    mega_tensor *c = mega_run_tensor(s->run, MEGA_F32, 3, (int64_t[]){ B, T, 3 });
+    for (int i = 0; i < B * T * 3; i++) mega_put(c, i / 3, i % 3, size * (float)(i % 5 - 2));
+    struct mega_rows rows = { .B = B, .T = T };
+    struct mega_transformer_inputs in = { .ids = mega_run_input(s->run, &ids), .condition = c };
+    mega_tensor *x = mega_transformer_features_of(
+        s->run, &s->model, &in, mega_run_rows(s->run, &rows), NULL);
+    mega_tensor *out = x ? mega_transformer_head_run(s->run, &s->model.head, x) : NULL;
+    for (int i = 0; out && i < N; i++) y[i] = (float)mega_get(out, i / V, i % V);
+    if (mega_run_end(s->run)) fail_msg("%s", mega_message());
+}
+
+static void adaptive_norms_follow_their_condition(void **state)
+{
+    (void)state;
+    static float plain[N], still[N], moved[N];
+    struct small s, t;
+    small_open(&s, true, "norm=layernorm norm_affine=false");
+    small_open(&t, true, "norm=adaln norm_condition=3");
+    copy(&t, &s);
+    memcpy(t.ids, s.ids, sizeof s.ids);
+    logits(&s, plain);
+    conditioned(&t, 1, moved);
+    assert_true(fabsf(plain[0] - moved[0]) > 1e-4f);
+    conditioned(&t, 0, still);
+    small_assert_near("no condition", plain, still);
+    set_all(&t, ".cond.weight", 0);
+    conditioned(&t, 1, still);
+    small_assert_near("norm=adaln", plain, still);
+    mega_run_begin(t.run, &(struct mega_run_args){ 0 });
+    mega_tensor ids = mega_tensor_over(t.ids, MEGA_I32, 2, (int64_t[]){ B, T });
+    struct mega_rows rows = { .B = B, .T = T };
+    mega_transformer_run(
+        t.run, &t.model, mega_run_input(t.run, &ids), mega_run_rows(t.run, &rows));
+    assert_int_equal(mega_run_end(t.run), MEGA_BAD_ARGUMENT);
+    assert_non_null(strstr(mega_message(), "there is no condition"));
+    small_close(&s);
+    small_close(&t);
+}
+
+/* a gate of a condition that is closed leaves the stream as it was */
+static void adaptive_branches_may_be_closed(void **state)
+{
+    (void)state;
+    static float plain[N], closed[N];
+    struct small s, t;
+    small_open(&s, true, "placement=pre");
+    small_open(&t, true, "branch_scale=adaptive norm_condition=3");
+    copy(&t, &s);
+    memcpy(t.ids, s.ids, sizeof s.ids);
+    no_branches(&s, &t);
+    set_all(&t, ".branch_gate.weight", 0);
+    set_all(&t, ".branch_gate.bias", -60);
+    logits(&s, plain);
+    conditioned(&t, 1, closed);
+    small_assert_near("branch_scale=adaptive", plain, closed);
+    small_close(&s);
+    small_close(&t);
+}
+
+/* log of mixed probabilities: they sum to one */
+static void mixed_softmaxes_are_a_distribution(void **state)
+{
+    (void)state;
+    static float y[N];
+    struct small s;
+    small_open(&s, true, "output_mos=3");
+    logits(&s, y);
+    for (int r = 0; r < B * T; r++) {
+        double sum = 0;
+        for (int v = 0; v < V; v++) sum += exp((double)y[r * V + v]);
+        assert_true(fabs(sum - 1) < 1e-5);
+    }
+    small_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +422,9 @@ int main(void)
         cmocka_unit_test(a_prefix_is_seen_by_all),
         cmocka_unit_test(segments_with_memory_are_one_text),
         cmocka_unit_test(layers_are_left_out_in_training_alone),
+        cmocka_unit_test(adaptive_norms_follow_their_condition),
+        cmocka_unit_test(adaptive_branches_may_be_closed),
+        cmocka_unit_test(mixed_softmaxes_are_a_distribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
