@@ -94,7 +94,7 @@ static void make_function(struct fixture *f, int fn)
     if (!compares(f) && chance(f, 3)) a->clamp = 1.5;
     if (compares(f)) a->scale = 0.25;
     /* what a key gives one query and loses to the others may cancel */
-    if (fn == MEGA_ATTENTION_INVERTED) f->e.tolerance = 3e-4;
+    if (fn == MEGA_ATTENTION_INVERTED) f->e.tolerance = 1e-3;
     if (chance(f, 3)) {
         a->dropout = 0.3;
         a->drop_keys = chance(f, 2);
@@ -156,7 +156,7 @@ static void make_added(struct fixture *f)
         in[MEGA_ATTENTION_DECAY] = param(f, 3, queries);
         if (f->S != f->T || chance(f, 2)) in[MEGA_ATTENTION_DECAY_K] = param(f, 3, keys);
         /* a softmax does not change with what all keys have: slopes that cancel remain */
-        f->e.tolerance = 3e-4;
+        f->e.tolerance = 1e-3;
         if (past)
             in[MEGA_ATTENTION_PAST_DECAY] = param(f, 3, (int64_t[]){ f->B, past->dim[1], H });
     }
@@ -202,7 +202,7 @@ static void make_call(
         .judge = &mega_op_attention.reference,
         .wants = (1u << MEGA_ATTENTION_INPUTS) - 1,
         .gives = 1,
-        .tolerance = 1e-4 };
+        .tolerance = 2e-4 };
     f->e.wants &= ~(1u << MEGA_ATTENTION_PAST_K | 1u << MEGA_ATTENTION_PAST_V |
                     1u << MEGA_ATTENTION_PAST_DECAY);
     f->m = (struct mega_maker){ .e = &f->e, .arena = &f->check.example, .dtype = dtype };
@@ -230,7 +230,8 @@ static void calls_hold(mega_dtype dtype, int calls, int tile, int64_t longest, i
             make_call(&f, dtype, fn, calls * turn + number, tile, longest);
             if (mega_check_all(&f.check, &f.e)) fail_msg("%s", mega_message());
         }
-    print_message("%d accepted, %d refused\n", (int)f.check.accepted, (int)f.check.refused);
+    print_message("%d accepted, %d refused, largest error %.2f of the bound\n",
+        (int)f.check.accepted, (int)f.check.refused, f.check.worst);
     assert_true(f.check.accepted > 9 * calls);
     mega_check_done(&f.check);
 }

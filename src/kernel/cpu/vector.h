@@ -7,7 +7,6 @@
 #define MEGA_KERNEL_CPU_VECTOR_H
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -124,19 +123,19 @@ VEC_INLINE vec vec_where(ivec mask, vec x)
     return (vec)(mask & (ivec)x);
 }
 
-/* Some lane of the mask has ones. */
-VEC_INLINE bool vec_any(ivec mask)
+/* A bit for every lane of the mask that has ones. */
+VEC_INLINE uint32_t vec_bits(ivec mask)
 {
 #if defined(MEGA_ISA_avx512)
-    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+    return _mm512_movepi32_mask((__m512i)mask);
 #elif defined(MEGA_ISA_avx2)
-    return _mm256_movemask_ps((__m256)mask) != 0;
+    return (uint32_t)_mm256_movemask_ps((__m256)mask);
 #elif defined(__SSE2__)
-    return _mm_movemask_ps((__m128)mask) != 0;
+    return (uint32_t)_mm_movemask_ps((__m128)mask);
 #else
-    int32_t any = 0;
-    for (int i = 0; i < VEC; i++) any |= mask[i];
-    return any != 0;
+    uint32_t bits = 0;
+    for (int i = 0; i < VEC; i++) bits |= (uint32_t)(mask[i] & 1) << i;
+    return bits;
 #endif
 }
 

@@ -152,7 +152,7 @@ VEC_INLINE vec vec_tanh(vec x)
 VEC_INLINE vec vec_tanh_often_small(vec x)
 {
     vec a = vec_abs(x);
-    return vec_any(~(a < 0.625f)) ? vec_tanh(x) : vec_turn(vec_tanh_near(a), x);
+    return vec_bits(~(a < 0.625f)) ? vec_tanh(x) : vec_turn(vec_tanh_near(a), x);
 }
 
 /* erf(x), 3 ulp: near 0 a polynomial, elsewhere 1 - exp(-polynomial). */

@@ -143,26 +143,13 @@ static bool weigh_part(const struct attention_plan *p, struct block *b,
     return true;
 }
 
-/* a weight of 1 at the key that the pass before found, if it lies in this part */
-static bool single(const struct block *b, const struct attention_keys *k, int64_t r,
-    struct attention_part part)
-{
-    float *s = mega_matrix_row(b->score, r);
-    int64_t x = (int64_t)b->number[r] - k->at;
-    if (b->number[r] < 0 || x < part.from || x >= part.from + part.n) return false;
-    clear(s + part.from, s + part.from + part.n);
-    s[x] = 1;
-    return true;
-}
-
 static void weigh(const struct attention_plan *p, struct block *b,
     const struct attention_keys *k, const struct attention_terms *t, int64_t r)
 {
     struct attention_part part = seen_by(p, &b->q, k, r);
     float *s = mega_matrix_row(b->score, r);
     if (is_outside(p, &b->q, r)) part.n = 0;
-    bool any =
-        part.n && (is_single(p->a) ? single(b, k, r, part) : weigh_part(p, b, k, t, r, part));
+    bool any = part.n && weigh_part(p, b, k, t, r, part);
     if (!any) part.n = 0;
     clear(s, s + part.from);
     clear(s + part.from + part.n, s + k->n);
@@ -194,6 +181,40 @@ static void pass_before(
     for (int64_t r = 0; row && r < b->q.m; r++) row[kept_at(p, &b->q, r)] = b->number[r];
 }
 
+/* o is the value of the one key that the pass before found */
+static void read_single(const struct attention_plan *p, struct block *b)
+{
+    for (int64_t r = 0; r < b->q.m; r++) {
+        float *o = mega_matrix_row(b->o, r), factor = 1;
+        if (b->number[r] < 0) {
+            clear(o, o + p->E);
+            continue;
+        }
+        struct attention_keys k = key_at(p, b->q.span, (int64_t)b->number[r]);
+        if (p->drops) draw(p, &b->q, &k, r, (struct attention_part){ 0, 1 }, &factor);
+        row_functions->scale(o, k.v.at, factor, p->E);
+    }
+}
+
+/* o is the sum of all values with their weights */
+static void read_all(
+    const struct attention_plan *p, struct block *b, struct mega_arena *scratch)
+{
+    struct attention_sight sight = block_sight(p, &b->q);
+    size_t mark = mega_arena_mark(scratch);
+    for (struct attention_keys k = { 0 }; next_keys(p, b->q.span, sight, &k); b->begun = true) {
+        scores(p, &b->q, &k, b->score, scratch);
+        struct attention_terms t = terms_of(p, &b->q, &k, false, scratch);
+        for (int64_t r = 0; r < b->q.m; r++) weigh(p, b, &k, &t, r);
+        block_product(p->pairs, b->q.m, p->E, k.n, as_it_lies(b->score), as_it_lies(k.v), b->o,
+            b->begun, scratch);
+        mega_arena_release(scratch, mark);
+    }
+    for (int64_t r = 0; !b->begun && r < b->q.m; r++)
+        clear(mega_matrix_row(b->o, r), mega_matrix_row(b->o, r) + p->E);
+    if (is_softmax(p->a)) finish(p, b);
+}
+
 static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
 {
     const struct attention_plan *p = arg;
@@ -211,23 +232,10 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         b.sum[r] = is_softmax(p->a) ? start.sum : 0;
     }
     pass_before(p, &b, scratch);
-
-    struct attention_sight sight = block_sight(p, &b.q);
-    size_t mark = mega_arena_mark(scratch);
-    for (struct attention_keys k = { 0 }; next_keys(p, span, sight, &k); b.begun = true) {
-        struct attention_terms t = { 0 };
-        if (!is_single(p->a)) {
-            scores(p, &b.q, &k, b.score, scratch);
-            t = terms_of(p, &b.q, &k, false, scratch);
-        }
-        for (int64_t r = 0; r < b.q.m; r++) weigh(p, &b, &k, &t, r);
-        block_product(p->pairs, b.q.m, p->E, k.n, as_it_lies(b.score), as_it_lies(k.v), b.o,
-            b.begun, scratch);
-        mega_arena_release(scratch, mark);
-    }
-    for (int64_t r = 0; !b.begun && r < b.q.m; r++)
-        clear(mega_matrix_row(b.o, r), mega_matrix_row(b.o, r) + p->E);
-    if (is_softmax(p->a)) finish(p, &b);
+    if (is_single(p->a))
+        read_single(p, &b);
+    else
+        read_all(p, &b, scratch);
 }
 
 static void forward(const struct mega_call *c)

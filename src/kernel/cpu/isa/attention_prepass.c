@@ -20,24 +20,26 @@ static void none_seen(float *top, int64_t k)
 /* s, which is larger than the least of them, takes its place */
 static void take(float *top, int64_t k, float s)
 {
-    for (int64_t i = 0; i < k; i += VEC)
-        vec_store(
-            top + i, vec_min(vec_load(top + i + 1), vec_max(vec_load(top + i), vec_all(s))));
+    ivec next;
+    for (int i = 0; i < VEC; i++) next[i] = i + 1;
+    vec here = vec_load(top);
+    for (int64_t i = 0; i < k; i += VEC) {
+        vec after = vec_load(top + i + VEC), one_on = vec_pick(here, after, next);
+        vec_store(top + i, vec_min(one_on, vec_max(here, vec_all(s))));
+        here = after;
+    }
 }
 
-/* the scores s [n]; most of them are small, and passed by many at once */
+/* the scores s [n], `most` the largest of them */
 static void take_row(float *top, int64_t k, float most, const float *s, int64_t n)
 {
-    enum { STEP = 4 * VEC };
-    for (int64_t j = 0; j < n && most > top[0]; j += STEP) {
-        int64_t end = least(n, j + STEP);
-        if (end - j == STEP) {
-            vec all = vec_load(s + j);
-            for (int i = VEC; i < STEP; i += VEC) all = vec_max(all, vec_load(s + j + i));
-            if (vec_most(all) <= top[0]) continue;
+    for (int64_t j = 0; j < n && most > top[0]; j += VEC) {
+        uint32_t lanes = n - j < VEC ? (1u << (n - j)) - 1 : ~0u;
+        uint32_t larger = vec_bits(vec_get(s + j, n - j) > top[0]) & lanes;
+        for (; larger; larger &= larger - 1) {
+            float one = s[j + __builtin_ctz(larger)];
+            if (one > top[0]) take(top, k, one);
         }
-        for (int64_t i = j; i < end; i++)
-            if (s[i] > top[0]) take(top, k, s[i]);
     }
 }
 

@@ -284,6 +284,15 @@ static inline struct attention_keys keys_of(const struct attention_plan *p,
     return k;
 }
 
+/* The one key that has so many of the window before it. */
+static inline struct attention_keys key_at(
+    const struct attention_plan *p, const struct attention_span *span, int64_t at)
+{
+    if (at < p->N) return prefix_keys(p, span, at);
+    int64_t place = span->lo + at - p->N;
+    return keys_of(p, span, place, place + 1);
+}
+
 /* Goes on to the next tile that a block of queries sees something of; begins with {0}. The
  * tiles of a window have the same beginnings for all its blocks. */
 static inline bool next_keys(const struct attention_plan *p, const struct attention_span *span,
