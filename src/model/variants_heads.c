@@ -199,7 +199,7 @@ const struct mega_variant mega_variants_heads[] = {
         .paper = "2306.12929",
         .slot = "A8",
         .options = "attn_gate_heads=true",
-        .more = "attn_gate_act",
+        .more = "attn_gate_act|attn_gate_output|attn_gate_rank",
         .adds = "attn.head_gate.weight [H, D], 0; attn.head_gate.bias [H], 10",
         .cost = "+2 D H a token",
         .executor = "",

@@ -165,14 +165,14 @@ static void prefix_lane(void *arg, int64_t group, struct mega_arena *scratch)
     const struct attention_plan *p = s->p;
     for (int k = 0; k < 2; k++) {
         int which = k ? PREFIX_V : PREFIX_K;
-        int64_t width = k ? p->E : p->Z;
-        /* the rows of a gradient may be wider than what is in them (graph/sweep_back.c) */
-        for (int64_t j = 0; wants(s, which) && j < p->N; j++) {
-            float *to = mega_row(s->g->in[which], group * p->N + j);
-            if (!adds(s, which)) clear(to, to + width);
+        int64_t n = k ? p->E : p->Z;
+        for (int64_t slot = 0; wants(s, which) && slot < p->N; slot++) {
+            /* sums of a sweep have rows apart */
+            float *to = mega_row(s->g->in[which], group * p->N + slot);
+            if (!adds(s, which)) clear(to, to + n);
             for (int64_t i = group; i < p->spans; i += p->n.G)
                 row_functions->add_scaled(
-                    to, s->lane[p->span[i].lane].dprefix[k] + j * width, 1, width);
+                    to, s->lane[p->span[i].lane].dprefix[k] + slot * n, 1, n);
         }
     }
 }
