@@ -130,8 +130,8 @@ static void plan_back(struct back *b, struct step *s)
         place_slope(b, s->in[i]);
         struct place *p = &b->p.place[s->in[i]];
         s->wants |= 1u << i;
-        /* the same tensor at two inputs: both add, to zeros */
-        for (int k = 0; k < i; k++)
+        /* the same tensor at two inputs: both add, to zeros (a group's sums have begun so) */
+        for (int k = 0; k < i && p->slope != SLOPE_SUM; k++)
             if (s->in[k] == s->in[i] && (s->wants >> k & 1) && !p->filled) {
                 s->clear |= 1u << i;
                 s->add |= 1u << k;

@@ -30,6 +30,7 @@ void mega_example_ema(struct mega_maker *m)
     if (started) c->in[MEGA_EMA_H] = mega_make_param(m, 3, (int64_t[]){ B, D, N }, 0, 1);
     unsigned features = MEGA_ROWS_LEN | MEGA_ROWS_REAL | MEGA_ROWS_DOC;
     mega_make_rows(m, B, T, started ? features | MEGA_ROWS_PLACE : features, 300);
+    a->silu = mega_make_below(m, 2);
     m->e->wants = 127;
     m->e->gives = a->state ? 3 : 1;
     m->e->tolerance = 5e-6;

@@ -31,6 +31,9 @@ mega_tensor *mega_ema_run(
     a.two_way = e->two_way;
     a.state = h != NULL;
     a.truncation = e->truncation;
+    /* by rows it needs nothing kept, but sees a sum that bfloat16 has rounded */
+    bool by_rows = (mega_run_mode(r) & MEGA_RUN_GRAD) && mega_run_dtype(r) != MEGA_BF16;
+    a.silu = !by_rows;
     struct mega_call c = { .op = &mega_op_ema, .attr = &a, .rows = rows };
     c.in[MEGA_EMA_X] = x;
     c.in[MEGA_EMA_DELTA] = e->delta;
@@ -41,5 +44,5 @@ mega_tensor *mega_ema_run(
     c.in[MEGA_EMA_H] = h;
     mega_tensor *y = mega_run_call(r, &c, NULL);
     if (h) mega_cell_set(r, e->state, c.out[1]);
-    return activation(r, y, MEGA_ACT_SILU);
+    return a.silu ? y : activation(r, y, MEGA_ACT_SILU);
 }

@@ -51,6 +51,8 @@ static mega_status check_decoder(const struct mega_transformer_options *o, const
         { o->final_norm != MEGA_FINAL_NORM_OFF, "no final norm" },
         { o->chunk.each == -1 && !o->chunk.n, "an attention window" },
         { o->norm_affine, "norms without gains" }, { !o->head_bias, "a bias of the head" },
+        { !o->kept_heads || !*o->kept_heads, "heads that were removed (kept_heads)" },
+        { o->gates.kind == MEGA_GATES_NONE, "gates of heads" },
         { !o->values.each || o->values.each == o->keys.each,
             "values of another width than keys" },
         { true, NULL } };

@@ -1,11 +1,13 @@
 #include "model/heads.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "model/export.h"
 #include "model/transformer_decoder.h"
+#include "model/transformer_rules.h"
 
 extern const struct mega_mixer mega_mixer_attention;
 
@@ -80,6 +82,20 @@ static void set(const struct mega_option *table, void *options,
     *(int *)(void *)((char *)options + gates->offset) = change->gates;
 }
 
+/* What a preset does not speak of is 0 in its options: where that cannot be, it is as usual. */
+static void fill(const struct mega_option *table, void *options, const void *usual)
+{
+    for (const struct mega_option *o = table; o->name; o++) {
+        void *field = (char *)options + o->offset;
+        const void *from = (const char *)usual + o->offset;
+        if (!(o->least > 0)) continue;
+        if (o->type == MEGA_OPTION_INT && !*(int64_t *)field)
+            memcpy(field, from, sizeof(int64_t));
+        if (o->type == MEGA_OPTION_REAL && !(fabs(*(double *)field) > 0))
+            memcpy(field, from, sizeof(double));
+    }
+}
+
 static mega_status configure(struct mega_model_config *c, const mega_model *m,
     const struct mega_model_heads_change *change)
 {
@@ -89,14 +105,16 @@ static mega_status configure(struct mega_model_config *c, const mega_model *m,
         set(mega_mixer_attention.options, c->mixer, change);
         return MEGA_OK;
     }
+    bool preset = strcmp(mega_decoders[c->language.decoder]->name, "transformer") != 0;
     while (strcmp(mega_decoders[c->language.decoder]->name, "transformer") != 0)
         c->language.decoder =
             mega_decoders[c->language.decoder + 1] ? c->language.decoder + 1 : 0;
     const struct mega_decoder_type *decoder = mega_decoders[c->language.decoder];
-    struct mega_transformer_options o = t->options, usual;
-    /* a preset does not speak of gates: theirs begin as a transformer's do */
+    struct mega_transformer_options o = t->options, usual = { 0 };
     mega_option_defaults(decoder->options, &usual);
+    fill(decoder->options, &o, &usual);
     if (!(o.gates.concrete.temperature > 0)) o.gates = usual.gates;
+    if (preset) mega_transformer_complete(&o);
     memset(c->language.options, 0, sizeof c->language.options);
     memcpy(c->language.options, &o, sizeof o);
     set(decoder->options, c->language.options, change);

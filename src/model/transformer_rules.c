@@ -312,24 +312,45 @@ static bool is_known(const char *name, const char *const known[])
     return false;
 }
 
-/* are these bytes of the field all zero, or those of the other struct? */
-static bool is_usual(const struct mega_option *o, const void *options, const void *usual)
+static size_t size_of(const struct mega_option *o)
+{
+    switch (o->type) {
+    case MEGA_OPTION_INT: return sizeof(int64_t);
+    case MEGA_OPTION_REAL: return sizeof(double);
+    case MEGA_OPTION_BOOL: return sizeof(bool);
+    case MEGA_OPTION_CHOICE: return sizeof(int);
+    case MEGA_OPTION_INTS: return sizeof(struct mega_ints);
+    case MEGA_OPTION_REALS: return sizeof(struct mega_reals);
+    case MEGA_OPTION_TEXT: return sizeof(const char *);
+    default: return 0;
+    }
+}
+
+static bool is_zero(const struct mega_option *o, const void *options)
 {
     static const struct mega_transformer_options none;
-    size_t n = o->type == MEGA_OPTION_INT      ? sizeof(int64_t)
-               : o->type == MEGA_OPTION_REAL   ? sizeof(double)
-               : o->type == MEGA_OPTION_BOOL   ? sizeof(bool)
-               : o->type == MEGA_OPTION_CHOICE ? sizeof(int)
-               : o->type == MEGA_OPTION_INTS   ? sizeof(struct mega_ints)
-               : o->type == MEGA_OPTION_REALS  ? sizeof(struct mega_reals)
-                                               : 0;
+    return !memcmp(
+        (const char *)options + o->offset, (const char *)&none + o->offset, size_of(o));
+}
+
+/* is the field zero, or as in the other struct? */
+static bool is_usual(const struct mega_option *o, const void *options, const void *usual)
+{
     const char *field = (const char *)options + o->offset;
     if (o->type == MEGA_OPTION_TEXT) {
         const char *text = *(const char *const *)(const void *)field;
         return !text || !*text;
     }
-    return !memcmp(field, (const char *)usual + o->offset, n) ||
-           !memcmp(field, (const char *)&none + o->offset, n);
+    return is_zero(o, options) || !memcmp(field, (const char *)usual + o->offset, size_of(o));
+}
+
+void mega_transformer_complete(struct mega_transformer_options *o)
+{
+    struct mega_transformer_options usual = { 0 };
+    mega_option_defaults(mega_transformer_table, &usual);
+    for (const struct mega_option *row = mega_transformer_table; row->name; row++)
+        if (!is_known(row->name, mega_transformer_core) && is_zero(row, o))
+            memcpy((char *)o + row->offset, (const char *)&usual + row->offset, size_of(row));
 }
 
 const char *mega_transformer_unusual(

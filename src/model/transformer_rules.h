@@ -19,6 +19,10 @@ const char *mega_transformer_unusual(
 /* Names of the core: sizes, norms, positions, plain feed-forwards, dropout, gates of heads. */
 extern const char *const mega_transformer_core[];
 
+/* Options that a preset made, which says nothing but the core: all others become what they are
+ * in a table by default. */
+void mega_transformer_complete(struct mega_transformer_options *o);
+
 /* Why a text cannot go through this model piece by piece (spec: BREAKS_CACHE), or NULL. */
 const char *mega_transformer_breaks_stream(const struct mega_transformer_options *o);
 

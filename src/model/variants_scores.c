@@ -190,6 +190,7 @@ const struct mega_variant mega_variants_scores[] = {
         .paper = "2210.13432",
         .slot = "A5",
         .options = "causal_key_mask_prob=N",
+        .more = "causal_key_mask_fixed",
         .adds = "",
         .cost = "none",
         .executor = "tiles",

@@ -119,57 +119,77 @@ static bool hidden(const struct mega_attention_row *u, int64_t h, int64_t x)
 
 /* ---- what places add ---- */
 
-static double decay_at(const struct mega_attention_row *u, int64_t h, int64_t x)
+/* Each gives what it adds to the score of head h and column x, a key `far` places back; with
+ * `to`, it takes d of that score to its inputs. */
+
+static double bias(const struct mega_attention_row *u, int64_t h, int64_t far, double d,
+    struct mega_attention_slopes *to)
 {
+    const mega_tensor *table = u->c->in[MEGA_ATTENTION_BIAS];
+    if (!table) return 0;
+    int64_t width = mega_width(table), row = mega_height(table) > 1 ? h : 0,
+            at = (width - 1) / 2 - far;
+    double *slope = to ? to->in[MEGA_ATTENTION_BIAS] : NULL;
+    if (slope) slope[row * width + at] += d;
+    return mega_get(table, row, at);
+}
+
+/* of keys up to the query */
+static double decay(const struct mega_attention_row *u, int64_t h, int64_t x, double d,
+    struct mega_attention_slopes *to)
+{
+    const mega_tensor *queries = u->c->in[MEGA_ATTENTION_DECAY];
     int which =
         u->c->in[MEGA_ATTENTION_DECAY_K] ? MEGA_ATTENTION_DECAY_K : MEGA_ATTENTION_DECAY;
     int64_t row;
-    const mega_tensor *t = tensor_of(u, which, MEGA_ATTENTION_PAST_DECAY, x, &row);
-    return mega_get(t, row, h);
+    if (!queries) return 0;
+    const mega_tensor *keys = tensor_of(u, which, MEGA_ATTENTION_PAST_DECAY, x, &row);
+    double *of_queries = to ? to->in[MEGA_ATTENTION_DECAY] : NULL,
+           *of_keys = to && keys == u->c->in[which] ? to->in[which] : NULL;
+    if (of_queries) of_queries[query_row(u) * u->n.H + h] += d;
+    if (of_keys) of_keys[row * u->n.H + h] -= d;
+    return mega_get(queries, query_row(u), h) - mega_get(keys, row, h);
 }
 
-/* d times the slope of everything that `added` takes goes to the inputs; 0 for d: the sum
- * itself */
+/* of keys after it */
+static double decay_back(const struct mega_attention_row *u, int64_t h, int64_t x, double d,
+    struct mega_attention_slopes *to)
+{
+    const mega_tensor *sums = u->c->in[MEGA_ATTENTION_DECAY_BACK];
+    if (!sums) return 0;
+    int64_t key = u->b * mega_window_keys(u->c)->T + mega_attention_key(u, x);
+    double *slope = to ? to->in[MEGA_ATTENTION_DECAY_BACK] : NULL;
+    if (slope) slope[key * u->n.H + h] += d;
+    if (slope) slope[query_row(u) * u->n.H + h] -= d;
+    return mega_get(sums, key, h) - mega_get(sums, query_row(u), h);
+}
+
+static double patterns(const struct mega_attention_row *u, int64_t h, int64_t far, double d,
+    struct mega_attention_slopes *to)
+{
+    const mega_tensor *bank = u->c->in[MEGA_ATTENTION_BANK],
+                      *shares = u->c->in[MEGA_ATTENTION_SHARE];
+    if (!bank || far >= mega_width(bank)) return 0;
+    double *of_bank = to ? to->in[MEGA_ATTENTION_BANK] : NULL,
+           *of_shares = to ? to->in[MEGA_ATTENTION_SHARE] : NULL, sum = 0;
+    int64_t R = mega_height(bank), first = (query_row(u) * u->n.H + h) * R;
+    for (int64_t r = 0; r < R; r++) {
+        double share = mega_get(shares, query_row(u), h * R + r), of = mega_get(bank, r, far);
+        sum += share * of;
+        if (of_shares) of_shares[first + r] += d * of;
+        if (of_bank) of_bank[r * mega_width(bank) + far] += d * share;
+    }
+    return sum;
+}
+
 static double added(const struct mega_attention_row *u, int64_t h, int64_t x, double d,
     struct mega_attention_slopes *to)
 {
-    const mega_tensor *const *in = (const mega_tensor *const *)u->c->in;
-    const mega_tensor *bias = in[MEGA_ATTENTION_BIAS], *bank = in[MEGA_ATTENTION_BANK],
-                      *back = in[MEGA_ATTENTION_DECAY_BACK];
     if (x < u->N) return 0;
-    int64_t j = mega_attention_key(u, x), far = u->p - j, S = mega_window_keys(u->c)->T;
-    int64_t head = u->n.H * query_row(u) + h;
-    double sum = 0;
-    if (bias) {
-        int64_t width = mega_width(bias), row = mega_height(bias) > 1 ? h : 0,
-                at = (width - 1) / 2 - far;
-        sum += mega_get(bias, row, at);
-        if (to && to->in[MEGA_ATTENTION_BIAS])
-            to->in[MEGA_ATTENTION_BIAS][row * width + at] += d;
-    }
-    if (in[MEGA_ATTENTION_DECAY] && far >= 0) {
-        int keys = in[MEGA_ATTENTION_DECAY_K] ? MEGA_ATTENTION_DECAY_K : MEGA_ATTENTION_DECAY;
-        sum += mega_get(in[MEGA_ATTENTION_DECAY], query_row(u), h) - decay_at(u, h, x);
-        if (to && to->in[MEGA_ATTENTION_DECAY]) to->in[MEGA_ATTENTION_DECAY][head] += d;
-        if (to && to->in[keys] && j >= 0) to->in[keys][(u->b * S + j) * u->n.H + h] -= d;
-    }
-    if (back && far < 0) {
-        sum += mega_get(back, u->b * S + j, h) - mega_get(back, query_row(u), h);
-        double *slope = to ? to->in[MEGA_ATTENTION_DECAY_BACK] : NULL;
-        if (slope) slope[(u->b * S + j) * u->n.H + h] += d;
-        if (slope) slope[head] -= d;
-    }
-    for (int64_t r = 0, R = bank && far >= 0 && far < mega_width(bank) ? mega_height(bank) : 0;
-         r < R; r++) {
-        double share = mega_get(in[MEGA_ATTENTION_SHARE], query_row(u), h * R + r),
-               of = mega_get(bank, r, far);
-        sum += share * of;
-        if (to && to->in[MEGA_ATTENTION_SHARE])
-            to->in[MEGA_ATTENTION_SHARE][head * R + r] += d * of;
-        if (to && to->in[MEGA_ATTENTION_BANK])
-            to->in[MEGA_ATTENTION_BANK][r * mega_width(bank) + far] += d * share;
-    }
-    return sum;
+    int64_t far = u->p - mega_attention_key(u, x);
+    double sum = bias(u, h, far, d, to);
+    if (far < 0) return sum + decay_back(u, h, x, d, to);
+    return sum + decay(u, h, x, d, to) + patterns(u, h, far, d, to);
 }
 
 /* ---- contextual positions ---- */

@@ -236,13 +236,14 @@ struct mega_attr_dropout {
     enum mega_dropout_kind kind;
 };
 
-/* ema: multi-dimensional damped moving average, and omega x.
+/* ema: multi-dimensional damped moving average, and omega x; then silu, if attr.silu.
  * in: x [B,T,D], delta, alpha, beta [Q,N,1], gamma [Q,N], omega [D] (optional: without it the
  * raw y comes out), h [B,D,N]? with Q = D one way, 2D both ways (rows D.. look back from the
  * future) out: y [B,T,D]; state after the last place in use [B,D,N] F32, only if attr.state. */
 struct mega_attr_ema {
     bool two_way;
     bool state;
+    bool silu; /* of the sum before it is rounded to the type of activations */
     int64_t
         truncation; /* kernel taps M; 0 or less: as long as the row. Ignored with a state. */
 };

@@ -3,7 +3,7 @@
  *
  *   p = sigmoid(delta), a = sigmoid(alpha), q = 1 - p a, c = sqrt(1/N)
  *   h[t] = q h[t-1] + p beta (xm[t] - q^M xm[t-M]),   y[t] = c sum_n gamma h[t]
- *   out = y + omega x     (x itself, padding or not)
+ *   u = y + omega x, out = u or silu(u)     (x itself, padding or not)
  *
  * Two-way: rows D ... 2D-1 hold a second filter that runs from the end; its y is added. Nothing
  * crosses the start of a document. With a state h the row goes on where it stood; the state
@@ -190,6 +190,11 @@ static void raw(const struct mega_call *c, int64_t b, int64_t d, struct room *ro
     }
 }
 
+static enum mega_act act_of(const struct mega_call *c)
+{
+    return ((const struct mega_attr_ema *)c->attr)->silu ? MEGA_ACT_SILU : MEGA_ACT_LINEAR;
+}
+
 static void forward(const struct mega_call *c)
 {
     struct room room = room_of(c);
@@ -197,9 +202,10 @@ static void forward(const struct mega_call *c)
     for (int64_t b = 0; b < B; b++)
         for (int64_t d = 0; d < D; d++) {
             raw(c, b, d, &room);
-            for (int64_t t = 0; t < T; t++)
-                mega_put(c->out[0], b * T + t, d,
-                    room.y[t] + omega(c, d) * mega_get(c->in[X], b * T + t, d));
+            for (int64_t t = 0; t < T; t++) {
+                double u = room.y[t] + omega(c, d) * mega_get(c->in[X], b * T + t, d);
+                mega_put(c->out[0], b * T + t, d, mega_act(act_of(c), u));
+            }
         }
 }
 
@@ -270,9 +276,11 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     for (int64_t b = 0; b < B; b++)
         for (int64_t d = 0; d < D; d++) {
             double d_omega = 0;
+            raw(c, b, d, &room);
             for (int64_t t = 0; t < T; t++) {
-                du[t] = mega_grad_out(g, 0, b * T + t, d);
-                d_omega += du[t] * mega_get(c->in[X], b * T + t, d);
+                double x = mega_get(c->in[X], b * T + t, d), u = room.y[t] + omega(c, d) * x;
+                du[t] = mega_grad_out(g, 0, b * T + t, d) * mega_act_slope(act_of(c), u);
+                d_omega += du[t] * x;
                 room.dx[t] = 0;
             }
             for (int direction = 0; direction <= a->two_way; direction++) {

@@ -187,8 +187,8 @@ mega_status mega_study_weight(const mega_model *m, struct mega_head_table *out)
     mega_status status = mega_head_table_new(out, &h);
     for (int64_t l = 0; l < h.layers && !status; l++) {
         const struct mega_attention *a = h.layer[l].attention;
-        int64_t dv = a->options.values, share = a->options.heads / a->options.kv_heads,
-                group = -1;
+        int64_t dv = a->options.values,
+                share = a->kept.heads ? a->options.heads / a->options.kv_heads : 1, group = -1;
         for (int64_t k = 0; k < a->kept.heads; k++) {
             /* which of the groups that are left */
             group += !k || a->kept.number[k] / share != a->kept.number[k - 1] / share;
@@ -211,17 +211,26 @@ mega_status mega_study_gates(
     const mega_model *m, struct mega_head_table *gate, struct mega_head_table *log_a)
 {
     struct mega_model_heads h;
+    *gate = *log_a = (struct mega_head_table){ 0 };
     MEGA_TRY(mega_model_heads_find(&h, m));
     mega_status status = mega_head_table_new(gate, &h);
     if (!status) status = mega_head_table_new(log_a, &h);
+    bool gated = false;
     for (int64_t l = 0; l < h.layers && !status; l++) {
         const struct mega_attention *a = h.layer[l].attention;
+        gated |= a->gates.log_a || a->gates.open;
         for (int64_t k = 0; k < a->kept.heads; k++) {
             *mega_head_at(gate, l, a->kept.number[k]) = mega_head_gates_value(&a->gates, k);
             if (a->gates.log_a)
                 *mega_head_at(log_a, l, a->kept.number[k]) = mega_hard_at(a->gates.log_a, k);
         }
     }
+    if (!status && !gated)
+        status =
+            mega_fail(MEGA_BAD_ARGUMENT, "the model's heads have no gates: expected a model "
+                                         "that was trained with model.head_gates");
     mega_model_heads_done(&h);
+    if (status) mega_head_table_free(gate);
+    if (status) mega_head_table_free(log_a);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "graph/ops.h"
 #include "graph/precision.h"
 #include "kernel/widen.h"
+#include "op/heads.h"
 #include "task/feed.h"
 
 enum { TRAIN, VALID };
@@ -42,6 +43,20 @@ static size_t widened_bytes(const struct mega_call *c)
     return bytes;
 }
 
+/* attention by strips: keys' and values' gradients of its lanes, arrays of a few queries'
+ * scores of each thread */
+static size_t strip_bytes(const struct mega_call *c)
+{
+    enum { ARRAYS = 10, SCORES = 1 << 18, FEW = 8 };
+    const struct mega_attr_attention *a = c->attr;
+    if (a->exec != MEGA_ATTENTION_STRIP && !mega_attention_needs_strips(c)) return 0;
+    int64_t scores = FEW * mega_heads_of(c).H * mega_attention_columns(c);
+    size_t each = sizeof(float) * (size_t)(scores > SCORES ? scores : SCORES),
+           threads = c->work ? (size_t)c->work->threads : 1;
+    size_t keys = mega_size(c->in[MEGA_ATTENTION_K]) + mega_size(c->in[MEGA_ATTENTION_V]);
+    return threads * ARRAYS * each + GROUPS * keys / (size_t)(c->rows->B ? c->rows->B : 1);
+}
+
 /* partial sums of one op's gradients */
 static size_t partial_sums(const struct mega_call *c)
 {
@@ -53,6 +68,7 @@ static size_t partial_sums(const struct mega_call *c)
     /* a whole row in one window: its queries' gradients, too */
     if (c->op == &mega_op_attention && (a->chunk < 0 || a->chunk >= c->rows->T))
         bytes += GROUPS * mega_size(c->in[0]) / (size_t)(c->rows->B ? c->rows->B : 1);
+    if (c->op == &mega_op_attention) bytes += strip_bytes(c);
     return bytes;
 }
 

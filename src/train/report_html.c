@@ -87,6 +87,10 @@ static const struct mega_quantity quantities[] = {
     { "perplexity", "Perplexity", "", 1, true, true },
     { "bpb", "Bits per byte", "", 1, true, false },
     { "bpc", "Bits per character", "", 1, true, false },
+    { "penalty", "Penalty of open heads", "", 1, true, false },
+    { "expected_heads", "Heads expected open", "", 1, true, false },
+    { "active_heads", "Heads not closed", "", 1, true, false },
+    { "partial_heads", "Heads half open", "", 1, true, false },
 };
 
 struct mega_quantity mega_quantity_find(const char *name)

@@ -57,6 +57,8 @@ refused 1 "is there already" "$mega" heads prune a small
 refused 1 "layer 7 head 0: the model has layers 0 ... 1 of heads 0 ... 3" "$mega" heads prune a x9 --remove 7.0
 refused 1 "'1' is no list of heads" "$mega" heads prune a x9 --remove 1
 refused 1 "nothing says how many heads are to go" "$mega" heads prune a x9 text.txt --by gradient
+refused 1 "the model's heads have no gates" "$mega" heads prune small x9
+refused 1 "the model's heads have no gates" "$mega" heads prune small x9 text.txt --by gates --keep 1
 [[ ! -e x9 && ! -e x9.part ]] || fail "a refusal left something behind"
 cp -r small wrong && cp "$(echo a/best)/config.json" wrong/
 refused 1 "expected [" "$mega" eval wrong text.txt
@@ -111,5 +113,8 @@ cmp h12/model.safetensors both/model.safetensors
 "$mega" heads prune h23 again --remove 1.3 >/dev/null 2>err && grep -q 'layer 1 head 3 was removed before' err || fail "said: $(cat err)"
 cmp h23/model.safetensors again/model.safetensors
 grep -q '"kept_heads": "all; 0 1 4-7; all; all; all"' h23/config.json
+refused 1 "cannot have heads that were removed" "$mega" convert h23 x --to hf
+refused 1 "cannot have gates of heads" "$mega" convert a x --to hf
+[[ ! -e x ]] || fail "a refusal left something behind"
 cp s/config.json h23/
 refused 1 "tensor sub.2.attn.q.weight is [48, 64] F32, expected [64, 64] F32" "$mega" score h23 text

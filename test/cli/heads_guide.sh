@@ -25,5 +25,5 @@ for command in "${commands[@]}"; do
     heads\ importance*) grep -q '^layer ' out ;;
     esac
 done
-"$mega" heads importance small --method gates --csv - >kept.csv
+"$mega" heads importance small --method weight --csv - >kept.csv
 [[ $(wc -l <kept.csv) == 5 ]] || fail "heads.keep is 4, the small model has $(cat kept.csv)"

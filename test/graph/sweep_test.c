@@ -18,6 +18,8 @@ struct setup {
     mega_run *run;
     struct mega_store store;
     mega_tensor *up, *up_bias, *gain, *gamma, *beta, *bias;
+    mega_tensor *prefix_k, *prefix_v, *sink, *bank, *talk;
+    bool variants; /* attention with much of what it has */
 };
 
 static void start(struct setup *s, int threads)
@@ -37,6 +39,12 @@ static void start(struct setup *s, int threads)
     s->gamma = mega_param_add(&b, "gamma", normal, 2, (int64_t[]){ 2, D });
     s->beta = mega_param_add(&b, "beta", normal, 2, (int64_t[]){ 2, D });
     s->bias = mega_param_add(&b, "bias", normal, 1, (int64_t[]){ 2 * C - 1 });
+    int64_t prefix[] = { 2, 2, D / 2 };
+    s->prefix_k = mega_param_add(&b, "prefix_k", normal, 3, prefix);
+    s->prefix_v = mega_param_add(&b, "prefix_v", normal, 3, prefix);
+    s->sink = mega_param_add(&b, "sink", normal, 1, (int64_t[]){ 2 });
+    s->bank = mega_param_add(&b, "bank", normal, 2, (int64_t[]){ 1, 3 });
+    s->talk = mega_param_add(&b, "talk", normal, 2, (int64_t[]){ 2, 2 });
     assert_int_equal(mega_store_lay_out(&s->store, true), MEGA_OK);
     struct mega_rng g;
     mega_rng_start(&g, 3, 4);
@@ -83,6 +91,21 @@ static mega_tensor *drop(struct setup *s, mega_tensor *x, const struct mega_rows
         "drop");
 }
 
+/* two heads, with what lies in rows and what all rows read */
+static void vary(
+    struct setup *s, struct mega_attr_attention *a, struct mega_call *c, mega_tensor *z)
+{
+    a->heads = 2;
+    a->causal = a->selective = true;
+    c->in[MEGA_ATTENTION_PREFIX_K] = s->prefix_k;
+    c->in[MEGA_ATTENTION_PREFIX_V] = s->prefix_v;
+    c->in[MEGA_ATTENTION_SINK] = s->sink;
+    c->in[MEGA_ATTENTION_DECAY] = columns(s->run, z, 0, 2);
+    c->in[MEGA_ATTENTION_SHARE] = columns(s->run, z, 2, 2);
+    c->in[MEGA_ATTENTION_BANK] = s->bank;
+    c->in[MEGA_ATTENTION_TALK_PRE] = c->in[MEGA_ATTENTION_TALK_POST] = s->talk;
+}
+
 static mega_tensor *attend(
     struct setup *s, mega_tensor *z, mega_tensor *v, const struct mega_rows *rows)
 {
@@ -96,6 +119,7 @@ static mega_tensor *attend(
         .in = { qk.out[0], qk.out[1], v, s->bias },
         .attr = &a,
         .rows = rows };
+    if (s->variants) vary(s, &a, &c, z);
     return mega_run_call(s->run, &c, "weights");
 }
 
@@ -153,12 +177,12 @@ static void assert_near(const float *a, const float *b, int n)
     for (int i = 0; i < n; i++) assert_true(fabsf(a[i] - b[i]) <= 1e-5f * (1 + fabsf(b[i])));
 }
 
-static void a_sweep_gives_what_its_ops_give_alone(void **state)
+static void gives_what_its_ops_give_alone(bool variants)
 {
-    (void)state;
     struct setup s;
     static struct result alone, swept, read;
     start(&s, 2);
+    s.variants = variants;
     run(&s, MEGA_RUN_GRAD | MEGA_RUN_CHECK, &alone);
     run(&s, MEGA_RUN_GRAD, &swept);
     run(&s, 0, &read);
@@ -168,6 +192,18 @@ static void a_sweep_gives_what_its_ops_give_alone(void **state)
     assert_near(swept.dx, alone.dx, B * T * D);
     assert_near(swept.dp, alone.dp, 512);
     done(&s);
+}
+
+static void a_sweep_gives_what_its_ops_give_alone(void **state)
+{
+    (void)state;
+    gives_what_its_ops_give_alone(false);
+}
+
+static void variants_of_attention_go_with_it(void **state)
+{
+    (void)state;
+    gives_what_its_ops_give_alone(true);
 }
 
 static void no_bit_depends_on_the_threads(void **state)
@@ -231,6 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sweep_gives_what_its_ops_give_alone),
+        cmocka_unit_test(variants_of_attention_go_with_it),
         cmocka_unit_test(no_bit_depends_on_the_threads),
         cmocka_unit_test(padding_may_be_left_out),
         cmocka_unit_test(what_is_made_for_others_of_a_sweep_alone_takes_no_memory),

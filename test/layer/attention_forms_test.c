@@ -49,7 +49,7 @@ static void deep_sink(struct setup *s)
 
 static void ones(struct setup *s)
 {
-    fill(s, "head_gate", 1);
+    fill(s, "head_scale", 1);
 }
 
 static void open_gates(struct setup *s)

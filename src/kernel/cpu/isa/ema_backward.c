@@ -1,8 +1,8 @@
 /* The EMA kernel, backward.
  *
- * With du the gradient of the output, that of x is the mirrored filter of du, plus omega du.
- * The walk is that of the mirrored filter, whose state is P = sum_i q^i du at the places behind
- * the tile. The coefficients' gradients follow from two sums for each state,
+ * With du the gradient of u = y + omega x, that of x is the mirrored filter of du, plus omega
+ * du. The walk is that of the mirrored filter, whose state is P = sum_i q^i du at the places
+ * behind the tile. The coefficients' gradients follow from two sums for each state,
  *
  *   S0 = sum_t x[t] G[t],   S1 = dS0/dq,   G[t] = sum_{i >= t} q^(i-t) du[i]
  *
@@ -133,6 +133,13 @@ static void open_tile(struct sweep *r, const struct tile *t, columns reversed, c
         load_tile(&r->w, &from, t->first, t->first, t->steps, du);
     } else {
         clear_tile(du);
+    }
+    if (does_silu(c)) {
+        struct strip kept = strip_of(&r->b, c->saved[0]);
+        columns u;
+        load_tile(&r->w, &kept, t->first, t->first, t->steps, u);
+        for (int v = 0; v < COLUMNS; v++)
+            for (int i = 0; i < STEPS; i++) du[v][i] *= vec_silu_jet(u[v][i]).slope;
     }
     if (c->in[OMEGA]) {
         for (int v = 0; v < COLUMNS; v++) {

@@ -29,6 +29,11 @@ struct state {
     vec p, a, beta, gamma; /* gamma with sqrt(1/N) inside */
 };
 
+static inline bool does_silu(const struct mega_call *c)
+{
+    return ((const struct mega_attr_ema *)c->attr)->silu;
+}
+
 /* The filter of a block in one direction. */
 struct filter {
     int N;

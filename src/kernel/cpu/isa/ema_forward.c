@@ -76,7 +76,7 @@ struct run {
     struct block b;
     struct walk w;
     struct filter f;
-    struct strip x, out;
+    struct strip x, kept, out; /* kept.row NULL: no silu, or nothing to go back from */
     const struct strip *other; /* y of the other direction; NULL: there is none */
 };
 
@@ -87,6 +87,20 @@ static void run_column(
     filter_tile(&r->f, v, x, late, y);
     advance(t->steps, &r->f, v, x, late);
     if (r->b.c->out[1] && t->first + t->steps == r->w.stop) give_states(&r->b, &r->f, v);
+}
+
+/* in a function of its own the constants stay in registers */
+static __attribute__((noinline)) void silu(vec *u, int n)
+{
+    for (int i = 0; i < n; i++) u[i] = vec_silu(u[i]);
+}
+
+/* from u = y + omega x to the output */
+static void finish(const struct run *r, const struct tile *t, columns u)
+{
+    if (r->kept.row) store_tile(&r->w, &r->kept, t->first, t->steps, u);
+    if (does_silu(r->b.c)) silu(u[0], COLUMNS * STEPS);
+    store_tile(&r->w, &r->out, t->first, t->steps, u);
 }
 
 static void run_tile(struct run *r, const struct tile *t)
@@ -106,7 +120,10 @@ static void run_tile(struct run *r, const struct tile *t)
     }
     for (int v = 0; v < COLUMNS; v++)
         run_column(r, t, v, x[v], has_late ? late[v] : NULL, y[v]);
-    store_tile(&r->w, r->w.mirrored ? r->other : &r->out, t->first, t->steps, y);
+    if (r->w.mirrored)
+        store_tile(&r->w, r->other, t->first, t->steps, y);
+    else
+        finish(r, t, y);
 }
 
 /* One direction of the filter: into `other`, or with what lies there to the output. */
@@ -120,6 +137,7 @@ static void run_row(
         .x = strip_of(b, c->in[X]),
         .out = strip_of(b, c->out[0]),
         .other = other };
+    if (c->saved[0]) r.kept = strip_of(b, c->saved[0]);
     if (c->out[1]) r.w.stop = mega_rows_len(c->rows, b->b);
     if (takes_state(b)) take_states(b, &r.f);
     if (c->out[1] && r.w.stop == 0)
@@ -148,6 +166,11 @@ static void forward(const struct mega_call *c)
     mega_lanes(c->work, c->in[X]->dim[0] * blocks_across(c), flops, lane, (void *)c);
 }
 
+static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
+{
+    if (does_silu(c)) saved[0] = mega_like(c->in[X], MEGA_F32);
+}
+
 static bool accepts(const struct mega_call *c, const char **why)
 {
     return types_accepted(c, why);
@@ -155,5 +178,6 @@ static bool accepts(const struct mega_call *c, const char **why)
 
 const struct mega_kernel MEGA_ISA_NAME(mega_cpu_ema) = { .name = MEGA_ISA_TEXT,
     .accepts = accepts,
+    .keep = keep,
     .forward = forward,
     .backward = MEGA_ISA_NAME(mega_ema_backward) };

@@ -207,12 +207,22 @@ static void finish_gradient(const struct forward *f, int64_t i, double log_sum, 
     }
 }
 
+/* in float32: GCC 12 for ARM breaks down over the largest of numbers that it widens */
+static float largest_of(const struct forward *f, int64_t i)
+{
+    float largest = -INFINITY;
+    for (int64_t g = 0; g < f->groups; g++) {
+        float here = f->most[g * f->s.rows + i];
+        if (here > largest) largest = here;
+    }
+    return largest;
+}
+
 static void finish_row(const struct forward *f, int64_t i, float *gradient)
 {
     const struct output_loss *s = &f->s;
     const struct mega_attr_cross_entropy *a = &s->a->loss;
-    double most = -INFINITY, sum = 0, all = 0;
-    for (int64_t g = 0; g < f->groups; g++) most = fmax(most, (double)f->most[g * s->rows + i]);
+    double most = largest_of(f, i), sum = 0, all = 0;
     for (int64_t g = 0; g < f->groups; g++) {
         int64_t place = g * s->rows + i;
         sum += f->sum[place] * exp((double)f->most[place] - most);
