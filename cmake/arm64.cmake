@@ -6,4 +6,5 @@ set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64)
+# qemu remembers every page that a program reserves, and arenas reserve terabytes: 16 GiB are all there is
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -R 16G)

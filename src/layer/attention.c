@@ -4,6 +4,7 @@
 
 #include "graph/ops.h"
 #include "layer/attention_memory.h"
+#include "layer/hidden_keys.h"
 
 const struct mega_attention_names mega_attention_official = { "q_proj", "k_proj", "v_proj",
     "out_proj" };
@@ -197,7 +198,8 @@ static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
     out->q = h.q;
     out->v = args->values = h.v;
     h.v = mega_attention_mix_values(r, &m->prepare, o, h.v, args->first, from);
-    if (!o->cross) keys = remember(r, m, &h, args->memory, rows);
+    keys = o->cross ? mega_kept_context(r, keys, o->score.context_drop)
+                    : remember(r, m, &h, args->memory, rows);
     mega_attention_prepare_run(r, &m->prepare, o, &h, args->phase, rows, keys);
     keep_context(r, m, &h);
     if (keys != rows) score->keys = keys;

@@ -70,11 +70,12 @@ struct mega_attention_score_options {
     int talking; /* MEGA_TALKING_... */
     bool talking_scaled;
     bool selective, residual;
-    int64_t past;    /* keys at most so many places away; 0: any number */
-    double hide;     /* share of keys that training hides, at most */
-    bool hide_fixed; /* exactly that share */
-    int64_t prefix;  /* keys below it are seen by all queries */
-    int exec;        /* enum mega_attention_exec */
+    int64_t past;        /* keys at most so many places away; 0: any number */
+    double hide;         /* share of keys that training hides, at most */
+    bool hide_fixed;     /* exactly that share */
+    double context_drop; /* cross: share of the context that training hides */
+    int64_t prefix;      /* keys below it are seen by all queries */
+    int exec;            /* enum mega_attention_exec */
 };
 
 /* ---- heads joined: A8 and A9 ---- */

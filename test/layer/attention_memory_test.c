@@ -136,6 +136,34 @@ static void a_context_is_read_by_its_own_rows(void **state)
     done(&s);
 }
 
+/* of 5 and 3 places, 0.6 goes: 2 and 1 stay, others each step; evaluation has all */
+static void training_keeps_a_part_of_a_context(void **state)
+{
+    (void)state;
+    struct mega_attention_options o = plain();
+    struct setup s;
+    int32_t len[] = { 5, 3 };
+    struct mega_rows rows = { .B = 2, .T = 5, .len = len };
+    int seen[5] = { 0 };
+    open(&s, &o);
+    for (int step = 0; step < 60; step++) {
+        mega_run_begin(
+            s.run, &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN, .now = { 1, step } });
+        const struct mega_rows *kept = mega_kept_context(s.run, &rows, 0.6);
+        int n[2] = { 0 };
+        for (int i = 0; i < 10; i++) n[i / 5] += mega_rows_real(kept, i / 5, i % 5);
+        for (int t = 0; t < 5; t++) seen[t] += kept->real[t];
+        assert_int_equal(n[0], 2);
+        assert_int_equal(n[1], 1);
+        assert_int_equal(mega_run_end(s.run), MEGA_OK);
+    }
+    for (int t = 0; t < 5; t++) assert_true(seen[t] > 10 && seen[t] < 40); /* of 24 expected */
+    mega_run_begin(s.run, &(struct mega_run_args){ 0 });
+    assert_ptr_equal(mega_kept_context(s.run, &rows, 0.6), &rows);
+    assert_int_equal(mega_run_end(s.run), MEGA_OK);
+    done(&s);
+}
+
 /* what a stream keeps of a context serves all that follows */
 static void a_stream_keeps_its_context(void **state)
 {
@@ -191,6 +219,7 @@ int main(void)
         cmocka_unit_test(segments_with_memory_equal_the_whole),
         cmocka_unit_test(a_memory_keeps_the_last_rows),
         cmocka_unit_test(a_context_is_read_by_its_own_rows),
+        cmocka_unit_test(training_keeps_a_part_of_a_context),
         cmocka_unit_test(a_stream_keeps_its_context),
         cmocka_unit_test(a_stream_keeps_latents_alone),
     };

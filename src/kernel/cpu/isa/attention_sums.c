@@ -165,12 +165,15 @@ static void prefix_lane(void *arg, int64_t group, struct mega_arena *scratch)
     const struct attention_plan *p = s->p;
     for (int k = 0; k < 2; k++) {
         int which = k ? PREFIX_V : PREFIX_K;
-        int64_t n = p->N * (k ? p->E : p->Z);
-        if (!wants(s, which)) continue;
-        float *to = mega_row(s->g->in[which], group * p->N);
-        if (!adds(s, which)) clear(to, to + n);
-        for (int64_t i = group; i < p->spans; i += p->n.G)
-            row_functions->add_scaled(to, s->lane[p->span[i].lane].dprefix[k], 1, n);
+        int64_t n = k ? p->E : p->Z;
+        for (int64_t slot = 0; wants(s, which) && slot < p->N; slot++) {
+            /* sums of a sweep have rows apart */
+            float *to = mega_row(s->g->in[which], group * p->N + slot);
+            if (!adds(s, which)) clear(to, to + n);
+            for (int64_t i = group; i < p->spans; i += p->n.G)
+                row_functions->add_scaled(
+                    to, s->lane[p->span[i].lane].dprefix[k] + slot * n, 1, n);
+        }
     }
 }
 

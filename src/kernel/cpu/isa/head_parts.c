@@ -199,3 +199,49 @@ const struct mega_kernel MEGA_ISA_NAME(mega_cpu_reject) = { .name = MEGA_ISA_TEX
     .accepts = rows_accept_half,
     .forward = reject_forward,
     .backward = reject_backward };
+
+/* ---- join ---- */
+
+/* Where places of the output come from: whole stretches of a, then of b. */
+struct join {
+    const struct mega_call *c;
+    struct mega_grads *g; /* NULL: forward */
+};
+
+/* copies, or gives back, the places of one row */
+static void join_lane(void *arg, int64_t b, struct mega_arena *scratch)
+{
+    (void)scratch;
+    const struct join *j = arg;
+    const struct mega_call *c = j->c;
+    const struct mega_attr_join *attr = c->attr;
+    int64_t n = c->out[0]->dim[1], M = c->in[MEGA_JOIN_A]->dim[1], T = c->rows->T;
+    int64_t skip = attr->last ? M + mega_rows_len(c->rows, b) - attr->last : 0;
+    for (int64_t t = 0, width = mega_width(c->out[0]); t < n; t++) {
+        int i = t + skip < M ? MEGA_JOIN_A : MEGA_JOIN_B;
+        int64_t row = i == MEGA_JOIN_A ? b * M + t + skip : b * T + t + skip - M;
+        if (!j->g)
+            give(row_of(c->out[0], b * n + t), row_of(c->in[i], row), false, width);
+        else if (j->g->in[i])
+            give(row_of(j->g->in[i], row), row_of(j->g->out[0], b * n + t), true, width);
+    }
+}
+
+static void join_forward(const struct mega_call *c)
+{
+    struct join j = { c, NULL };
+    mega_lanes(c->work, c->rows->B, (double)mega_count(c->out[0]), join_lane, &j);
+}
+
+static void join_backward(const struct mega_call *c, struct mega_grads *g)
+{
+    struct join j = { c, g };
+    mega_grads_begin(g);
+    if (!g->out[0]) return;
+    mega_lanes(c->work, c->rows->B, (double)mega_count(c->out[0]), join_lane, &j);
+}
+
+const struct mega_kernel MEGA_ISA_NAME(mega_cpu_join) = { .name = MEGA_ISA_TEXT,
+    .accepts = rows_accept,
+    .forward = join_forward,
+    .backward = join_backward };
