@@ -86,6 +86,7 @@ refused 1 "stop string 1 is empty" "$mega" generate mega x --stop ''
 refused 1 "no such file" "$mega" generate nothing x
 
 # an interrupt ends a text that would go on for ever, and saves it
+rm -f made
 "$mega" generate mega x -n 0 --save-state s >made 2>said &
 child=$!
 for _ in $(seq 100); do [[ -s made ]] && break; sleep 0.05; done
@@ -112,7 +113,10 @@ refused 1 "context is 64" "$mega" score llama text.txt --context carry
 forget="--norm-truncate-chunks 8"
 "$mega" score megalodon text.txt -q >plain
 "$mega" score megalodon text.txt -q $forget >forgetful
-cmp <(head -n 128 plain) <(head -n 128 forgetful) || fail "something is forgotten before the eighth chunk"
+# (pieces of other lengths round otherwise, in the last of the digits shown)
+paste <(head -n 128 plain) <(head -n 128 forgetful) |
+    awk -F'\t' '{ d = $3 - $7 } $1 != $5 || $2 != $6 || d > 1e-5 || d < -1e-5 { bad++ } END { exit NR != 128 || bad }' ||
+    fail "something is forgotten before the eighth chunk"
 cmp -s plain forgetful && fail "nothing is forgotten"
 long=$(head -c 300 text.txt)
 [[ $("$mega" generate megalodon "$long" -n 9 -q $forget --temperature 0 | wc -c) == 9 ]]

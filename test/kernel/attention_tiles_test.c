@@ -47,6 +47,27 @@ static void tiles_that_nobody_sees_are_skipped(void **state)
     assert_int_equal(visits(&causal, 64, 8, 20), 3 + 3 + 3 + 4 + 5 + 6 + 7 + 8);
 }
 
+static void tiles_that_all_see_are_not_cut(void **state)
+{
+    (void)state;
+    struct mega_attr_attention causal = { .causal = true },
+                               back = { .causal = true, .reach = 12 };
+    /* queries 16 ... 23 of 64 */
+    struct attention_sight s = attention_sight(&causal, 0, 64, 0, 16, 23);
+    assert_true(attention_sight_holds(s, 8, 16) && attention_sight_holds(s, 16, 17));
+    assert_false(attention_sight_holds(s, 16, 24));
+    s = attention_sight(&causal, 0, 64, 30, 16, 23);
+    assert_true(attention_sight_holds(s, 16, 30));
+    assert_false(attention_sight_holds(s, 16, 31));
+    s = attention_sight(&back, 0, 64, 0, 16, 23);
+    assert_true(attention_sight_holds(s, 12, 17));
+    assert_false(attention_sight_holds(s, 11, 17));
+    back.causal = false;
+    s = attention_sight(&back, 0, 64, 0, 16, 23);
+    assert_true(attention_sight_holds(s, 12, 28));
+    assert_false(attention_sight_holds(s, 12, 29));
+}
+
 /* ---- random calls ---- */
 
 struct fixture {
@@ -322,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiles_that_nobody_sees_are_skipped),
+        cmocka_unit_test(tiles_that_all_see_are_not_cut),
         cmocka_unit_test(calls_hold_in_small_tiles),
         cmocka_unit_test(calls_hold_in_usual_tiles),
         cmocka_unit_test(calls_of_bfloat16_hold),

@@ -325,7 +325,7 @@ static void clear_rest(const struct lane *lane)
 {
     const struct attention_plan *p = lane->all->p;
     const struct attention_span *span = lane->span;
-    struct attention_sight whole = { span->lo, span->hi };
+    struct attention_sight whole = { .from = span->lo, .to = span->hi };
     for (struct attention_keys k = { 0 }; next_keys(p, span, whole, &k);)
         if (!k.prefix && k.tile % span->lanes == lane->mine)
             clear_keys(lane, k.first + lane->reached[k.tile], k.first + k.n);

@@ -295,7 +295,7 @@ static void columns_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     const struct attention_span *span = lane_span(pass, lane, &head);
     float *most = mega_arena_get(scratch, (size_t)(2 * p->tile) * sizeof *most),
           *sum = most + p->tile;
-    struct attention_sight whole = { span->lo, span->hi };
+    struct attention_sight whole = { .from = span->lo, .to = span->hi };
     for (struct attention_keys k = { 0 }; next_keys(p, span, whole, &k);) {
         for (int64_t x = 0; x < k.n; x++) most[x] = ATTENTION_UNSEEN;
         clear(sum, sum + k.n);
@@ -344,7 +344,7 @@ static void slopes_lane(void *arg, int64_t lane, struct mega_arena *scratch)
     const struct attention_plan *p = pass->p;
     int64_t head;
     const struct attention_span *span = lane_span(pass, lane, &head);
-    struct attention_sight whole = { span->lo, span->hi };
+    struct attention_sight whole = { .from = span->lo, .to = span->hi };
     for (struct attention_keys k = { 0 }; next_keys(p, span, whole, &k);) {
         float *slope = pass->a + column_of(p, span, head, &k);
         clear(slope, slope + k.n);

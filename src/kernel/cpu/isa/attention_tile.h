@@ -245,6 +245,7 @@ static inline struct attention_sight sight_of(
 struct attention_keys {
     int64_t first, n; /* places first ... first + n - 1; of prefix keys their numbers */
     bool prefix;
+    bool whole;              /* every query of the block sees all of them (holes aside) */
     int64_t tile;            /* its number in the window */
     int64_t at;              /* keys of the window before it, prefix keys included */
     struct mega_matrix k, v; /* [n, Z], [n, E] */
@@ -254,7 +255,7 @@ static inline struct attention_keys prefix_keys(
     const struct attention_plan *p, const struct attention_span *span, int64_t first)
 {
     struct attention_keys k = {
-        .first = first, .n = least(p->N - first, p->tile), .prefix = true
+        .first = first, .n = least(p->N - first, p->tile), .prefix = true, .whole = true
     };
     int64_t row = mega_heads_group(&p->n, span->head) * p->N + first;
     k.k = mega_matrix_of(p->c->in[PREFIX_K], row, 0);
@@ -307,6 +308,7 @@ static inline bool next_keys(const struct attention_plan *p, const struct attent
         int64_t first = span->lo + at - p->N;
         if (first >= sight.to) return false;
         *k = keys_of(p, span, first, sight.to);
+        k->whole = attention_sight_holds(sight, first, first + k->n);
         if (first + k->n > sight.from) break;
     }
     k->at = at;
@@ -336,7 +338,7 @@ struct attention_part {
 static inline struct attention_part seen_by(const struct attention_plan *p,
     const struct attention_queries *q, const struct attention_keys *k, int64_t r)
 {
-    if (k->prefix) return (struct attention_part){ 0, k->n };
+    if (k->whole) return (struct attention_part){ 0, k->n };
     struct attention_sight s = sight_of(p, q, r, r);
     int64_t from = s.from - k->first, to = least(s.to - k->first, k->n);
     if (from < 0) from = 0;
