@@ -163,16 +163,16 @@ static mega_status write_hf(const char *path, const struct source *s)
     struct mega_foreign_config c = { .bos = special(s, MEGA_BOS, s->foreign.bos),
         .eos = special(s, MEGA_EOS, s->foreign.eos),
         .pad = special(s, MEGA_PAD, s->foreign.pad) };
-    MEGA_TRY(mega_export_options(s->foreign.model, &c.options));
+    MEGA_TRY(mega_export_options(s->foreign.model, &c));
     return mega_export_hf(path, &s->foreign.model->store, &c, s->type, s->shard_size);
 }
 
 /* a file, which has no place for a tokenizer */
 static mega_status write_llama2c(const char *to, const struct source *s)
 {
-    struct mega_transformer_options o;
-    MEGA_TRY(mega_export_options(s->foreign.model, &o));
-    return mega_export_llama2c(to, &s->foreign.model->store, &o);
+    struct mega_foreign_config c;
+    MEGA_TRY(mega_export_options(s->foreign.model, &c));
+    return mega_export_llama2c(to, &s->foreign.model->store, &c.options);
 }
 
 /* a folder appears under its name when it is whole */

@@ -56,6 +56,11 @@ static mega_status open_all(
     MEGA_TRY(mega_run_folder_model(path, s->folder));
     MEGA_TRY(mega_open_context(&s->context, o));
     MEGA_TRY(mega_model_load(&s->model, s->folder));
+    if (s->model->config.architecture == MEGA_MASKED_MODEL)
+        return mega_fail(MEGA_UNSUPPORTED,
+            "%s: a masked language model: mega inspect and mega convert know it, no task of "
+            "this program does",
+            s->folder);
     MEGA_TRY(mega_run_new(&s->run, s->context));
     MEGA_TRY(read_task(s, path));
     set_precision(s, precision);

@@ -46,8 +46,7 @@ static void as_recipe(const struct mega_variant *v, char *out, size_t size)
 static void each(FILE *to, void (*print)(FILE *to, const struct mega_variant *v))
 {
     for (const struct mega_variant *const *g = mega_variant_groups; *g; g++)
-        for (const struct mega_variant *v = *g; v->name; v++)
-            if (mega_variant_is_in(v, table())) print(to, v);
+        for (const struct mega_variant *v = *g; v->name; v++) print(to, v);
 }
 
 /* ---- in a terminal ---- */

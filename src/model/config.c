@@ -114,18 +114,46 @@ static void print_language_model(const struct mega_model_config *c, struct mega_
     mega_option_print(mega_decoders[l->decoder]->options, l->options, 2, to);
 }
 
-/* ---- either ---- */
+/* ---- masked language models ---- */
+
+static mega_status read_masked(
+    struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
+{
+    struct mega_masked_model_options *o = &c->masked.options;
+    const struct mega_option *tables[] = { mega_masked_model_options,
+        mega_transformer_encoder_table };
+    void *values[] = { o, &o->encoder };
+    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 2));
+    o->encoder.headless = true;
+    return in_model(d, mega_transformer_check(&o->encoder));
+}
+
+static void print_masked(const struct mega_model_config *c, struct mega_text *to)
+{
+    mega_option_print(mega_masked_model_options, &c->masked.options, 2, to);
+    mega_option_print(mega_transformer_encoder_table, &c->masked.options.encoder, 2, to);
+}
+
+/* ---- any ---- */
+
+static const struct {
+    mega_status (*read)(struct mega_model_config *c, const struct mega_document *d,
+        const struct mega_node *section);
+    void (*print)(const struct mega_model_config *c, struct mega_text *to);
+} kinds[] = { [MEGA_CLASSIFIER] = { read_classifier, print_classifier },
+    [MEGA_LANGUAGE_MODEL] = { read_language_model, print_language_model },
+    [MEGA_MASKED_MODEL] = { read_masked, print_masked } };
 
 mega_status mega_model_config_read(struct mega_model_config *c, enum mega_architecture a,
     const struct mega_document *d, const struct mega_node *section)
 {
     *c = (struct mega_model_config){ .architecture = a };
-    return (a == MEGA_LANGUAGE_MODEL ? read_language_model : read_classifier)(c, d, section);
+    return kinds[a].read(c, d, section);
 }
 
 void mega_model_config_print(const struct mega_model_config *c, struct mega_text *to)
 {
-    (c->architecture == MEGA_LANGUAGE_MODEL ? print_language_model : print_classifier)(c, to);
+    kinds[c->architecture].print(c, to);
 }
 
 enum mega_recompute mega_model_recompute(const struct mega_model_config *c)
@@ -133,6 +161,8 @@ enum mega_recompute mega_model_recompute(const struct mega_model_config *c)
     const struct mega_language_model_config *l = &c->language;
     if (c->architecture == MEGA_LANGUAGE_MODEL)
         return mega_decoders[l->decoder]->shape(l->options).recompute;
+    if (c->architecture == MEGA_MASKED_MODEL)
+        return (enum mega_recompute)c->masked.options.encoder.recompute;
     return (enum mega_recompute)(c->encoder_kind == MEGA_ENCODER_TRANSFORMER
                                      ? c->transformer.recompute
                                      : c->encoder.recompute);
@@ -140,7 +170,7 @@ enum mega_recompute mega_model_recompute(const struct mega_model_config *c)
 
 enum { FORMAT = 1 }; /* of config.json: raised when older programs could not read it */
 
-static const char *const architectures[] = { "classifier", "language_model" };
+#define ARCHITECTURES "classifier|language_model|masked_language_model"
 
 static void add_classifier(const struct mega_model_config *c, struct mega_text *to)
 {
@@ -174,12 +204,25 @@ static void add_language_model(const struct mega_model_config *c, struct mega_te
         (long long)l->vocabulary.size, (long long)l->vocabulary.pad);
 }
 
+static void add_masked_model(const struct mega_model_config *c, struct mega_text *to)
+{
+    const struct mega_masked_model_config *m = &c->masked;
+    mega_option_add_json(to, mega_masked_model_options, &m->options, 4, false);
+    mega_option_add_json(to, mega_transformer_encoder_table, &m->options.encoder, 4, true);
+    mega_text_add(to, "\n  },\n  \"inputs\": { \"vocabulary\": %lld, \"pad\": %lld }",
+        (long long)m->vocabulary.size, (long long)m->vocabulary.pad);
+}
+
 void mega_model_config_json(
     const struct mega_model_config *c, const char *task, struct mega_text *to)
 {
-    mega_text_add(to, "{\n  \"megac\": %d,\n  \"architecture\": \"%s\",\n  \"model\": {\n",
-        FORMAT, architectures[c->architecture]);
-    (c->architecture == MEGA_LANGUAGE_MODEL ? add_language_model : add_classifier)(c, to);
+    static void (*const add[])(const struct mega_model_config *,
+        struct mega_text *) = { add_classifier, add_language_model, add_masked_model };
+    char name[64];
+    mega_choice_name(ARCHITECTURES, c->architecture, name, sizeof name);
+    mega_text_add(
+        to, "{\n  \"megac\": %d,\n  \"architecture\": \"%s\",\n  \"model\": {\n", FORMAT, name);
+    add[c->architecture](c, to);
     mega_text_add(to, "%s%s\n}\n", task ? ",\n  \"task\": " : "", task ? task : "");
 }
 
@@ -235,21 +278,19 @@ static mega_status read_config(struct mega_model_config *c, const struct mega_do
         return mega_fail(MEGA_UNSUPPORTED,
             "%s: format %lld, this program reads up to %d: use a newer one", d->name,
             (long long)top.format, FORMAT);
-    bool language = !strcmp(top.architecture, architectures[MEGA_LANGUAGE_MODEL]);
-    if (!language && strcmp(top.architecture, architectures[MEGA_CLASSIFIER]) != 0)
-        return mega_fail(MEGA_UNSUPPORTED,
-            "%s: architecture is '%s', expected classifier or language_model", d->name,
-            top.architecture);
+    int architecture = mega_choice_find(ARCHITECTURES, top.architecture);
+    if (architecture < 0)
+        return mega_fail(MEGA_UNSUPPORTED, "%s: architecture is '%s', expected one of %s",
+            d->name, top.architecture, ARCHITECTURES);
     const struct mega_node *section = mega_node_find(d->root, "inputs");
     if (!section) return mega_fail(MEGA_BAD_FILE, "%s: the key inputs is missing", d->name);
-    MEGA_TRY(mega_model_config_read(c, language ? MEGA_LANGUAGE_MODEL : MEGA_CLASSIFIER, d,
-        mega_node_find(d->root, "model")));
+    MEGA_TRY(mega_model_config_read(
+        c, (enum mega_architecture)architecture, d, mega_node_find(d->root, "model")));
     MEGA_TRY(mega_node_read(d, section, "inputs", inputs_options, NULL, &inputs));
     MEGA_TRY(check_vocabulary(d, &inputs));
-    if (language) {
-        c->language.vocabulary = (struct mega_vocabulary){ inputs.vocabulary, inputs.pad };
-        return MEGA_OK;
-    }
+    struct mega_vocabulary vocabulary = { inputs.vocabulary, inputs.pad };
+    c->language.vocabulary = c->masked.vocabulary = vocabulary;
+    if (architecture != MEGA_CLASSIFIER) return MEGA_OK;
     if (top.labels.n < 1)
         return mega_fail(
             MEGA_BAD_FILE, "%s: labels is empty, expected the names of the classes", d->name);

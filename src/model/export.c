@@ -9,15 +9,29 @@
 #include "model/transformer_rules.h"
 #include "op/contracts.h"
 
-mega_status mega_export_options(const mega_model *m, struct mega_transformer_options *out)
+/* of a language model that is a Transformer */
+static mega_status language_options(const mega_model *m, struct mega_transformer_options *out)
 {
     const struct mega_language_model *l = &m->language;
     if (m->config.architecture != MEGA_LANGUAGE_MODEL ||
         l->decoder->features != mega_transformer_decode)
         return mega_fail(MEGA_UNSUPPORTED,
-            "this model is a %s: other programs have files for Llama and GPT-2 alone",
+            "this model is a %s: other programs have files for Llama, GPT-2 and BERT alone",
             m->config.architecture == MEGA_LANGUAGE_MODEL ? l->decoder->title : "classifier");
     *out = ((const struct mega_transformer *)l->self)->options;
+    return MEGA_OK;
+}
+
+mega_status mega_export_options(const mega_model *m, struct mega_foreign_config *c)
+{
+    const struct mega_masked_model_options *o = &m->masked.options;
+    c->names = NULL;
+    if (m->config.architecture != MEGA_MASKED_MODEL) return language_options(m, &c->options);
+    c->names = &mega_names_hf_bert;
+    c->options = m->masked.encoder.options;
+    c->pooler = o->pooler;
+    c->masked = o->masked;
+    c->next = o->next;
     return MEGA_OK;
 }
 
@@ -105,6 +119,40 @@ static mega_status check_llama2c(const struct mega_transformer_options *o)
         { head_of(o) * o->heads.each == o->width, "heads of another width than D/H" },
         { true, NULL } };
     MEGA_TRY(check_llama(o, program));
+    return check(d, program);
+}
+
+/* options that a BERT is made of, or that others do not notice */
+static const char *const bert_known[] = { "layers", "width", "ffn", "longest", "heads",
+    "positions", "position_scale", "attention_bias", "activation", "up_bias", "down_bias",
+    "norm", "norm_eps", "norm_affine", "norm_bias", "placement", "final_norm", "type_emb",
+    "post_emb_norm", "dropout", "attention_dropout", "recompute", NULL };
+
+/* ends of a file: those with a pooled vector belong to pretraining or to no task at all */
+static const char *bert_architecture(const struct mega_foreign_config *c)
+{
+    return c->next ? "BertForPreTraining" : c->masked ? "BertForMaskedLM" : "BertModel";
+}
+
+static mega_status check_bert(const struct mega_foreign_config *c)
+{
+    static const char program[] = "a BERT of Hugging Face";
+    const struct mega_transformer_options *o = &c->options;
+    const char *unusual = mega_transformer_unusual(o, bert_known);
+    if (unusual)
+        return mega_fail(MEGA_UNSUPPORTED, "%s cannot have the option %s", program, unusual);
+    const struct demand d[] = { { o->placement == MEGA_PLACEMENT_POST,
+                                    "norms that are not behind the branches" },
+        { o->norm == MEGA_LAYERNORM && o->norm_bias && o->norm_affine,
+            "other norms than LayerNorm with gains and biases" },
+        { o->embedding.norm && o->embedding.types > 0, "embeddings without types and a norm" },
+        { o->positions == MEGA_POSITIONS_LEARNED && is(o->position_scale, 1),
+            "other positions than learned ones" },
+        { !o->gated, "a feed-forward with a gate" },
+        { o->attention_bias && o->up_bias && o->down_bias, "linear layers without biases" },
+        { head_of(o) * o->heads.each == o->width, "heads of another width than D/H" },
+        { o->final_norm != MEGA_FINAL_NORM_ON, "a final norm" },
+        { o->chunk.each == -1, "an attention window" }, { true, NULL } };
     return check(d, program);
 }
 
@@ -301,17 +349,45 @@ static void add_gpt2(struct mega_text *to, const struct mega_transformer_options
     add_switch(to, "reorder_and_upcast_attn", false);
 }
 
-static mega_status write_config(
-    const char *folder, const struct mega_foreign_config *c, bool llama, mega_dtype type)
+static void add_bert(struct mega_text *to, const struct mega_foreign_config *c)
+{
+    const struct mega_transformer_options *o = &c->options;
+    mega_text_add(to, "  \"architectures\": [\n    \"%s\"\n  ],\n  \"model_type\": \"bert\",\n",
+        bert_architecture(c));
+    add_int(to, "hidden_size", o->width);
+    add_int(to, "intermediate_size", o->ffn.each);
+    add_int(to, "num_hidden_layers", o->plan.layers);
+    add_int(to, "num_attention_heads", o->heads.each);
+    add_int(to, "vocab_size", o->vocabulary);
+    add_int(to, "type_vocab_size", o->embedding.types);
+    add_int(to, "max_position_embeddings", o->longest);
+    add_real(to, "layer_norm_eps", o->norm_eps);
+    mega_text_add(to, "  \"hidden_act\": \"%s\",\n", act_name(o->act));
+    add_real(to, "hidden_dropout_prob", o->dropout);
+    add_real(to, "attention_probs_dropout_prob", o->attention_dropout.each);
+    mega_text_add(to, "  \"position_embedding_type\": \"absolute\",\n");
+}
+
+static void add_model(struct mega_text *to, const struct mega_foreign_config *c,
+    const struct mega_name_table *names)
+{
+    if (names == &mega_names_hf_bert)
+        add_bert(to, c);
+    else
+        (names == &mega_names_hf_llama ? add_llama : add_gpt2)(to, &c->options);
+}
+
+static mega_status write_config(const char *folder, const struct mega_foreign_config *c,
+    const struct mega_name_table *names, mega_dtype type)
 {
     struct mega_text text = { 0 }, path = { 0 };
     mega_text_add(&path, "%s/config.json", folder);
     mega_text_add(&text, "{\n");
-    (llama ? add_llama : add_gpt2)(&text, &c->options);
+    add_model(&text, c, names);
     add_id(&text, "bos_token_id", c->bos);
     add_id(&text, "eos_token_id", c->eos);
     add_id(&text, "pad_token_id", c->pad);
-    add_switch(&text, "tie_word_embeddings", c->options.tied);
+    add_switch(&text, "tie_word_embeddings", c->options.tied || names == &mega_names_hf_bert);
     mega_text_add(&text, "  \"torch_dtype\": \"%s\"\n}\n",
         type == MEGA_F32    ? "float32"
         : type == MEGA_BF16 ? "bfloat16"
@@ -336,20 +412,27 @@ static mega_status write_weights(
     return status;
 }
 
+/* the names of the kind that c is */
+static const struct mega_name_table *names_of(const struct mega_foreign_config *c)
+{
+    if (c->names == &mega_names_hf_bert) return c->names;
+    return c->options.norm == MEGA_RMSNORM ? &mega_names_hf_llama : &mega_names_hf_gpt2;
+}
+
 mega_status mega_export_hf(const char *folder, const struct mega_store *s,
     const struct mega_foreign_config *c, mega_dtype type, int64_t shard_size)
 {
     const struct mega_transformer_options *o = &c->options;
-    bool llama = o->norm == MEGA_RMSNORM;
-    MEGA_TRY(llama ? check_llama(o, "a Llama of Hugging Face")
-                   : check_gpt2(o, "a GPT-2 of Hugging Face"));
+    const struct mega_name_table *names = names_of(c);
+    MEGA_TRY(names == &mega_names_hf_bert    ? check_bert(c)
+             : names == &mega_names_hf_llama ? check_llama(o, "a Llama of Hugging Face")
+                                             : check_gpt2(o, "a GPT-2 of Hugging Face"));
     if (!act_name(o->act))
         return mega_fail(MEGA_UNSUPPORTED, "Hugging Face has no name for the activation");
-    struct exporter e = { s, llama ? &mega_names_hf_llama : &mega_names_hf_gpt2,
-        mega_foreign_heads(o), type };
+    struct exporter e = { s, names, mega_foreign_heads(o), type };
     MEGA_TRY(mega_folder_make(folder));
     MEGA_TRY(write_weights(folder, &e, shard_size));
-    return write_config(folder, c, llama, type);
+    return write_config(folder, c, names, type);
 }
 
 mega_status mega_export_llama2c(

@@ -51,6 +51,24 @@ static mega_status open_config(struct found *w, const char *path, const char *na
     return status;
 }
 
+static bool has(const struct mega_tensors *t, const char *end)
+{
+    size_t m = strlen(end);
+    for (int i = 0; i < t->n; i++) {
+        size_t n = strlen(t->tensor[i].is.name);
+        if (n >= m && !strcmp(t->tensor[i].is.name + n - m, end)) return true;
+    }
+    return false;
+}
+
+/* what a BERT is read off with its files differ in */
+static void find_ends(struct found *w)
+{
+    w->config.pooler = has(&w->from, "pooler.dense.weight");
+    w->config.masked = has(&w->from, "cls.predictions.transform.dense.weight");
+    w->config.next = has(&w->from, "cls.seq_relationship.weight");
+}
+
 static mega_status read_hf(
     struct mega_foreign *f, struct found *w, const char *path, const char *ignore)
 {
@@ -58,6 +76,7 @@ static mega_status read_hf(
     MEGA_TRY(mega_foreign_config_read(&w->config, &w->theirs, ignore));
     mega_text_add_bytes(&f->remark, w->config.remark.data, w->config.remark.size);
     w->names = *w->config.names;
+    find_ends(w);
     mega_foreign_json(&w->config, &f->config);
     return MEGA_OK;
 }

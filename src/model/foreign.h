@@ -24,8 +24,8 @@ void mega_foreign_done(struct mega_foreign *f);
 /* A file, or a folder whose config.json is another program's. */
 bool mega_foreign_is(const char *path);
 
-/* Adds the text of our config.json for a Transformer: the decoder llama or gpt2 where that can
- * say all of it, else transformer. */
+/* Adds the text of our config.json for a Transformer; for a BERT a masked model; otherwise the
+ * decoder llama or gpt2 where that can say all of it, else transformer. */
 void mega_foreign_json(const struct mega_foreign_config *c, struct mega_text *json);
 
 #endif

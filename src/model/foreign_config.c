@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/transformer_options.h"
 #include "op/contracts.h"
 
 enum kind {
@@ -27,7 +28,7 @@ struct key {
 /* The keys of both models by their meaning; 0 and -1: not told. */
 struct told {
     int64_t width, layers, heads, kv_heads, head_width, ffn, vocabulary, longest, old_longest;
-    int64_t bos, eos, pad;
+    int64_t types, bos, eos, pad;
     double eps, theta, dropout, embedding_dropout, attention_dropout;
     bool tied, attention_bias, mlp_bias;
     int act;
@@ -72,6 +73,23 @@ static const struct key gpt2_keys[] = { { "n_embd", SIZE, AT(width), NULL },
     { "add_cross_attention", ONLY, 0, "false" }, { "quantization_config", ONLY, 0, "" },
     { "is_encoder_decoder", ONLY, 0, "false" }, { "predict_special_tokens", FREE, 0, NULL },
     { NULL, FREE, 0, NULL } };
+
+/* BertConfig */
+static const struct key bert_keys[] = { { "hidden_size", SIZE, AT(width), NULL },
+    { "num_hidden_layers", SIZE, AT(layers), NULL },
+    { "num_attention_heads", SIZE, AT(heads), NULL },
+    { "intermediate_size", SIZE, AT(ffn), NULL }, { "vocab_size", SIZE, AT(vocabulary), NULL },
+    { "max_position_embeddings", SIZE, AT(longest), NULL },
+    { "type_vocab_size", SIZE, AT(types), NULL }, { "layer_norm_eps", REAL, AT(eps), NULL },
+    { "hidden_act", ACT, AT(act), NULL }, { "hidden_dropout_prob", RATE, AT(dropout), NULL },
+    { "attention_probs_dropout_prob", RATE, AT(attention_dropout), NULL },
+    { "pad_token_id", ID, AT(pad), NULL }, { "position_embedding_type", ONLY, 0, "absolute" },
+    { "is_decoder", ONLY, 0, "false" }, { "add_cross_attention", ONLY, 0, "false" },
+    { "tie_word_embeddings", ONLY, 0, "true" }, { "quantization_config", ONLY, 0, "" },
+    { "classifier_dropout", FREE, 0, NULL }, { "directionality", FREE, 0, NULL },
+    { "pooler_fc_size", FREE, 0, NULL }, { "pooler_num_attention_heads", FREE, 0, NULL },
+    { "pooler_num_fc_layers", FREE, 0, NULL }, { "pooler_size_per_head", FREE, 0, NULL },
+    { "pooler_type", FREE, 0, NULL }, { NULL, FREE, 0, NULL } };
 
 /* params.json of Llama's authors, model_args of llama2.c's training: sizes come from tensors,
  * too */
@@ -465,14 +483,57 @@ static mega_status read_gpt2(
     return MEGA_OK;
 }
 
-/* ---- either ---- */
+/* ---- BERT ---- */
+
+static mega_status read_bert(
+    struct mega_foreign_config *c, const struct mega_document *d, const char *ignore)
+{
+    struct told t = { .longest = 512,
+        .types = 2,
+        .eps = 1e-12,
+        .act = MEGA_ACT_GELU,
+        .dropout = 0.1,
+        .attention_dropout = 0.1,
+        .bos = -1,
+        .eos = -1,
+        .pad = 0 };
+    MEGA_TRY(read_keys(c, d, bert_keys, ignore, &t));
+    MEGA_TRY(check_sizes(d, bert_keys, &t));
+    MEGA_TRY(need(d, bert_keys, AT(ffn), t.ffn));
+    struct mega_transformer_options *o = &c->options;
+    mega_option_defaults(mega_transformer_encoder_table, o);
+    o->vocabulary = t.vocabulary;
+    o->width = t.width;
+    o->plan.layers = t.layers;
+    o->heads.each = t.heads;
+    o->ffn.each = t.ffn;
+    o->longest = t.longest;
+    o->positions = MEGA_POSITIONS_LEARNED;
+    o->embedding.types = t.types;
+    o->embedding.norm = true;
+    o->act = t.act;
+    o->norm = MEGA_LAYERNORM;
+    o->norm_eps = t.eps;
+    o->placement = MEGA_PLACEMENT_POST;
+    o->attention_bias = true;
+    o->dropout = t.dropout;
+    o->attention_dropout.each = t.attention_dropout;
+    c->names = &mega_names_hf_bert;
+    c->bos = t.bos;
+    c->eos = t.eos;
+    c->pad = t.pad;
+    return MEGA_OK;
+}
+
+/* ---- any ---- */
 
 static const struct {
     const char *type, *architecture;
     mega_status (*read)(
         struct mega_foreign_config *c, const struct mega_document *d, const char *ignore);
 } models[] = { { "llama", "LlamaForCausalLM", read_llama },
-    { "gpt2", "GPT2LMHeadModel", read_gpt2 } };
+    { "gpt2", "GPT2LMHeadModel", read_gpt2 },
+    { "bert", "BertModel|BertForMaskedLM|BertForPreTraining", read_bert } };
 
 mega_status mega_foreign_config_read(
     struct mega_foreign_config *c, const struct mega_document *d, const char *ignore)
@@ -486,52 +547,20 @@ mega_status mega_foreign_config_read(
             "%s: the key model_type is missing: not a configuration of Hugging Face", d->name);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         if (strcmp(models[i].type, type->text) != 0) continue;
-        if (kind &&
-            (kind->kind != MEGA_NODE_TEXT || strcmp(kind->text, models[i].architecture) != 0))
+        if (kind && (kind->kind != MEGA_NODE_TEXT ||
+                        mega_choice_find(models[i].architecture, kind->text) < 0))
             return refuse(d, kind, "architectures", models[i].architecture);
         mega_status status = models[i].read(c, d, ignore);
         if (status) mega_foreign_config_done(c);
         return status;
     }
-    return refuse(d, type, "model_type", "llama or gpt2");
+    return refuse(d, type, "model_type", "llama, gpt2 or bert");
 }
 
 void mega_foreign_config_done(struct mega_foreign_config *c)
 {
     mega_text_done(&c->remark);
     *c = (struct mega_foreign_config){ 0 };
-}
-
-void mega_foreign_config_llama2c(
-    struct mega_foreign_config *c, const struct mega_llama2c_header *h)
-{
-    int64_t head = h->width / h->heads;
-    *c = (struct mega_foreign_config){ .options = { .vocabulary = h->vocabulary,
-                                           .width = h->width,
-                                           .plan = { .layers = h->layers },
-                                           .ffn = { .each = h->ffn },
-                                           .longest = h->longest,
-                                           .heads = { .each = h->heads },
-                                           .kv_heads = { .each = h->kv_heads },
-                                           .keys = { .each = head },
-                                           .values = { .each = head },
-                                           .chunk = { .each = -1 },
-                                           .attention.rotary = { .dims = head,
-                                               .base = 10000,
-                                               .factor = 1,
-                                               .interleaved = true },
-                                           .position_scale = 1,
-                                           .act = MEGA_ACT_SILU,
-                                           .gated = true,
-                                           .norm = MEGA_RMSNORM,
-                                           .norm_eps = 1e-5,
-                                           .norm_affine = true,
-                                           .causal = true,
-                                           .tied = h->tied },
-        .names = &mega_names_meta_llama,
-        .bos = 1,
-        .eos = 2,
-        .pad = -1 };
 }
 
 struct mega_rename_heads mega_foreign_heads(const struct mega_transformer_options *o)

@@ -5,19 +5,20 @@
 
 #include "format/node.h"
 #include "format/tensors.h"
+#include "model/masked_model.h"
 #include "model/rename.h"
-#include "model/transformer.h"
 
 struct mega_foreign_config {
     struct mega_transformer_options options;
+    bool pooler, masked, next; /* of BERT: the ends that the tensors have */
     const struct mega_name_table *names;
     int64_t bos, eos, pad;   /* ids of special tokens; -1: not told */
     struct mega_text remark; /* keys that play no part: a line each */
 };
 
-/* config.json of Hugging Face: Llama or GPT-2, by "model_type". What it leaves out has the
- * value that their program takes. `ignore`: keys, separated by commas, that the user answers
- * for; or NULL. */
+/* config.json of Hugging Face: Llama, GPT-2 or BERT, by "model_type". What it leaves out has
+ * the value that their program takes. `ignore`: keys, separated by commas, that the user
+ * answers for; or NULL. */
 mega_status mega_foreign_config_read(
     struct mega_foreign_config *c, const struct mega_document *d, const char *ignore);
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "model/foreign.h"
+#include "model/model.h"
 #include "op/contracts.h"
 
 struct writer {
@@ -100,8 +101,20 @@ static bool is_plain_llama(const struct mega_transformer_options *o)
            !(o->attention_dropout.each > 0);
 }
 
+static void add_masked(const struct mega_foreign_config *c, struct mega_text *json)
+{
+    struct mega_masked_model_options o = { c->options, c->pooler, c->masked, c->next };
+    struct mega_model_config config = { .architecture = MEGA_MASKED_MODEL,
+        .masked = { o, { c->options.vocabulary, c->pad } } };
+    mega_model_config_json(&config, NULL, json);
+}
+
 void mega_foreign_json(const struct mega_foreign_config *c, struct mega_text *json)
 {
+    if (c->names == &mega_names_hf_bert) {
+        add_masked(c, json);
+        return;
+    }
     const struct mega_transformer_options *o = &c->options;
     bool gpt2 = c->names == &mega_names_hf_gpt2, llama = !gpt2 && is_plain_llama(o);
     struct writer w = { json, true };

@@ -46,12 +46,30 @@ static mega_status find_prefix(struct importer *m)
 }
 
 /* heads stand outside of the body that has the prefix */
-static const struct mega_named *find(const struct importer *m, const char *theirs)
+static const struct mega_named *find_either(const struct importer *m, const char *theirs)
 {
     char name[2 * MEGA_RENAME_NAME];
     snprintf(name, sizeof name, "%s%s", m->prefix, theirs);
     const struct mega_named *t = mega_tensors_find(m->from, name);
-    if (!t) t = mega_tensors_find(m->from, theirs);
+    return t ? t : mega_tensors_find(m->from, theirs);
+}
+
+/* the name that an older file has for a norm's gain or bias */
+static const struct mega_named *find_older(const struct importer *m, const char *theirs)
+{
+    static const char gain[] = "LayerNorm.weight", bias[] = "LayerNorm.bias";
+    char name[MEGA_RENAME_NAME];
+    bool is_gain = ends_with(theirs, gain);
+    if (!m->names->gamma || (!is_gain && !ends_with(theirs, bias))) return NULL;
+    snprintf(name, sizeof name, "%.*s.%s", (int)(strrchr(theirs, '.') - theirs), theirs,
+        is_gain ? "gamma" : "beta");
+    return find_either(m, name);
+}
+
+static const struct mega_named *find(const struct importer *m, const char *theirs)
+{
+    const struct mega_named *t = find_either(m, theirs);
+    if (!t) t = find_older(m, theirs);
     if (t) m->used[t - m->from->tensor] = true;
     return t;
 }

@@ -15,6 +15,8 @@ static mega_status declare(mega_model *m)
     mega_build b = { .store = &m->store };
     if (c->architecture == MEGA_LANGUAGE_MODEL)
         mega_language_model_build(&b, &m->language, &c->language);
+    else if (c->architecture == MEGA_MASKED_MODEL)
+        mega_masked_model_build(&b, &m->masked, &c->masked.options, c->masked.vocabulary.size);
     else
         mega_classifier_build(&b, &m->classifier,
             &(struct mega_classifier_encoder){
@@ -63,6 +65,7 @@ int64_t mega_model_config_longest(const struct mega_model_config *c)
 {
     if (c->architecture == MEGA_LANGUAGE_MODEL)
         return mega_decoders[c->language.decoder]->shape(c->language.options).longest;
+    if (c->architecture == MEGA_MASKED_MODEL) return c->masked.options.encoder.longest;
     return c->encoder_kind == MEGA_ENCODER_TRANSFORMER ? c->transformer.longest
                                                        : c->encoder.longest;
 }
@@ -75,6 +78,7 @@ int64_t mega_model_towers(const mega_model *m)
 struct mega_stack *mega_model_stack(mega_model *m)
 {
     struct mega_language_model *l = &m->language;
+    if (m->config.architecture == MEGA_MASKED_MODEL) return &m->masked.encoder.stack;
     return l->decoder ? l->decoder->stack(l->self) : mega_classifier_stack(&m->classifier);
 }
 

@@ -7,8 +7,9 @@
 #include "megac/model.h"
 #include "model/classifier.h"
 #include "model/language_model.h"
+#include "model/masked_model.h"
 
-enum mega_architecture { MEGA_CLASSIFIER, MEGA_LANGUAGE_MODEL };
+enum mega_architecture { MEGA_CLASSIFIER, MEGA_LANGUAGE_MODEL, MEGA_MASKED_MODEL };
 
 /* Everything that decides a model's shape: the recipe's section `model` and what the task adds.
  */
@@ -25,6 +26,11 @@ struct mega_model_config {
     struct mega_texts labels; /* names of the classes; borrowed */
     /* a language model */
     struct mega_language_model_config language;
+    /* a masked language model */
+    struct mega_masked_model_config {
+        struct mega_masked_model_options options;
+        struct mega_vocabulary vocabulary;
+    } masked;
 };
 
 /* Reads a recipe's or config.json's section `model` (NULL: all defaults) for a model of this
@@ -52,6 +58,7 @@ struct mega_model {
     struct mega_model_config config;
     struct mega_classifier classifier; /* one of these, by config.architecture */
     struct mega_language_model language;
+    struct mega_masked_model masked;
     struct mega_document document; /* the config.json that it came from, if any */
 };
 

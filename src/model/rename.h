@@ -35,12 +35,13 @@ struct mega_name_table {
     const char *probe;              /* of theirs, a name that is always there */
     const char *const *ignored;     /* what ends so is no weight; ended by NULL */
     bool interleaved;               /* pairs of channels that turn together lie side by side */
-    bool ours; /* what has no line is called as ours is; buffers are read, too */
+    bool gamma; /* older files call gains "gamma" and biases of norms "beta" */
+    bool ours;  /* what has no line is called as ours is; buffers are read, too */
 };
 
 extern const struct mega_name_table mega_names_hf_llama, mega_names_meta_llama,
-    mega_names_hf_gpt2, mega_names_official_lra, mega_names_official_lm, mega_names_megalodon,
-    mega_names_hf_megalodon;
+    mega_names_hf_gpt2, mega_names_hf_bert, mega_names_official_lra, mega_names_official_lm,
+    mega_names_megalodon, mega_names_hf_megalodon;
 
 enum { MEGA_RENAME_NAME = 512 };
 

@@ -45,7 +45,7 @@ static const struct mega_rename hf_llama[] = {
 };
 static const char *const hf_llama_ignored[] = { ".rotary_emb.inv_freq", NULL };
 const struct mega_name_table mega_names_hf_llama = { "Llama of Hugging Face", hf_llama,
-    "model.embed_tokens.weight", hf_llama_ignored, false, false };
+    "model.embed_tokens.weight", hf_llama_ignored, false, false, false };
 
 /* ---- Llama, as its authors have it, and llama2.c ---- */
 
@@ -70,7 +70,7 @@ static const struct mega_rename meta_llama[] = {
 static const char *const meta_llama_ignored[] = { "rope.freqs", "freqs_cos", "freqs_sin",
     NULL };
 const struct mega_name_table mega_names_meta_llama = { "Llama of its authors", meta_llama,
-    "tok_embeddings.weight", meta_llama_ignored, true, false };
+    "tok_embeddings.weight", meta_llama_ignored, true, false, false };
 
 /* ---- GPT-2, as Hugging Face has it: linear layers are stored [in, out] ---- */
 
@@ -102,7 +102,67 @@ static const struct mega_rename hf_gpt2[] = {
 /* the mask of causality, which is no vector of biases */
 static const char *const hf_gpt2_ignored[] = { ".attn.bias", ".attn.masked_bias", NULL };
 const struct mega_name_table mega_names_hf_gpt2 = { "GPT-2 of Hugging Face", hf_gpt2,
-    "wte.weight", hf_gpt2_ignored, false, false };
+    "wte.weight", hf_gpt2_ignored, false, false, false };
+
+/* ---- BERT, as Hugging Face has it ---- */
+
+static const struct mega_rename hf_bert[] = {
+    { "embeddings.word_embeddings.weight", "tok_emb.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "embeddings.position_embeddings.weight", "pos_emb.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "embeddings.token_type_embeddings.weight", "type_emb.token_type.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "embeddings.LayerNorm.weight", "emb_norm.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "embeddings.LayerNorm.bias", "emb_norm.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.attention.self.query.weight", "sub.{2i}.attn.q.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.attention.self.query.bias", "sub.{2i}.attn.q.bias", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "encoder.layer.{i}.attention.self.key.weight", "sub.{2i}.attn.k.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.attention.self.key.bias", "sub.{2i}.attn.k.bias", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "encoder.layer.{i}.attention.self.value.weight", "sub.{2i}.attn.v.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.attention.self.value.bias", "sub.{2i}.attn.v.bias", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "encoder.layer.{i}.attention.output.dense.weight", "sub.{2i}.attn.o.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.attention.output.dense.bias", "sub.{2i}.attn.o.bias",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.attention.output.LayerNorm.weight", "sub.{2i}.norm_post.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.attention.output.LayerNorm.bias", "sub.{2i}.norm_post.bias",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.intermediate.dense.weight", "sub.{2i+1}.ff.up.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.intermediate.dense.bias", "sub.{2i+1}.ff.up.bias", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "encoder.layer.{i}.output.dense.weight", "sub.{2i+1}.ff.down.weight", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "encoder.layer.{i}.output.dense.bias", "sub.{2i+1}.ff.down.bias", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "encoder.layer.{i}.output.LayerNorm.weight", "sub.{2i+1}.norm_post.weight",
+        MEGA_RENAME_AS_IS, 0, 0 },
+    { "encoder.layer.{i}.output.LayerNorm.bias", "sub.{2i+1}.norm_post.bias", MEGA_RENAME_AS_IS,
+        0, 0 },
+    { "pooler.dense.weight", "pooler.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "pooler.dense.bias", "pooler.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "cls.predictions.transform.dense.weight", "mlm.dense.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "cls.predictions.transform.dense.bias", "mlm.dense.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "cls.predictions.transform.LayerNorm.weight", "mlm.norm.weight", MEGA_RENAME_AS_IS, 0,
+        0 },
+    { "cls.predictions.transform.LayerNorm.bias", "mlm.norm.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "cls.predictions.bias", "mlm.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "cls.seq_relationship.weight", "next.weight", MEGA_RENAME_AS_IS, 0, 0 },
+    { "cls.seq_relationship.bias", "next.bias", MEGA_RENAME_AS_IS, 0, 0 },
+    { "cls.predictions.decoder.weight", "tok_emb.weight", MEGA_RENAME_SAME, 0, 0 },
+    { "cls.predictions.decoder.bias", "mlm.bias", MEGA_RENAME_SAME, 0, 0 },
+    { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
+};
+static const char *const hf_bert_ignored[] = { "embeddings.position_ids",
+    "embeddings.token_type_ids", NULL };
+const struct mega_name_table mega_names_hf_bert = { "BERT of Hugging Face", hf_bert,
+    "embeddings.word_embeddings.weight", hf_bert_ignored, false, true, false };
 
 /* ---- Mega, as its authors have it: ours are the same ---- */
 
@@ -111,7 +171,7 @@ static const char *const official_ignored[] = { "version", "_float_tensor",
 static const struct mega_rename official_lra[] = { { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 } };
 const struct mega_name_table mega_names_official_lra = { "Mega classifier of its authors",
     official_lra, "encoder.encoder.layers.0.mega_layer.move.delta", official_ignored, false,
-    true };
+    false, true };
 
 /* the output matrix is there even where it is tied, and so are those of an adaptive softmax */
 static const struct mega_rename official_lm[] = {
@@ -126,7 +186,8 @@ static const struct mega_rename official_lm[] = {
     { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
 };
 const struct mega_name_table mega_names_official_lm = { "Mega language model of its authors",
-    official_lm, "decoder.layers.0.mega_layer.move.delta", official_ignored, false, true };
+    official_lm, "decoder.layers.0.mega_layer.move.delta", official_ignored, false, false,
+    true };
 
 /* ---- Megalodon: of its authors, ours are the same; and of the PyTorch port ---- */
 
@@ -136,7 +197,7 @@ static const struct mega_rename official_megalodon[] = {
     { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
 };
 const struct mega_name_table mega_names_megalodon = { "Megalodon of its authors",
-    official_megalodon, "layers.0.mega.cema.alpha", megalodon_ignored, false, true };
+    official_megalodon, "layers.0.mega.cema.alpha", megalodon_ignored, false, false, true };
 
 /* complex numbers are two tensors there; pairs of channels stay as they are (the model knows)
  */
@@ -193,4 +254,4 @@ static const struct mega_rename hf_megalodon[] = {
     { NULL, NULL, MEGA_RENAME_AS_IS, 0, 0 },
 };
 const struct mega_name_table mega_names_hf_megalodon = { "Megalodon of Hugging Face",
-    hf_megalodon, "model.layers.0.attn.cema.alpha", megalodon_ignored, false, false };
+    hf_megalodon, "model.layers.0.attn.cema.alpha", megalodon_ignored, false, false, false };

@@ -13,6 +13,12 @@ const struct mega_variant *const mega_variant_groups[] = { mega_variants_ends,
     mega_variants_plan, mega_variants_stream, mega_variants_feed_forward, mega_variants_heads,
     mega_variants_scores, NULL };
 
+const char mega_variant_core[] =
+    "layers|width|ffn|ff_mult|longest|heads|keys|values|chunk|attention_bias|head_bias|"
+    "norm_affine|norm_bias|norm_eps|final_norm|init_std|attn_init|zero_init_branch_output|"
+    "dropout|emb_dropout|attention_dropout|hidden_dropout|sublayer_dropout|"
+    "cross_token_dropout|recompute|kept_heads";
+
 const struct mega_variant *mega_variant_find(const char *name)
 {
     for (const struct mega_variant *const *g = mega_variant_groups; *g; g++)

@@ -157,6 +157,19 @@ const struct mega_variant mega_variants_heads[] = {
                        "layer in earlier segments, without gradient",
         .pitfalls = "Needs relative positions, or none.",
         .conflicts = "absolute positions; attn_kv_latent" },
+    { .name = "enhanced-recurrence",
+        .title = "enhanced recurrence (ERNIE-Doc)",
+        .paper = "2012.15688",
+        .slot = "A3",
+        .options = "max_mem_len=N shift_mem_down=N",
+        .adds = "",
+        .cost = "as xl-memory",
+        .executor = "tiles",
+        .mathematics =
+            "the l-th attention reads the memory of the (l + s)-th, modulo their number: "
+            "with s = 1 what the segment before left of its own output",
+        .pitfalls = "The top s layers get the memories of the lowest.",
+        .conflicts = "as xl-memory; without max_mem_len" },
     { .name = "head-scale",
         .title = "scaled heads (NormFormer)",
         .paper = "2110.09456",
@@ -193,6 +206,24 @@ const struct mega_variant mega_variants_heads[] = {
         .mathematics = "o_h' = o_h sigmoid(z w_h + b_h)",
         .pitfalls = "A head may say nothing at a place, which takes away sinks. Starts almost "
                     "open.",
+        .conflicts = "" },
+    { .name = "head-gates",
+        .title = "heads that learn to close (Hard Concrete)",
+        .paper = "1905.09418, 1712.01312",
+        .slot = "A8",
+        .options = "head_gates=concrete",
+        .more =
+            "gate_init|gate_glorot|gate_noise|gate_hard|gate_temperature|gate_low|gate_high|"
+            "gate_eps",
+        .adds = "one number log_a a head: a gate in self-attention of each layer",
+        .cost = "one factor a head",
+        .executor = "",
+        .mathematics =
+            "o_h' = g_h o_h, g = clip(sigmoid((log u - log(1 - u) + log_a) / t) (high - "
+            "low) + low, 0, 1); without noise in evaluation",
+        .pitfalls =
+            "The recipe's section heads says how many are to stay; closed heads are taken "
+            "out by mega heads prune.",
         .conflicts = "" },
     { .name = "belief",
         .title = "belief attention",

@@ -77,5 +77,21 @@ const struct mega_variant mega_variants_plan[] = {
                        "draw a row, and what stays is rescaled",
         .pitfalls = "A list gives each sublayer a rate of its own.",
         .conflicts = "residual_attn" },
+    { .name = "cross-attention",
+        .title = "attention to a context",
+        .paper = "1706.03762",
+        .slot = "M2, A1",
+        .options = "cross_attend=true",
+        .more =
+            "only_cross|context_dim|cross_attn_num_mem_kv|cross_attn_fn|cross_residual_attn",
+        .adds = "one more attention a layer: attn.k, attn.v from Dc channels",
+        .cost = "+2 (D H d + Dc G (d + dv) + H dv D) a token, + 4 H d for each place of the "
+                "context",
+        .executor = "tiles",
+        .mathematics = "a c f: queries from the text, keys and values from the context; never "
+                       "causal, without positions; cross_attn_X is attn_X of these alone",
+        .pitfalls = "The context comes with the call: see the C interface. only_cross: c f, a "
+                    "text that does not look at itself.",
+        .conflicts = "calls without a context" },
     { .name = NULL },
 };

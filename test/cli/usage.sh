@@ -29,4 +29,9 @@ done
 # the reference pages are what the tables say
 docs=$here/../../docs/reference
 "$mega" help --markdown | diff -u "$docs/commands.md" - || fail "docs/reference/commands.md: print it anew with: mega help --markdown"
+"$mega" help variants --markdown | diff -u "$docs/variants.md" - || fail "docs/reference/variants.md: print it anew with: mega help variants --markdown"
+"$mega" help variants >page && [[ $(grep -c '' page) -gt 60 ]] || fail "mega help variants lacks variants"
+"$mega" help variants t5-bias >page && grep -q 'rel_pos_buckets' page || fail "no page of t5-bias"
+"$mega" help --man variants | grep -q '^.TH MEGA-VARIANTS 7' || fail "no man page of variants"
+refused 2 "no variant 'aliby', the nearest is alibi" "$mega" help variants aliby
 "$mega" help recipe --markdown | diff -u "$docs/recipe.md" - || fail "docs/reference/recipe.md: print it anew with: mega help recipe --markdown"

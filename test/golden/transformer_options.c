@@ -15,14 +15,10 @@ extern const struct mega_decoder_type mega_decoder_transformer;
 static void set(struct transformer_case *t, const char *name, const char *value)
 {
     const struct mega_option *table = mega_decoder_transformer.options;
-    char plain[64];
-    /* "name?": only if there is such an option */
-    bool may = name[strlen(name) - 1] == '?';
-    snprintf(plain, sizeof plain, "%.*s", (int)(strlen(name) - may), name);
-    const struct mega_option *o = mega_option_find(table, plain);
-    if (!o) {
-        if (!may) golden_unsupported(t->c, "there is no option %s", plain);
-    } else if (mega_option_parse(o, plain, value, &t->options))
+    const struct mega_option *o = mega_option_find(table, name);
+    if (!o)
+        golden_unsupported(t->c, "there is no option %s", name);
+    else if (mega_option_parse(o, name, value, &t->options))
         golden_unsupported(t->c, "%s", mega_message());
 }
 
@@ -99,10 +95,10 @@ static const struct {
     { "attn_layers.norm_add_unit_offset", "False", "" },
     { "attn_layers.sandwich_norm", "True", "placement=sandwich" },
     { "resi_dual_scale", "*", "placement=residual residual_scale=*" },
-    { "attn_layers.use_scalenorm", "True", "norm=scalenorm norm_eps=1e-24" },
-    { "attn_layers.use_rmsnorm", "True", "norm=rmsnorm norm_eps=1e-24" },
+    { "attn_layers.use_scalenorm", "True", "norm=scalenorm norm_eps=1e-12 rms_guard=max" },
+    { "attn_layers.use_rmsnorm", "True", "norm=rmsnorm norm_eps=1e-12 rms_guard=max" },
     { "attn_layers.use_simple_rmsnorm", "True",
-        "norm=rmsnorm norm_affine=false norm_eps=1e-24" },
+        "norm=simple_rmsnorm norm_eps=1e-12 rms_guard=max" },
     { "attn_layers.use_dynamic_tanh", "True", "norm=dyt" },
     { "attn_layers.gate_residual", "True", "residual=gru residual_gate=gru_cell" },
     { "attn_layers.scale_residual", "True", "scale_residual=all" },
@@ -118,7 +114,7 @@ static const struct {
     { "attn_layers.ff_glu_mult_bias", "True", "ff_glu_mult_bias=true" },
     { "attn_layers.ff_post_act_ln", "True", "ff_post_act_norm=true" },
     /* attention: queries, keys, values */
-    { "attn_layers.rotary_pos_emb", "True", "rotary?=rope rotary_interleaved=true" },
+    { "attn_layers.rotary_pos_emb", "True", "rotary=rope rotary_interleaved=true" },
     { "attn_layers.rotary_emb_dim", "*", "" }, /* the file has its frequencies */
     { "attn_layers.rotary_xpos", "True", "rotary=xpos rotary_interleaved=true" },
     { "attn_layers.rotary_xpos_scale_base", "*", "xpos_scale_base=*" },

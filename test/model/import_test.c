@@ -487,7 +487,8 @@ static void keys_that_are_not_computed_are_refused_by_name(void **state)
             "scale_attn_by_inverse_layer_idx is true" },
         { "{" GPT2 ", \"reorder_and_upcast_attn\": true}", "reorder_and_upcast_attn is true" },
         { "{" GPT2 ", \"n_ctx\": 7}", "n_ctx is 7 and n_positions 1024" },
-        { "{\"model_type\": \"bloom\"}", "model_type is \"bloom\", expected llama or gpt2" },
+        { "{\"model_type\": \"bloom\"}",
+            "model_type is \"bloom\", expected llama, gpt2 or bert" },
         { "{}", "model_type is missing" },
         { "{\"model_type\": \"gpt2\"}", "the key n_embd is missing" },
     };
