@@ -32,6 +32,6 @@ docs=$here/../../docs/reference
 "$mega" help variants --markdown | diff -u "$docs/variants.md" - || fail "docs/reference/variants.md: print it anew with: mega help variants --markdown"
 "$mega" help variants >page && [[ $(grep -c '' page) -gt 60 ]] || fail "mega help variants lacks variants"
 "$mega" help variants t5-bias >page && grep -q 'rel_pos_buckets' page || fail "no page of t5-bias"
-"$mega" help --man variants | grep -q '^.TH MEGA-VARIANTS 7' || fail "no man page of variants"
+"$mega" help --man variants >page && grep -q '^.TH MEGA-VARIANTS 7' page || fail "no man page of variants"
 refused 2 "no variant 'aliby', the nearest is alibi" "$mega" help variants aliby
 "$mega" help recipe --markdown | diff -u "$docs/recipe.md" - || fail "docs/reference/recipe.md: print it anew with: mega help recipe --markdown"

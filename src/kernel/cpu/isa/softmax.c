@@ -26,7 +26,15 @@ static void some(const struct row_job *job, int64_t from, int64_t to, float *sum
         row(row_of(job->c->out[0], r), row_of(job->c->in[0], r), job->width);
 }
 
-/* dx = y (dy - y.dy) */
+static int64_t place_of_most(const float *x, int64_t n)
+{
+    int64_t most = 0;
+    for (int64_t j = 1; j < n; j++)
+        if (x[j] > x[most]) most = j;
+    return most;
+}
+
+/* dx = y (dy - y.dy), with dy counted from where y is largest: a y near 1 cancels there */
 static void some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
     struct mega_arena *scratch)
 {
@@ -40,12 +48,14 @@ static void some_back(const struct row_job *job, int64_t from, int64_t to, float
         vec part = { 0 };
         if (!dx) return;
         row(y, row_of(job->c->in[0], r), n);
+        float from_here = dy[place_of_most(y, n)];
         for (int64_t j = 0; j < n; j += VEC)
-            part += vec_get(y + j, n - j) * vec_get(dy + j, n - j);
+            part += vec_get(y + j, n - j) * (vec_get(dy + j, n - j) - from_here);
         float mean = vec_sum(part);
         for (int64_t j = 0; j < n; j += VEC)
-            vec_give(
-                dx + j, vec_get(y + j, n - j) * (vec_get(dy + j, n - j) - mean), add, n - j);
+            vec_give(dx + j,
+                vec_get(y + j, n - j) * (vec_get(dy + j, n - j) - from_here - mean), add,
+                n - j);
     }
 }
 
