@@ -89,7 +89,7 @@ static mega_status take_settings(struct bench *b)
     const struct options *o = b->o;
     b->set = calloc((size_t)o->set.n + 1, sizeof *b->set);
     if (!b->set) return mega_fail(MEGA_NO_MEMORY, "no memory for the settings");
-    memcpy(b->set, o->set.item, (size_t)o->set.n * sizeof *b->set);
+    for (int i = 0; i < o->set.n; i++) b->set[i] = o->set.item[i];
     b->settings = (struct mega_texts){ b->set, o->set.n };
     if (o->steps) {
         snprintf(b->steps, sizeof b->steps, "optim.steps=%lld", (long long)o->steps);

@@ -8,7 +8,7 @@
 
 /* rows that stand for themselves: nothing is carried from one to the next */
 static mega_status open_texts(
-    struct mega_heads_session *h, const char **file, const struct mega_heads_data_options *o)
+    struct mega_heads_session *h, const struct mega_heads_data_options *o)
 {
     struct mega_session *s = &h->session;
     struct mega_corpus_options *c = &s->files.language.corpus;
@@ -17,7 +17,7 @@ static mega_status open_texts(
     /* a folder from elsewhere does not say which tokenizer it has, but holds it */
     if (strcmp(mega_tokenizer_kind(h->tokenizer), "bytes") != 0)
         s->files.language.tokenizer = "";
-    if (*file) c->test = (struct mega_texts){ file, 1 };
+    if (h->file) c->test = (struct mega_texts){ &h->file, 1 };
     if (o->length) c->length = o->length;
     c->evaluate = MEGA_EVALUATE_ROWS;
     /* what a Llama from elsewhere begins with, if its tokenizer has it */
@@ -26,24 +26,24 @@ static mega_status open_texts(
     return mega_session_open_texts(s);
 }
 
-static mega_status open_all(struct mega_heads_session *h, const char *path, const char **file,
-    const struct mega_heads_data_options *o)
+static mega_status open_all(
+    struct mega_heads_session *h, const char *path, const struct mega_heads_data_options *o)
 {
     struct mega_model_heads heads;
     MEGA_TRY(mega_session_open(&h->session, path, &o->open, MEGA_SESSION_FLOAT32));
     MEGA_TRY(mega_model_heads_find(&heads, h->session.model));
     mega_model_heads_done(&heads);
-    if (!h->session.task) MEGA_TRY(open_texts(h, file, o));
+    if (!h->session.task) MEGA_TRY(open_texts(h, o));
     h->data = (struct mega_study_data){ h->session.run, h->session.job,
-        *file ? MEGA_SPLIT_TEST : (enum mega_split)o->split, o->texts };
+        h->file ? MEGA_SPLIT_TEST : (enum mega_split)o->split, o->texts };
     return MEGA_OK;
 }
 
 mega_status mega_heads_open(struct mega_heads_session *h, const char *path, const char *file,
     const struct mega_heads_data_options *o)
 {
-    *h = (struct mega_heads_session){ .end = -1 };
-    mega_status status = open_all(h, path, &file, o);
+    *h = (struct mega_heads_session){ .file = file, .end = -1 };
+    mega_status status = open_all(h, path, o);
     if (status) mega_heads_close(h);
     return status;
 }

@@ -26,6 +26,7 @@ struct mega_heads_data_options {
 struct mega_heads_session {
     struct mega_session session;
     struct mega_study_data data;
+    const char *file;          /* that is read in place of the recipe's data; NULL: none */
     mega_tokenizer *tokenizer; /* of a language model; else NULL */
     int32_t end;               /* its end token, which statistics leave out; -1 */
 };
