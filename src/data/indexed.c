@@ -132,9 +132,11 @@ static mega_status read_legacy(struct reader *r)
     p->unit = 1;
     p->minus = 1;
     p->tokens = number_at(p->start + items * 8);
+    if (number_at(p->start) != 0)
+        return mega_fail(MEGA_BAD_FILE, "%s: the first item begins at element %lld, expected 0",
+            r->name, (long long)number_at(p->start));
     for (int64_t i = 0; i < p->documents; i++)
-        if (number_at(p->start + i * 8) > number_at(p->start + i * 8 + 8) ||
-            (!i && number_at(p->start) != 0))
+        if (number_at(p->start + i * 8) > number_at(p->start + i * 8 + 8))
             return mega_fail(MEGA_BAD_FILE,
                 "%s: item %lld begins at element %lld and ends at %lld", r->name,
                 (long long)i + 1, (long long)number_at(p->start + i * 8),
