@@ -17,13 +17,24 @@ enum {
 struct row_job {
     const struct mega_call *c;
     struct mega_grads *g; /* NULL: forward */
-    int64_t rows, width;  /* of in[0] */
+    int64_t rows, width;  /* of the input that it goes through */
     int64_t groups;       /* 0: independent rows */
     float *sums;          /* [groups, sums_width] */
     int64_t sums_width;
     void (*some)(const struct row_job *job, int64_t from, int64_t to, float *sums,
         struct mega_arena *scratch);
 };
+
+/* A job over the rows of x: `some` of them at a time, forward (g is NULL) or back. */
+static inline struct row_job row_job_of(const struct mega_call *c, struct mega_grads *g,
+    const mega_tensor *x,
+    void (*some)(const struct row_job *job, int64_t from, int64_t to, float *sums,
+        struct mega_arena *scratch))
+{
+    return (struct row_job){
+        .c = c, .g = g, .rows = mega_height(x), .width = mega_width(x), .some = some
+    };
+}
 
 static inline bool rows_are_half_(const struct mega_call *c)
 {

@@ -46,25 +46,16 @@ static void some_back(const struct row_job *job, int64_t from, int64_t to, float
     }
 }
 
-static struct row_job job_of(const struct mega_call *c, struct mega_grads *g)
-{
-    return (struct row_job){ .c = c,
-        .g = g,
-        .rows = mega_height(c->in[0]),
-        .width = mega_width(c->in[0]),
-        .some = g ? some_back : some };
-}
-
 static void forward(const struct mega_call *c)
 {
-    struct row_job job = job_of(c, NULL);
+    struct row_job job = row_job_of(c, NULL, c->in[0], some);
     row_lanes(&job, 8);
 }
 
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
     if (!g->in[0] || nothing_arrived(c, g)) return;
-    struct row_job job = job_of(c, g);
+    struct row_job job = row_job_of(c, g, c->in[0], some_back);
     row_lanes(&job, 10);
 }
 
