@@ -134,13 +134,13 @@ static void add_importance(
             r, (struct mega_report_table){ "relevance", "Relevance", "share of the layer",
                    language ? "Of the likeliest next token, on average; each layer sums to 1."
                             : "Of the likeliest class, on average; each layer sums to 1.",
-                   &m->relevance, false });
+                   &m->relevance, false, false });
     mega_head_report_add(r, (struct mega_report_table){ "gradient", "Gradient",
                                 language ? "nats a token" : "nats a place",
                                 "Absolute derivative of a text's loss by a factor of the "
                                 "head's output, summed over "
                                 "texts, over the tokens that count.",
-                                &m->absolute, false });
+                                &m->absolute, false, false });
     mega_head_report_add(r,
         (struct mega_report_table){ "signed", "Gradient with its sign",
             language ? "nats a token" : "nats a place",
@@ -148,59 +148,67 @@ static void add_importance(
             "it "
             "is negative (orange) the head would be missed, where positive (blue) it stands in "
             "the way.",
-            &m->with_sign, true });
+            &m->with_sign, true, false });
     if (o->ablation)
         mega_head_report_add(r, (struct mega_report_table){ "ablation", "Ablation",
                                     language ? "nats a token" : "nats a text",
                                     "What closing the head alone adds to the loss; where it is "
                                     "negative (orange) the head "
                                     "stands in the way.",
-                                    &m->ablation, true });
+                                    &m->ablation, true, false });
     r->n_importance = r->n_tables;
 }
 
 static void add_what_they_do(struct mega_head_report *r, const struct material *m, bool syntax)
 {
     const struct mega_head_functions *f = &m->functions;
+    bool rare = false;
+    for (int64_t i = 0; i < f->rarest.layers * f->rarest.heads; i++)
+        rare |= f->rare_queries[i] > 0;
     const struct mega_report_table table[] = {
         { "confidence", "Confidence", "weight",
-            "Mean of a query's largest weight, the end token left out.", &f->confidence,
+            "Mean of a query's largest weight, the end token left out.", &f->confidence, false,
             false },
-        { "entropy", "Entropy", "nats", "Of a query's weights, on average.", &f->entropy,
+        { "entropy", "Entropy", "nats", "Of a query's weights, on average.", &f->entropy, false,
             false },
         { "relative_entropy", "Relative entropy", "share",
-            "The same, of the logarithm of the keys that the query sees.", &f->relative,
+            "The same, of the logarithm of the keys that the query sees.", &f->relative, false,
             false },
         { "distance", "Distance", "places", "Mean distance to what is looked at.", &f->distance,
-            false },
+            false, false },
         { "position_share", "Position", "share of queries",
             "Queries whose largest weight is at the head's commonest offset.", &f->position,
-            false },
+            false, false },
         { "position_offset", "Offset", "places", "That offset: -1 is the place before.",
-            &f->where, true },
+            &f->where, true, false },
         { "rarest", "Rarest token", "share of queries",
             "Queries that look most at a text's rarest token, where that is beyond the 500 "
             "most "
             "frequent.",
-            &f->rarest, false },
+            &f->rarest, false, false },
         { "rarest_texts", "Rarest token, by texts", "share of texts",
-            "Texts most of whose queries look at their rarest token.", &f->majority, false },
+            "Texts most of whose queries look at their rarest token.", &f->majority, false,
+            false },
         { "rare_two", "Two rarest tokens", "share of queries", "At one of the two rarest.",
-            &f->rare_two, false },
+            &f->rare_two, false, false },
     };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) mega_head_report_add(r, table[i]);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        mega_head_report_add(r, table[i]);
+        /* no text has a rare token */
+        if (!strncmp(table[i].name, "rare", 4)) r->table[r->n_tables - 1].hidden = !rare;
+    }
     for (int k = 0; syntax && k < MEGA_SYNTAX_SCORES; k++)
         mega_head_report_add(
             r, (struct mega_report_table){ mega_syntax_names[k], mega_syntax_names[k],
                    "share of pairs", "From one end of the dependency to the other.",
-                   &m->syntax.score[k], false });
+                   &m->syntax.score[k], false, false });
     if (m->gated) {
         mega_head_report_add(
             r, (struct mega_report_table){ "gate", "Gate", "",
-                   "Of evaluation: 0 is closed, 1 fully open.", &m->gate, false });
+                   "Of evaluation: 0 is closed, 1 fully open.", &m->gate, false, false });
         mega_head_report_add(
             r, (struct mega_report_table){ "log_a", "log_a", "",
-                   "Below -2.4 closed, above 2.4 fully open.", &m->log_a, true });
+                   "Below -2.4 closed, above 2.4 fully open.", &m->log_a, true, false });
     }
 }
 

@@ -74,7 +74,8 @@ static void add_matrices(
     int64_t heads = r->table[0].table->heads;
     int least = heads <= 4 ? 300 : heads <= 8 ? 520 : 1000;
     mega_text_add(to, "<div class='matrices' style='--least:%dpx'>\n", least);
-    for (int i = from; i < n; i++) mega_head_report_matrix(to, r, &r->table[i]);
+    for (int i = from; i < n; i++)
+        if (!r->table[i].hidden) mega_head_report_matrix(to, r, &r->table[i]);
     mega_text_add(to, "</div>\n");
 }
 

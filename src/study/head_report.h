@@ -16,6 +16,7 @@ struct mega_report_table {
     const char *title, *unit, *note;
     const struct mega_head_table *table;
     bool has_sign; /* values on both sides of 0 */
+    bool hidden;   /* in files alone */
 };
 
 /* A text whose maps are shown. */

@@ -118,7 +118,7 @@ static void add_closings(
     struct mega_report_table t = { "closed_at", "Closed for good", "update",
         "By validation, the first from which on a head stayed closed; a dash: it is open, or "
         "was not there.",
-        &when, false };
+        &when, false, false };
     if (value && closed)
         mega_head_report_matrix(to, r, &t);
     else

@@ -279,17 +279,19 @@ void mega_head_report_maps(
     mega_text_add(to,
         "<p><small>Rows: queries from top to bottom. Columns: keys from left to right. White "
         "is "
-        "0, the darkest colour the map's own largest weight. 1.0 is head 0 of layer 1. A click "
-        "enlarges, Escape makes small again; a pointer tells the weight.</small></p>\n");
+        "0, the darkest colour the map's own largest weight. 1.0 is head 0 of layer 1. "
+        "Rollout: "
+        "of which places all layers together mix a place, if heads were all that mixed them.%s "
+        "A "
+        "click enlarges, Escape makes small again; a pointer tells the weight.</small></p>\n",
+        every ? " Relevance: of which places the likeliest token after a place is made." : "");
     double *rollout = malloc((size_t)(m->T * m->T + 1) * sizeof *rollout);
     mega_text_add(to, "<div class='maps'>\n");
     if (rollout && !mega_head_rollout(m, rollout))
-        add_picture(to, text, &(struct picture){ NULL, rollout, "place", "has of" },
-            "rollout of all layers");
+        add_picture(to, text, &(struct picture){ NULL, rollout, "place", "has of" }, "rollout");
     if (every)
         add_picture(to, text,
-            &(struct picture){ NULL, c->share, "prediction after", "is made of" },
-            "predictions are made of");
+            &(struct picture){ NULL, c->share, "prediction after", "is made of" }, "relevance");
     free(rollout);
     mega_text_add(to, "</div>\n");
     add_heads(to, r, text);

@@ -123,6 +123,8 @@ void mega_head_report_matrix(
     struct mega_head_unit u = mega_head_report_unit(t->table);
     bool some = mega_head_table_range(t->table, &least, &most);
     if (t->has_sign) most = fmax(fabs(least), fabs(most)), least = -most;
+    /* what hardly differs does not look as if it did */
+    double range = fmax(most - least, 0.05 * fabs(most));
     add_title(to, t, &u);
     begin(to, t->table->heads);
     for (int64_t l = 0; l < t->table->layers; l++) {
@@ -135,7 +137,7 @@ void mega_head_report_matrix(
             }
             double share = !(most > least) ? 0
                            : t->has_sign   ? fabs(v) / most
-                                           : (v - least) / (most - least);
+                                           : (v - least) / range;
             begin_cell(to, r, l, h, share, t->has_sign && v < 0 ? "below" : "above");
             mega_head_report_number(u.factor * v, number);
             mega_text_add(to, ": %.6g", v);
@@ -147,7 +149,7 @@ void mega_head_report_matrix(
         mega_text_add(to, "</tr>\n");
     }
     mega_text_add(to, "</table></div>");
-    if (some)
+    if (some && most > least)
         add_ramp(to, t, u.factor, least, most);
     else
         mega_text_add(to, "</section>\n");

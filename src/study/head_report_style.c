@@ -58,7 +58,7 @@ const char mega_head_report_style[] =
     ".ramp:before{content:'';grid-column:1/-1;height:10px;border:1px solid var(--line);"
     "background:linear-gradient(90deg,rgba(var(--tone),0),rgba(var(--tone),1))}\n"
     ".ramp.signed:before{background:linear-gradient(90deg,rgba(var(--cold),1),"
-    "rgba(var(--cold),0),rgba(var(--tone),0),rgba(var(--tone),1))}\n"
+    "rgba(var(--cold),0) 50%,rgba(var(--tone),0) 50%,rgba(var(--tone),1))}\n"
     ".ramp span:nth-child(2){text-align:center}.ramp span:nth-child(3){text-align:right}\n"
     ".swatch{display:inline-block;width:14px;height:14px;border-radius:3px;vertical-align:-2px;"
     "background:rgba(var(--tone),var(--s,1));box-shadow:inset 0 0 0 1px var(--line);"

@@ -48,7 +48,7 @@ document.querySelector('label[for=by-rank]').click();
 var ranked = row(); say('ranked', ranked.slice(1).every(function (v, i) { return !(v > ranked[i]); }));
 document.querySelector('label[for=by-number]').click();
 say('heads', document.querySelectorAll('.heads')[0].rows[0].textContent);
-map.parentNode.focus();
+map.parentNode.focus({ preventScroll: true });
 say('wide', map.getBoundingClientRect().width >= 400 && getComputedStyle(map.querySelector('.labels')).display !== 'none');
 document.activeElement.blur();
 var slider = document.querySelector('.density .log-a');
@@ -79,7 +79,7 @@ expect probed curve 201
 [[ $(told probed tip) == *"(0) → "*"(0): 1.00" ]] || fail "the first query is said to look at: $(told probed tip)"
 [[ $(told probed later) == *"(0) → "*"(23): 0.00" ]] || fail "the first query is said to look ahead: $(told probed later)"
 (($(told probed seen) >= 8 * 10)) || fail "the browser sees $(told probed seen) cells and pictures"
-for words in 'Relevance' 'Ablation' 'Closed for good' 'Loss while heads go' 'What the heads that are left do' 'predictions are made of' \
+for words in 'Relevance' 'Ablation' 'Closed for good' 'Loss while heads go' 'What the heads that are left do' 'Relevance: of which places' \
     'Entropy of what a prediction is made of' 'Heads that are not closed, by depth' 'Heads expected open'; do
     grep -q "$words" page.dom || fail "the page has no '$words'"
 done
