@@ -216,6 +216,7 @@ static mega_status run_passes(struct trainer *t, struct update_result *result)
     double units = 1, sum = 0;
     int64_t row = 0;
     result->plan.passes = 1;
+    mega_head_training_prepare(&t->heads, &t->progress);
     for (int64_t k = 0; k < result->plan.passes; k++) {
         struct mega_batch *b;
         double loss;
