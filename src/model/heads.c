@@ -54,6 +54,7 @@ mega_status mega_model_heads_find(struct mega_model_heads *h, const mega_model *
             "this model is a %s, which has no attention heads to be told apart: expected a "
             "Transformer (gpt2, llama, transformer) or a classifier with mixer attention",
             m->config.architecture == MEGA_LANGUAGE_MODEL ? m->language.decoder->title
+            : m->config.architecture == MEGA_MASKED_MODEL ? "masked language model"
                                                           : "classifier with mixer mega");
     h->layer = calloc((size_t)h->layers, sizeof *h->layer);
     if (!h->layer) return mega_fail(MEGA_NO_MEMORY, "no memory for a list of heads");
