@@ -10,9 +10,9 @@ printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' the cat dog cow hen says 
 echo '{ "do_lower_case": true }' >bert-vocab/tokenizer_config.json
 cat >m.yaml <<'END'
 task: { name: masked_lm, train: [text.txt], tokenizer: bert-vocab, format: lines, rows: document, length: 12, hold_out: 0.2 }
-model: { preset: bert, layers: 2, width: 32, heads: 2, ffn: 64, longest: 12 }
-optim: { lr: 5e-3, steps: 150 }
-train: { batch: 16, validate_every: 75 }
+model: { preset: bert, layers: 2, width: 32, heads: 2, ffn: 64, longest: 12, dropout: 0, attention_dropout: 0 }
+optim: { lr: 5e-3, steps: 300 }
+train: { batch: 16, validate_every: 100 }
 END
 
 [[ $("$mega" tokenizer info bert-vocab) == *"WordPiece, lower case"* ]] || fail "$("$mega" tokenizer info bert-vocab)"
@@ -20,7 +20,7 @@ END
 
 # a dry run shows what the preset fills
 "$mega" train --dry-run m.yaml >full
-for key in 'placement: post' 'type_emb: 2' 'norm_eps: 1e-12' 'dropout: 0.1' 'pooler: false' 'width: 32' 'mask_share: 0.15'; do
+for key in 'placement: post' 'type_emb: 2' 'norm_eps: 1e-12' 'pooler: false' 'width: 32' 'mask_share: 0.15'; do
     grep -q "^  $key\$" full || fail "the dry run does not show $key"
 done
 grep -q 'in all .* 19281$' full || fail "$(grep 'in all' full)"
@@ -28,10 +28,10 @@ grep -q 'in all .* 19281$' full || fail "$(grep 'in all' full)"
 "$mega" train m.yaml --run a -q
 "$mega" train a/recipe.full.yaml --run b -q
 cmp a/recipe.full.yaml b/recipe.full.yaml
-[[ $(model_of a 150) == "$(model_of b 150)" ]] || fail "the full recipe trains another model"
+[[ $(model_of a 300) == "$(model_of b 300)" ]] || fail "the full recipe trains another model"
 "$mega" train m.yaml --run c -q --stop-after 40 && fail "a run that is stopped ends well" || [[ $? == 75 ]]
 "$mega" train --run c --resume auto -q
-same_run a c 150
+same_run a c 300
 grep -q '"kind": "valid".*"accuracy": ' a/log.jsonl || fail "no accuracy in the log"
 "$mega" verify a | grep -q 'rows agree'
 
@@ -45,7 +45,7 @@ refused 1 "task.evaluate is of language models that read from left to right" "$m
 
 # what it learned; the same from standard input, and as JSON
 "$mega" fill a 'The dog says [MASK].' >said
-head -1 said | grep -qP '^1\t0\.[5-9]\d*\twuff\tthe dog says wuff\.$' || fail "$(<said)"
+head -1 said | grep -qP '^1\t0\.[7-9]\d*\twuff\tthe dog says wuff\.$' || fail "$(<said)"
 [[ $(wc -l <said) == 5 ]]
 printf 'The dog says [MASK].\nthe [MASK] says miau.\n' | "$mega" fill a -n 1 >lines
 [[ $(head -1 lines) == "$(head -1 said)" ]]
@@ -71,13 +71,13 @@ for folder in hf ours; do
 done
 
 # a tokenizer without a mask gets one behind its ids
-sed 's/tokenizer: bert-vocab/tokenizer: bytes/; s/length: 12/length: 40/; s/longest: 12/longest: 40/; s/steps: 150/steps: 3/' m.yaml >bytes.yaml
+sed 's/tokenizer: bert-vocab/tokenizer: bytes/; s/length: 12/length: 40/; s/longest: 12/longest: 40/; s/steps: 300/steps: 3/' m.yaml >bytes.yaml
 "$mega" train bytes.yaml --run bytes -q
 grep -q '"vocabulary": 257' bytes/latest/config.json
 "$mega" fill bytes 'The [MASK]og' -n 2 --json | grep -q '"place": 4' || fail "bytes are not filled"
 
 # other presets in recipes
-sed 's/name: masked_lm/name: lm/; s/preset: bert/preset: gpt2/; s/steps: 150/steps: 2/; s/rows: document, length: 12/rows: none, length: 12/' m.yaml >gpt2.yaml
+sed 's/name: masked_lm/name: lm/; s/preset: bert/preset: gpt2/; s/steps: 300/steps: 2/; s/rows: document, length: 12/rows: none, length: 12/' m.yaml >gpt2.yaml
 "$mega" train gpt2.yaml --run gpt2 -q
 grep -q '^  decoder: transformer' gpt2/recipe.full.yaml && grep -q '^  activation: gelu_tanh' gpt2/recipe.full.yaml
 "$mega" train gpt2.yaml --run llama -q --set model.preset=llama2

@@ -1,6 +1,7 @@
 /* Presets: their keys are the Transformer's, what they make has the published number of
  * parameters, and what a recipe writes stands above them. */
 #include <stdio.h>
+#include <string.h>
 
 #include "cmocka_all.h"
 
