@@ -189,11 +189,11 @@ static void what_does_not_go_together_is_refused(void **state)
         const char *text, *message;
     } bad[] = {
         { MEGA_LANGUAGE_MODEL, "preset: bert\n",
-            "recipe.yaml:1:9: model.preset: bert is an encoder: expected task masked_lm" },
+            "recipe.yaml:1:1: model.preset: bert is an encoder: expected task masked_lm" },
         { MEGA_LANGUAGE_MODEL, "preset: t5\n", "no task trains such a pair yet" },
         { MEGA_MASKED_MODEL, "preset: gpt2\n", "gpt2 is a decoder: expected task lm" },
         { MEGA_LANGUAGE_MODEL, "preset: llama2\ndecoder: llama\n",
-            "recipe.yaml:2:10: model.decoder is llama, but model.preset llama2 fills" },
+            "recipe.yaml:2:1: model.decoder is llama, but model.preset llama2 fills" },
         { MEGA_CLASSIFIER, "preset: bert\nencoder: mixer\n", "model.encoder is mixer" },
         { MEGA_LANGUAGE_MODEL, "preset: lama\n", "model.preset is 'lama', expected one of" },
         { MEGA_LANGUAGE_MODEL, "preset: [gpt2]\n", "model.preset is a list" },

@@ -229,6 +229,7 @@ static void a_tokenizer_json_has_defaults(void **state)
         "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"[UNK]\":0,\"a\":1,\"##b\":2}},"
         "\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"decoder\":{\"type\":\"WordPiece\"}"
         "}";
+    static const char other[] = "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}}";
     static const char no_unk[] = "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}";
     mega_tokenizer *t;
     (void)state;
@@ -242,6 +243,11 @@ static void a_tokenizer_json_has_defaults(void **state)
                          "tokenizer.json", no_unk, sizeof no_unk - 1),
         MEGA_BAD_FILE);
     assert_non_null(strstr(mega_message(), "without its unknown piece [UNK]"));
+    assert_int_equal(mega_tokenizer_read(&t, &mega_tokenizer_kind_tokenizer_json,
+                         "tokenizer.json", other, sizeof other - 1),
+        MEGA_UNSUPPORTED);
+    assert_non_null(strstr(
+        mega_message(), "the model 'WordLevel' is not supported, expected BPE or WordPiece"));
 }
 
 int main(void)
