@@ -56,7 +56,7 @@ refused 1 "the text has 15 tokens, the model takes 12" "$mega" fill a 'the the t
 refused 1 "line 2: the text has no [MASK]" "$mega" fill a < <(printf '[MASK] says\nthe\n')
 refused 1 "mega fill uses it" "$mega" predict a text.txt
 refused 1 "a masked language model writes no text: mega fill and mega eval use it" "$mega" generate a --prompt x
-refused 1 "this model is a masked language model, which has no attention heads" "$mega" heads importance a text.txt
+refused 1 "no attention heads that could be told apart" "$mega" heads importance a text.txt
 
 # to Hugging Face's form, as it is and back
 "$mega" convert a hf --to hf
