@@ -228,9 +228,9 @@ static mega_status write_all(struct mega_head_report *r, const char *page)
     struct mega_text json = { 0 }, csv = { 0 };
     mega_status status = beside(&json, page, ".json");
     if (!status) status = beside(&csv, page, ".csv");
+    if (!status) status = mega_head_report_write(r, page);
     if (!status) status = mega_head_report_json(r, json.data);
     if (!status) status = mega_head_report_csv(r, csv.data);
-    if (!status) status = mega_head_report_write(r, page);
     if (!status) printf("%s\n%s\n%s\n", page, json.data, csv.data);
     mega_text_done(&json);
     mega_text_done(&csv);

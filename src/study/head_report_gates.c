@@ -139,7 +139,7 @@ static void add_history(struct mega_text *to, const struct mega_head_report *r)
         mega_text_add(to,
             "<p><small>Gates of evaluation at %s validations: a row a layer from 0 on, a "
             "column "
-            "a head; the darker the more open, white is closed.</small></p><div "
+            "a head; the stronger the colour the more open, none is closed.</small></p><div "
             "class='moments'>\n",
             h->n > SHOWN ? "some of the" : "the");
         int64_t shown = h->n < SHOWN ? h->n : SHOWN;
@@ -176,7 +176,7 @@ static void add_density(struct mega_text *to, const struct mega_hard_concrete *h
         "text-anchor='middle'>0</text><text x='160' y='186' "
         "text-anchor='middle'>gate</text><text x='280' y='186' "
         "text-anchor='middle'>1</text><text class='top' x='32' y='34' "
-        "text-anchor='end'></text><text x='32' y='154' text-anchor='end'>0</text></svg><div>",
+        "text-anchor='end'></text></svg><div>",
         h->low, h->high, h->low, h->high);
     mega_text_add(to,
         "<label>log_a <output class='said-a'></output><input class='log-a' type='range' "
