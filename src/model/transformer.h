@@ -79,7 +79,10 @@ struct mega_transformer_options {
     int64_t other_layers; /* of a decoder's encoder, an encoder's decoder; 0: none */
     mega_tensor *table;   /* the tokens' table, where another model has it */
     struct mega_head_gates_options gates;
-    const char *kept_heads; /* heads that were not removed (layer/kept_heads.h); NULL: all */
+    const char *kept_heads;    /* heads that were not removed (layer/kept_heads.h); NULL: all */
+    const char *kept_cross;    /* those of cross-attention */
+    const char *kept_channels; /* blocks of the feed-forwards' channels, each so wide: */
+    int64_t channel_block;
 };
 
 /* One execution of the plan: its module's parameters, its own states. */

@@ -126,6 +126,15 @@ static mega_status check_plan(const struct mega_transformer_options *o)
     if (!status) status = check_attentions(o, &plan);
     if (!status)
         status = mega_kept_heads_check(o->kept_heads, plan.count[MEGA_BRANCH_ATTENTION]);
+    if (!status)
+        status = mega_kept_check(
+            &mega_kept_cross_words, o->kept_cross, plan.count[MEGA_BRANCH_CROSS]);
+    if (!status)
+        status = mega_kept_check(
+            &mega_kept_channels_words, o->kept_channels, plan.count[MEGA_BRANCH_MLP]);
+    if (!status && o->gates.cross && !plan.count[MEGA_BRANCH_CROSS])
+        status = mega_fail(MEGA_BAD_ARGUMENT,
+            "cross_gates is given, but nothing attends to a context: expected cross_attend");
     mega_arena_done(&room);
     return status;
 }
