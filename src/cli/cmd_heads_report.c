@@ -118,8 +118,10 @@ static void find_gates(struct material *m)
 {
     struct mega_model_heads h;
     if (mega_model_heads_find(&h, m->heads.session.model)) return;
-    for (int64_t l = 0; l < h.layers; l++)
-        m->gated |= h.layer[l].attention->gates.log_a || h.layer[l].attention->gates.open;
+    for (int64_t l = 0; l < h.layers; l++) {
+        const struct mega_attention *a = h.layer[l].attention;
+        m->gated |= a->gates.log_a || a->gates.open || a->group_gates.log_a;
+    }
     mega_model_heads_done(&h);
 }
 
