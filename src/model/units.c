@@ -140,21 +140,11 @@ static mega_status add_layers(struct mega_model_units *u, const mega_model *m)
     return status;
 }
 
-static const struct mega_transformer *transformer_of(const mega_model *m)
-{
-    switch (m->config.architecture) {
-    case MEGA_MASKED_MODEL: return &m->masked.encoder;
-    case MEGA_CLASSIFIER:
-        return m->classifier.kind == MEGA_ENCODER_TRANSFORMER ? &m->classifier.transformer
-                                                              : NULL;
-    case MEGA_LANGUAGE_MODEL: return mega_model_transformer(m);
-    }
-    return NULL;
-}
-
 mega_status mega_model_units_find(struct mega_model_units *u, const mega_model *m)
 {
-    const struct mega_transformer *t = transformer_of(m);
+    const struct mega_transformer *t = m->config.architecture == MEGA_MASKED_MODEL
+                                           ? &m->masked.encoder
+                                           : mega_model_transformer(m);
     *u = (struct mega_model_units){ 0 };
     mega_status status = t ? mega_transformer_units_add(u, t) : add_layers(u, m);
     if (status) mega_model_units_done(u);

@@ -97,3 +97,18 @@ refused 1 "has no whole blocks of 5" "$mega" train units.yaml --run x --set mode
 refused 1 "cannot have the option" "$mega" convert u1 x --to hf
 refused 1 "layer 9 block 0: the model has layers 0 ... 1 of blocks 0 ... 3" "$mega" heads prune u1 x --channels 9.0
 [[ ! -e x && ! -e x.part ]] || fail "a refusal left something behind"
+
+# classifiers: Mega's blocks, and an encoder that is a Transformer
+accuracy() { "$mega" eval "$1" "$cases/a05_50rows.tsv" | grep -o 'loss [0-9.]*' | cut -d' ' -f2; }
+tiny "$cases/a05_50rows.tsv" | sed -e 's/keys: 4,/keys: 4, branch_gates: concrete, gate_init: 0,/' -e '$a heads: { penalty: 0.3, rate: 60, finish: 10, keep: 1 }' >blocks.yaml
+"$mega" train blocks.yaml --run ca -q
+"$mega" heads prune ca ca1 >said
+grep -q '^ca1: 1 of 2 heads, ' said || fail "prune said: $(cat said)"
+awk -v a="$(accuracy ca)" -v b="$(accuracy ca1)" 'BEGIN { d = a - b; exit !(a != "" && d < 2e-5 && d > -2e-5) }' || fail "$(accuracy ca) with gates, $(accuracy ca1) without"
+tiny "$cases/a05_50rows.tsv" | sed -e 's/^model: .*/model: { encoder: transformer, layers: 2, width: 16, heads: 4, kv_heads: 2, ffn: 32, longest: 64, group_gates: concrete, channel_gates: concrete, channel_block: 8, gate_init: 0 }/' \
+    -e '$a heads: { penalty: 0.3, rate: 60, average: cost, finish: 10 }' >encoder.yaml
+"$mega" train encoder.yaml --run cb -q 2>err
+"$mega" heads prune cb cb1 >said 2>err
+grep -q ' parameters; kept: ' said || fail "prune said: $(cat said)"
+awk -v a="$(accuracy cb)" -v b="$(accuracy cb1)" 'BEGIN { d = a - b; exit !(a != "" && d < 2e-5 && d > -2e-5) }' || fail "$(accuracy cb) with gates, $(accuracy cb1) without"
+refused 1 "and the model is a classifier with encoder transformer" "$mega" heads maps cb "$cases/a05_50rows.tsv"

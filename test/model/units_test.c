@@ -31,6 +31,11 @@ enum { B = 2, T = 9, V = 11 };
     "{ \"megac\": 1, \"architecture\": \"classifier\", \"model\": { \"mixer\": \"mega\", "     \
     "\"layers\": 3, \"width\": 12, \"ffn\": 10, \"longest\": 16, \"keys\": 6, \"values\": "    \
     "10, " more " }, \"inputs\": { \"vocabulary\": 11 }, \"labels\": [\"a\", \"b\"] }"
+#define ENCODER(more)                                                                          \
+    "{ \"megac\": 1, \"architecture\": \"classifier\", \"model\": { \"encoder\": "             \
+    "\"transformer\", \"layers\": 3, \"width\": 12, \"ffn\": 12, \"heads\": 6, \"kv_heads\": " \
+    "3, \"longest\": 16, \"positions\": \"learned\", \"channel_block\": 4, " more              \
+    " }, \"inputs\": { \"vocabulary\": 11 }, \"labels\": [\"a\", \"b\"] }"
 
 static mega_status try_make(mega_model **m, const char *json)
 {
@@ -212,6 +217,8 @@ static const char *const gated_models[] = {
               "\"port\": true, \"head_gates\": \"concrete\""),
     MEGA("\"chunk\": 4, \"branch_gates\": \"concrete\", \"channel_gates\": \"concrete\", "
          "\"channel_block\": 5"),
+    ENCODER("\"head_gates\": \"concrete\", \"group_gates\": \"concrete\", \"channel_gates\": "
+            "\"concrete\""),
     TRANSFORMER("\"group_gates\": \"concrete\""),
     TRANSFORMER("\"group_gates\": \"concrete\", \"head_gates\": \"concrete\", \"norm\": "
                 "\"rmsnorm\""),
