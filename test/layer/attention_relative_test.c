@@ -1,5 +1,8 @@
 /* Transformer-XL's relative scores, ALiBi's slopes either way and learned, what training asks
  * of scores (z-loss, QK-clip), a module beside attention: in closed forms. */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "layer/attention_setup.h"
 
 /* ---- Transformer-XL ---- */
