@@ -292,6 +292,7 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
     struct mega_carry carry = { 0 };
     if (mega_run_status(r) || !check_inputs(r, m, rows, in)) return NULL;
     mega_transformer_embedding_run(r, &m->embedding, in, rows, &e);
+    mega_run_tap(r, "embedded", e.x);
     struct mega_transformer_inputs *kept = mega_run_memory(r, sizeof *kept);
     struct execution *execution = mega_run_memory(r, (size_t)m->plan.steps * sizeof *execution);
     if (mega_run_status(r) || !begin(r, m, in, &e, &carry)) return NULL;

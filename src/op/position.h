@@ -32,12 +32,16 @@ static inline double mega_frequency(int64_t t, int64_t dims, double base)
     return pow(base, -2 * (double)t / (double)dims);
 }
 
-/* What xpos multiplies pair t with (rotary.c): 1 where there is none. */
-static inline double mega_fading(int64_t t, int64_t dims, double xpos, int64_t position)
+/* xpos multiplies pair t with a power of its base; the power grows with the position
+ * (rotary.c). */
+static inline double mega_fading_base(int64_t t, int64_t dims)
 {
-    if (xpos == 0) return 1;
-    double zeta = (2 * (double)t / (double)dims + 0.4) / 1.4, times = (double)position / xpos;
-    return pow(zeta, fmin(fmax(times, -64), 64));
+    return (2 * (double)t / (double)dims + 0.4) / 1.4;
+}
+
+static inline double mega_fading_power(double xpos, int64_t position)
+{
+    return fmin(fmax((double)position / xpos, -64), 64);
 }
 
 #endif

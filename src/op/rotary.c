@@ -66,7 +66,9 @@ static void turn(
             double angle =
                 sign * (double)position / a->factor * mega_frequency(t, dims, a->base);
             struct pair p = pair_of(a, t, half);
-            double fading = mega_fading(t, dims, a->xpos, position);
+            double fading = a->xpos == 0 ? 1
+                                         : pow(mega_fading_base(t, dims),
+                                               mega_fading_power(a->xpos, position));
             y[p.u] = fading * (x[p.u] * cos(angle) - x[p.v] * sin(angle));
             y[p.v] = fading * (x[p.v] * cos(angle) + x[p.u] * sin(angle));
         }

@@ -13,7 +13,7 @@ static mega_status by_confidence(const struct mega_study_data *d, const mega_mod
     int32_t end, struct mega_head_table *out)
 {
     struct mega_head_functions f;
-    MEGA_TRY(mega_study_functions(d, m, end, &f));
+    MEGA_TRY(mega_study_functions(d, m, end, false, &f));
     *out = f.confidence;
     f.confidence = (struct mega_head_table){ 0 };
     mega_head_functions_free(&f);

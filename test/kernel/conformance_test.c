@@ -25,11 +25,12 @@ static void holds(void **state)
 
 int main(int argc, char **argv)
 {
-    enum { MOST = 256 };
+    enum { MOST = 1024 };
     static struct CMUnitTest tests[MOST];
     static char names[MOST][64];
     size_t n = 0;
-    for (const struct mega_kernel_entry *e = mega_kernels; e->op && n < MOST; e++) {
+    for (const struct mega_kernel_entry *e = mega_kernels; e->op; e++) {
+        if (n == MOST) return 1; /* none goes unchecked */
         if (e->isa > mega_isa_here()) continue;
         if (!strcmp(e->kernel->name, "bf16") && !mega_bf16_products_here()) continue;
         snprintf(names[n], sizeof names[n], "%s/%s %s", e->room, e->kernel->name, e->op->name);

@@ -235,6 +235,75 @@ static double evaluate(
     return (double)loss / (B * T);
 }
 
+/* the loss of training at one draw of the noise, with its gradient where that is asked for */
+static double loss_at(struct setup *s, struct mega_batch *b, int64_t step, bool gradient_too)
+{
+    float loss = 0;
+    struct mega_run_args args = { .mode = MEGA_RUN_TRAIN | (gradient_too ? MEGA_RUN_GRAD : 0),
+        .now = { 1, step } };
+    memset(s->model->store.gradient, 0, (size_t)s->model->store.count * sizeof(float));
+    assert_int_equal(mega_run_begin(s->run, &args), MEGA_OK);
+    mega_tensor *total = mega_batch_loss(s->run, s->model, b);
+    mega_run_read(s->run, total, &loss);
+    if (gradient_too) {
+        mega_run_seed(s->run, total, 1);
+        mega_run_backward(s->run);
+    }
+    assert_int_equal(mega_run_end(s->run), MEGA_OK);
+    return (double)loss;
+}
+
+/* a draw that leaves every gate strictly between its ends: only there the loss has slopes */
+static int64_t draw_between(struct setup *s, struct mega_batch *b)
+{
+    for (int64_t step = 0; step < 2000; step++) {
+        bool between = true;
+        loss_at(s, b, step, true);
+        for (int64_t i = 0; i < ALL && between; i++) between = fabs(gradient(s, i)) > 0.02;
+        if (between) return step;
+    }
+    fail_msg("no draw of 2000 leaves all gates between 0 and 1");
+    return -1;
+}
+
+static void gradients_of_gates_are_derivatives_at_the_same_noise(void **state)
+{
+    (void)state;
+    struct setup s;
+    int32_t id[B * T], target[B * T];
+    struct mega_rng g;
+    double want[ALL], most = 0;
+    open(&s);
+    begin(&s);
+    mega_rng_start(&g, 8, 9);
+    for (struct mega_param *p = s.model->store.first; p; p = p->next)
+        for (int64_t i = 0; i < p->count; i++)
+            ((float *)p->value.data)[i] =
+                (strstr(p->name, "log_a") ? 0.1f : 0.5f) * (float)mega_rng_normal(&g);
+    for (int i = 0; i < B * T; i++) {
+        id[i] = (int32_t)mega_rng_below(&g, V);
+        target[i] = (int32_t)mega_rng_below(&g, V);
+    }
+    struct mega_batch b = batch_of(id, target);
+    int64_t step = draw_between(&s, &b);
+    for (int64_t i = 0; i < ALL; i++) {
+        want[i] = gradient(&s, i);
+        most = fmax(most, fabs(want[i]));
+    }
+    for (int64_t i = 0; i < ALL; i++) {
+        double a = value(&s, i), by = 4e-3, up, down;
+        mega_put(log_a(&s, i), i % HEADS, 0, a + by);
+        up = loss_at(&s, &b, step, false);
+        mega_put(log_a(&s, i), i % HEADS, 0, a - by);
+        down = loss_at(&s, &b, step, false);
+        mega_put(log_a(&s, i), i % HEADS, 0, a);
+        double got = (up - down) / (2 * by);
+        if (!(fabs(got - want[i]) <= 1e-3 * most + 1e-3 * fabs(want[i])))
+            fail_msg("head %d: a gradient of %.6f, by differences %.6f", (int)i, want[i], got);
+    }
+    done(&s);
+}
+
 /* All but gates stand still. Head 1 of each layer writes nothing; what the others write decides
  * which words are right. */
 static void a_useless_head_closes_and_can_go(void **state)
@@ -300,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_target_pushes_harder_while_heads_are_missing),
         cmocka_unit_test(what_does_not_train_stays),
         cmocka_unit_test(the_end_leaves_as_many_open_as_asked),
+        cmocka_unit_test(gradients_of_gates_are_derivatives_at_the_same_noise),
         cmocka_unit_test(a_useless_head_closes_and_can_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 /* What turns the heads of one row: cos and sin in float32, the channels of a head. */
 struct rotation {
     float *cos, *sin; /* [half] */
+    double *fading;   /* [half], logarithms of xpos' bases; NULL: none */
     int64_t heads, d, half;
     int64_t first, from; /* the heads and channels that turn begin here */
     bool interleaved;
@@ -22,6 +23,10 @@ static struct rotation rotation_of(const struct mega_call *c, struct mega_arena 
     n.half = (a->dims ? a->dims : n.d - a->from) / 2;
     n.cos = mega_arena_get(scratch, 2 * (size_t)n.half * sizeof(float) + 1);
     n.sin = n.cos + n.half;
+    if (a->xpos != 0) {
+        n.fading = mega_arena_get(scratch, (size_t)n.half * sizeof(double) + 1);
+        for (int64_t t = 0; t < n.half; t++) n.fading[t] = log(mega_fading_base(t, 2 * n.half));
+    }
     return n;
 }
 
@@ -67,6 +72,15 @@ static void turn_heads(const struct rotation *n, float *y, const float *x, bool 
     }
 }
 
+static void fade(const struct rotation *n, double power)
+{
+    for (int64_t t = 0; t < n->half; t++) {
+        float by = (float)exp(power * n->fading[t]);
+        n->cos[t] *= by;
+        n->sin[t] *= by;
+    }
+}
+
 /* forward y from x; backward dx from dy, turned back */
 static void rotary_some(const struct row_job *job, int64_t from, int64_t to, float *sums,
     struct mega_arena *scratch)
@@ -87,11 +101,7 @@ static void rotary_some(const struct row_job *job, int64_t from, int64_t to, flo
             n.cos[t] = (float)turns.cos[t];
             n.sin[t] = sign * (float)turns.sin[t];
         }
-        for (int64_t t = 0; a->xpos != 0 && t < n.half; t++) {
-            float fading = (float)mega_fading(t, 2 * n.half, a->xpos, position);
-            n.cos[t] *= fading;
-            n.sin[t] *= fading;
-        }
+        if (n.fading) fade(&n, mega_fading_power(a->xpos, position));
         if (job->g)
             turn_heads(
                 &n, row_gradient(job, 0, r), row_of(job->g->out[0], r), row_adds(job, 0));

@@ -1,21 +1,12 @@
 /* softmax in float32, one row at a time. */
-#include <math.h>
-
+#include "kernel/cpu/isa/blocks.h"
 #include "kernel/cpu/row_lanes.h"
-#include "kernel/cpu/vector_math.h"
 
 /* y = exp(x - most) / sum */
 static void row(float *y, const float *x, int64_t n)
 {
-    float most = x[0], sum = 0;
-    for (int64_t j = 1; j < n; j++) most = x[j] > most ? x[j] : most;
-    for (int64_t j = 0; j < n; j += VEC)
-        vec_put(y + j, vec_exp_down(vec_get(x + j, n - j) - most), n - j);
-    vec part = { 0 };
-    for (int64_t j = 0; j < n; j += VEC) part += vec_get(y + j, n - j);
-    sum = vec_sum(part);
-    for (int64_t j = 0; j < n; j += VEC)
-        vec_put(y + j, vec_get(y + j, n - j) * (1 / sum), n - j);
+    float most = row_functions->most(x, n), sum = row_functions->exp_sum(y, x, most, n);
+    row_functions->scale(y, y, 1 / sum, n);
 }
 
 static void some(const struct row_job *job, int64_t from, int64_t to, float *sums,
@@ -28,10 +19,11 @@ static void some(const struct row_job *job, int64_t from, int64_t to, float *sum
 
 static int64_t place_of_most(const float *x, int64_t n)
 {
-    int64_t most = 0;
-    for (int64_t j = 1; j < n; j++)
-        if (x[j] > x[most]) most = j;
-    return most;
+    float most = row_functions->most(x, n);
+    int64_t j = 0;
+    while (j + VEC <= n && !vec_bits(vec_load(x + j) == most)) j += VEC;
+    while (j < n - 1 && x[j] != most) j++;
+    return j;
 }
 
 /* dx = y (dy - y.dy), with dy counted from where y is largest: a y near 1 cancels there */
