@@ -156,7 +156,7 @@ static int run(const struct mega_line *line)
     struct mega_heads_session h;
     struct found f = { .n = 0 };
     const char *file = line->n_words > 1 ? line->word[1] : NULL;
-    mega_status status = mega_heads_open(&h, line->word[0], file, &o->data);
+    mega_status status = mega_heads_open_any(&h, line->word[0], file, &o->data);
     if (status) return mega_command_fail(status);
     if (o->count_end) h.end = -1;
     bool data =

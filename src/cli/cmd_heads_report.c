@@ -118,8 +118,10 @@ static void find_gates(struct material *m)
 {
     struct mega_model_heads h;
     if (mega_model_heads_find(&h, m->heads.session.model)) return;
-    for (int64_t l = 0; l < h.layers; l++)
-        m->gated |= h.layer[l].attention->gates.log_a || h.layer[l].attention->gates.open;
+    for (int64_t l = 0; l < h.layers; l++) {
+        const struct mega_attention *a = h.layer[l].attention;
+        m->gated |= a->gates.log_a || a->gates.open || a->group_gates.log_a;
+    }
     mega_model_heads_done(&h);
 }
 
@@ -228,9 +230,9 @@ static mega_status write_all(struct mega_head_report *r, const char *page)
     struct mega_text json = { 0 }, csv = { 0 };
     mega_status status = beside(&json, page, ".json");
     if (!status) status = beside(&csv, page, ".csv");
+    if (!status) status = mega_head_report_write(r, page);
     if (!status) status = mega_head_report_json(r, json.data);
     if (!status) status = mega_head_report_csv(r, csv.data);
-    if (!status) status = mega_head_report_write(r, page);
     if (!status) printf("%s\n%s\n%s\n", page, json.data, csv.data);
     mega_text_done(&json);
     mega_text_done(&csv);

@@ -6,23 +6,31 @@
 #include "graph/ops.h"
 #include "op/hard_concrete.h"
 
-void mega_head_gates_build(mega_build *b, struct mega_head_gates *g, int64_t heads,
-    int64_t channels, const struct mega_head_gates_options *o)
+void mega_unit_gates_build(mega_build *b, struct mega_head_gates *g, const char *name, int kind,
+    int64_t heads, int64_t channels, const struct mega_head_gates_options *o)
 {
-    *g = (struct mega_head_gates){ .options = *o, .heads = heads, .channels = channels };
-    if (o->kind == MEGA_GATES_NONE || !heads) return;
-    if (!b->status && o->kind == MEGA_GATES_CONCRETE)
+    *g = (struct mega_head_gates){
+        .options = *o, .name = name, .heads = heads, .channels = channels
+    };
+    if (kind == MEGA_GATES_NONE || !heads) return;
+    if (!b->status && kind == MEGA_GATES_CONCRETE)
         b->status = mega_hard_concrete_check(&o->concrete);
     struct mega_init start = { MEGA_INIT_NORMAL, o->init, 0.01 },
                      glorot = { MEGA_INIT_UNIFORM, 0, sqrt(3 / (double)heads) },
                      one = { MEGA_INIT_CONSTANT, 1, 0 };
-    size_t entered = mega_build_enter(b, "gate");
-    if (o->kind == MEGA_GATES_FIXED)
+    size_t entered = mega_build_enter(b, "%s", name);
+    if (kind == MEGA_GATES_FIXED)
         g->open = mega_param_add(b, "open", one, 1, &heads);
     else
         g->log_a = mega_param_add(
             b, "log_a", o->glorot ? glorot : start, 4, (int64_t[]){ 1, heads, 1, 1 });
     mega_build_leave(b, entered);
+}
+
+void mega_head_gates_build(mega_build *b, struct mega_head_gates *g, int64_t heads,
+    int64_t channels, const struct mega_head_gates_options *o)
+{
+    mega_unit_gates_build(b, g, "gate", o->kind, heads, channels, o);
 }
 
 static mega_tensor *sample(
@@ -37,7 +45,7 @@ static mega_tensor *sample(
     return mega_run_call(r,
         &(struct mega_call){
             .op = &mega_op_hard_concrete, .in = { g->log_a }, .attr = &a, .rows = rows },
-        "gate");
+        g->name);
 }
 
 mega_tensor *mega_head_gates_run(

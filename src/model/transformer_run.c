@@ -92,9 +92,10 @@ static void step(
     bool mlp = s->kind == MEGA_BRANCH_MLP, paths = s->drop > 0 &&
                                                    e->m->options.plan.drop_path &&
                                                    (mega_run_mode(r) & MEGA_RUN_TRAIN);
-    if (!mlp && mega_attention_is_nothing(&s->attention) &&
-        mega_sublayer_only_adds(&s->around) && s->residual.kind == MEGA_RESIDUAL_ADD &&
-        mega_residual_is_plain(&s->residual))
+    bool nothing =
+        mlp ? mega_mlp_is_nothing(&s->mlp) : mega_attention_is_nothing(&s->attention);
+    if (nothing && mega_sublayer_only_adds(&s->around) &&
+        s->residual.kind == MEGA_RESIDUAL_ADD && mega_residual_is_plain(&s->residual))
         return;
     mega_tensor *condition = c->more[MEGA_PASSED_CONDITION],
                 *u = mega_residual_read(r, &s->residual, c, &turn),

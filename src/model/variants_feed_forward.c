@@ -83,5 +83,20 @@ const struct mega_variant mega_variants_feed_forward[] = {
         .mathematics = "y' = y T[token][l], channel by channel, before norms and scales",
         .pitfalls = "At first the model without it. The table is as large as n embeddings.",
         .conflicts = "num_memory_tokens; class tokens; numbers in place of tokens" },
+    { .name = "channel-gates",
+        .title = "feed-forward channels that learn to close",
+        .paper = "1712.01312",
+        .slot = "F1",
+        .options = "channel_gates=concrete",
+        .more = "channel_block",
+        .adds = "ff.channel_gate.log_a: one number a block of channels",
+        .cost = "one factor a channel",
+        .executor = "",
+        .mathematics =
+            "h_c' = g_b h_c for the channels c of block b, after the activation (and the "
+            "gate's product); g as in head-gates",
+        .pitfalls =
+            "Closed blocks are taken out by mega heads prune. channel_block divides ffn.",
+        .conflicts = "ff_post_act_norm; solu; placement=subln" },
     { .name = NULL },
 };

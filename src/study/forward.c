@@ -44,6 +44,7 @@ static bool take_norm(struct mega_study_norm *n, const struct mega_norm *from, b
 }
 
 static const char known[] = "relevance knows Transformers";
+enum { MOST_NAMES = 64 };
 
 static mega_status check_norm(int norm)
 {
@@ -59,7 +60,11 @@ static mega_status check(const struct mega_transformer_options *o)
     MEGA_TRY(check_norm(o->norm));
     if (o->act == MEGA_MLP_SOLU)
         return mega_fail(MEGA_UNSUPPORTED, "%s with a pointwise activation, not solu", known);
-    const char *unusual = mega_transformer_unusual(o, mega_transformer_core);
+    const char *names[MOST_NAMES] = { "group_gates", "channel_gates", "channel_block",
+        "kept_channels" };
+    for (int k = 0, n = 4; mega_transformer_core[k] && n + 1 < MOST_NAMES; k++)
+        names[n++] = mega_transformer_core[k];
+    const char *unusual = mega_transformer_unusual(o, names);
     if (unusual) return mega_fail(MEGA_UNSUPPORTED, "%s without the option %s", known, unusual);
     return MEGA_OK;
 }
@@ -87,7 +92,7 @@ static bool take_attention(struct mega_study_sublayer *s, const struct mega_atte
 
 static bool take_mlp(struct mega_study_sublayer *s, const struct mega_mlp *f)
 {
-    s->act = (enum mega_act)f->options.act;
+    s->mlp = f;
     return mega_study_linear_take(&s->up, f->up, f->up_bias) &&
            mega_study_linear_take(&s->gate, f->gate, f->gate_bias) &&
            mega_study_linear_take(&s->down, f->down, f->down_bias);
@@ -116,7 +121,7 @@ static bool take_transformer(struct mega_study_forward *f, const struct mega_tra
     for (int64_t k = 0; k < f->subs; k++) {
         const struct mega_transformer_sublayer *from = &m->step[k];
         bool attention = from->kind == MEGA_BRANCH_ATTENTION,
-             reads = !attention || from->attention.kept.heads > 0;
+             reads = attention ? from->attention.kept.heads > 0 : from->mlp.hidden > 0;
         if (!take_norms(&f->sub[k], &from->around, pre, reads) ||
             !(attention ? take_attention(&f->sub[k], &from->attention)
                         : take_mlp(&f->sub[k], &from->mlp)))
@@ -284,14 +289,18 @@ static void attend(const struct mega_study_sublayer *s, int64_t h, int64_t i, in
     }
 }
 
+static void add_bias(const mega_tensor *bias, double *y, int64_t T, int64_t D)
+{
+    for (int64_t i = 0; bias && i < T * D; i++) y[i] += mega_get(bias, 0, i % D);
+}
+
 static bool run_attention(struct mega_study_sublayer *s, int64_t T)
 {
     const struct mega_attention *m = s->attention;
     int64_t H = m->kept.heads, G = m->kept.groups, d = m->options.keys, dv = m->options.values;
     bool failed = false;
     if (!H) {
-        for (int64_t i = 0, D = m->options.width; m->o_bias && i < T * D; i++)
-            s->y[i] = mega_get(m->o_bias, 0, i % D);
+        add_bias(m->o_bias, s->y, T, m->options.width);
         return true;
     }
     s->qx = room(T * H * d, &failed);
@@ -308,7 +317,7 @@ static bool run_attention(struct mega_study_sublayer *s, int64_t T)
         for (int64_t h = 0; h < H; h++)
             for (int64_t i = 0; i < T; i++) attend(s, h, i, T, row, row + d);
         for (int64_t i = 0; i < T * H * dv; i++)
-            s->gated[i] = s->c[i] * mega_head_gates_value(&m->gates, i / dv % H);
+            s->gated[i] = s->c[i] * mega_attention_gate(m, i / dv % H);
         apply(&s->o, s->gated, s->y, T);
     }
     free(row);
@@ -317,16 +326,23 @@ static bool run_attention(struct mega_study_sublayer *s, int64_t T)
 
 static bool run_mlp(struct mega_study_sublayer *s, int64_t T)
 {
-    int64_t F = s->up.n_out;
+    const struct mega_mlp *m = s->mlp;
+    int64_t F = m->hidden, block = m->options.block > 0 ? m->options.block : F;
+    enum mega_act act = (enum mega_act)m->options.act;
     bool failed = false;
+    if (!F) {
+        add_bias(m->down_bias, s->y, T, m->options.width);
+        return true;
+    }
     s->rise = room(T * F, &failed);
     s->hidden = room(T * F, &failed);
     if (failed) return false;
     apply(&s->up, s->z, s->rise, T);
     if (s->gate.w) apply(&s->gate, s->z, s->hidden, T);
     for (int64_t i = 0; i < T * F; i++)
-        s->hidden[i] = s->gate.w ? s->rise[i] * mega_act(s->act, s->hidden[i])
-                                 : mega_act(s->act, s->rise[i]);
+        s->hidden[i] =
+            (s->gate.w ? s->rise[i] * mega_act(act, s->hidden[i]) : mega_act(act, s->rise[i])) *
+            mega_head_gates_value(&m->gates, i % F / block);
     apply(&s->down, s->hidden, s->y, T);
     return true;
 }

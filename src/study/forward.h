@@ -21,8 +21,8 @@ struct mega_study_norm {
 
 /* One sublayer: what it is made of, and [T, .] of what went through. */
 struct mega_study_sublayer {
-    const struct mega_attention *attention; /* NULL: the branch is an mlp */
-    enum mega_act act;                      /* of an mlp */
+    const struct mega_attention *attention; /* the branch is one of these */
+    const struct mega_mlp *mlp;
     struct mega_study_norm pre, post;
     struct mega_study_linear q, k, v, o;     /* attention */
     struct mega_study_linear up, gate, down; /* mlp; gate.w NULL: none */

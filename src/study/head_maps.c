@@ -88,7 +88,7 @@ static void describe(
         for (int64_t k = 0; k < a->kept.heads; k++) {
             int64_t at = l * m->heads + a->kept.number[k];
             m->there[at] = true;
-            m->gate[at] = mega_head_gates_value(&a->gates, k);
+            m->gate[at] = mega_attention_gate(a, k);
         }
     }
 }

@@ -98,6 +98,29 @@ static void through_projections(const struct descent *d, const struct mega_study
     mega_relevance_rescale(d->rule, all, r_z, d->rows * D);
 }
 
+/* The output projection, from r_y [T, D] to r_c [T, H dv]. It is that of the heads that are
+ * open: a closed one has no part in anything, not even in the bias. */
+static bool through_output(const struct descent *d, const struct mega_study_sublayer *s,
+    const double *r_y, double *r_c)
+{
+    const struct mega_attention *m = s->attention;
+    int64_t T = d->rows, D = d->f->D, dv = m->options.values, all = m->kept.heads * dv, n = 0;
+    int64_t *from = malloc((size_t)(all + 1) * sizeof *from);
+    for (int64_t i = 0; from && i < all; i++)
+        if (fabs(mega_attention_gate(m, i / dv)) > 0) from[n++] = i;
+    double *w = malloc((size_t)((D + 2 * T) * n + 1) * sizeof *w), *c = w + D * n,
+           *r = c + T * n;
+    bool room = from && w;
+    for (int64_t i = 0; room && i < D * n; i++) w[i] = s->o.w[i / n * all + from[i % n]];
+    for (int64_t i = 0; room && i < T * n; i++) c[i] = s->gated[i / n * all + from[i % n]];
+    struct mega_study_linear open = { n, D, w, s->o.b };
+    if (room && n) linear_rows(d, &open, c, r_y, r);
+    for (int64_t i = 0; room && i < T * n; i++) r_c[i / n * all + from[i % n]] = r[i];
+    free(from);
+    free(w);
+    return room;
+}
+
 static bool through_attention(
     struct descent *d, const struct mega_study_sublayer *s, const double *r_y, double *r_z)
 {
@@ -109,9 +132,8 @@ static bool through_attention(
     double *r_c = calloc((size_t)(nc + nq + nk + nv) + 1, sizeof *r_c), *r_q = r_c + nc,
            *r_k = r_q + nq, *r_v = r_k + nk;
     if (!r_c) return false;
-    linear_rows(d, &s->o, s->gated, r_y, r_c);
+    bool done = through_output(d, s, r_y, r_c);
     note(d, s, r_c);
-    bool done = true;
     for (int64_t h = 0; h < H && done; h++) done = core_of(d, s, h, r_c, r_q, r_k, r_v);
     mega_relevance_rescale(d->rule, mega_relevance_total(r_c, nc), r_q, nq + nk + nv);
     if (done) through_projections(d, s, (const double *const[]){ r_q, r_k, r_v }, r_z);
@@ -123,8 +145,13 @@ static bool through_attention(
 static bool through_mlp(
     struct descent *d, const struct mega_study_sublayer *s, const double *r_y, double *r_z)
 {
-    double *r_h = calloc((size_t)(d->rows * s->up.n_out) + 1, sizeof *r_h);
+    double *r_h = calloc((size_t)(d->rows * s->mlp->hidden) + 1, sizeof *r_h);
+    memset(r_z, 0, (size_t)(d->rows * d->f->D) * sizeof *r_z);
     if (!r_h) return false;
+    if (!s->mlp->hidden) {
+        free(r_h);
+        return true;
+    }
     linear_rows(d, &s->down, s->hidden, r_y, r_h);
     linear_rows(d, &s->up, s->z, r_h, r_z);
     free(r_h);
@@ -146,7 +173,8 @@ static bool through_sublayer(struct descent *d, const struct mega_study_sublayer
     bool done = attention ? through_attention(d, s, r_y, r_z) : through_mlp(d, s, r_y, r_z);
     norm_rows(d, &s->pre, s->x, r_z, scratch);
     for (int64_t i = 0; i < n; i++) d->r[i] = r_x[i] + r_z[i];
-    if (mega_relevance_total(r_z, n) > 0) mega_relevance_rescale(d->rule, total, d->r, n);
+    /* what a branch without heads or channels got, a constant, goes to the stream as well */
+    mega_relevance_rescale(d->rule, total, d->r, n);
     d->layer -= attention;
     free(r_x);
     return done;

@@ -50,7 +50,7 @@ static void add_tiles(struct mega_text *to, const struct mega_head_report *r)
     snprintf(text, sizeof text, "%lld of %lld", (long long)left, (long long)first);
     tile(to, "Heads", text, left < first ? "the rest was removed" : "in all layers");
     snprintf(text, sizeof text, "%lld", (long long)t->layers);
-    snprintf(places, sizeof places, "of %lld heads at most", (long long)t->heads);
+    snprintf(places, sizeof places, "of up to %lld heads", (long long)t->heads);
     tile(to, "Layers", text, places);
     mega_html_count(mega_model_parameters(r->model), text);
     tile(to, "Parameters", text, "");
@@ -72,7 +72,7 @@ static void add_matrices(
     struct mega_text *to, const struct mega_head_report *r, int from, int n)
 {
     int64_t heads = r->table[0].table->heads;
-    int least = heads <= 4 ? 300 : heads <= 8 ? 520 : 1000;
+    int least = heads <= 4 ? 300 : heads <= 8 || (heads > 12 && heads <= 32) ? 520 : 1000;
     mega_text_add(to, "<div class='matrices' style='--least:%dpx'>\n", least);
     for (int i = from; i < n; i++)
         if (!r->table[i].hidden) mega_head_report_matrix(to, r, &r->table[i]);

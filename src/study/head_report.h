@@ -70,14 +70,14 @@ void mega_head_report_removal(struct mega_text *to, const struct mega_head_repor
 void mega_head_report_maps(
     struct mega_text *to, const struct mega_head_report *r, int64_t text);
 
-/* A number of a few letters, such as those of one table have in common: `decimals` of
- * mega_head_report_unit. */
+/* How the numbers of a table are written: in a few letters each. */
 struct mega_head_unit {
     double factor; /* values are multiplied by it */
     int power;     /* that was taken out: 10^power */
+    bool whole;    /* all are whole numbers */
 };
 struct mega_head_unit mega_head_report_unit(const struct mega_head_table *t);
-void mega_head_report_number(double value, char out[32]);
+void mega_head_report_number(const struct mega_head_unit *u, double value, char out[32]);
 
 /* The smallest and the largest value; false: there is none. */
 bool mega_head_table_range(const struct mega_head_table *t, double *least, double *most);

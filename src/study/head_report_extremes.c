@@ -26,7 +26,7 @@ static void add_extreme(
     for (int i = 0; i < columns(r); i++) {
         char number[32];
         struct mega_head_unit u = mega_head_report_unit(r->table[i].table);
-        mega_head_report_number(u.factor * r->table[i].table->value[cell], number);
+        mega_head_report_number(&u, r->table[i].table->value[cell], number);
         mega_text_add(to, "<td class='number'>%s</td>", number);
     }
     struct mega_head_role role = { .words = "" };

@@ -83,12 +83,14 @@ static void add_depths(struct mega_text *to, const struct mega_gate_history *h)
     while (n-- > 0) free(curve[n].at);
 }
 
-/* curves that the run's log has */
-static void add_curves(struct mega_text *to, const struct mega_run_log *log)
+/* curves of a run's log that tell of gates, and its loss; false: it tells of none */
+static bool add_curves(struct mega_text *to, const struct mega_run_log *log)
 {
     static const char *const known[] = { "expected_heads", "active_heads", "partial_heads",
-        "penalty", "loss" };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        "expected_groups", "active_groups", "expected_channel_blocks", "active_channel_blocks",
+        "expected_cost", "active_cost", "penalty", "loss" };
+    if (!mega_run_log_find(log, "train", "penalty")) return false;
+    for (size_t i = 0; to && i < sizeof known / sizeof *known; i++) {
         const struct mega_curve *train = mega_run_log_find(log, "train", known[i]),
                                 *valid = mega_run_log_find(log, "valid", known[i]);
         struct mega_chart_line line[2];
@@ -100,6 +102,7 @@ static void add_curves(struct mega_text *to, const struct mega_run_log *log)
         };
         if (n) mega_chart_add(to, &chart);
     }
+    return true;
 }
 
 /* the update from which on a head stayed closed */
@@ -131,7 +134,7 @@ static void add_history(struct mega_text *to, const struct mega_head_report *r)
 {
     enum { SHOWN = 24 };
     const struct mega_gate_history *h = r->history;
-    bool curves = r->log && mega_run_log_find(r->log, "train", "expected_heads");
+    bool curves = r->log && add_curves(NULL, r->log);
     if (!h->n && !curves) return;
     mega_text_add(to, "<section><h2>What closed when</h2>\n");
     if (h->n) {
@@ -139,7 +142,7 @@ static void add_history(struct mega_text *to, const struct mega_head_report *r)
         mega_text_add(to,
             "<p><small>Gates of evaluation at %s validations: a row a layer from 0 on, a "
             "column "
-            "a head; the darker the more open, white is closed.</small></p><div "
+            "a head; the stronger the colour the more open, none is closed.</small></p><div "
             "class='moments'>\n",
             h->n > SHOWN ? "some of the" : "the");
         int64_t shown = h->n < SHOWN ? h->n : SHOWN;
@@ -176,7 +179,7 @@ static void add_density(struct mega_text *to, const struct mega_hard_concrete *h
         "text-anchor='middle'>0</text><text x='160' y='186' "
         "text-anchor='middle'>gate</text><text x='280' y='186' "
         "text-anchor='middle'>1</text><text class='top' x='32' y='34' "
-        "text-anchor='end'></text><text x='32' y='154' text-anchor='end'>0</text></svg><div>",
+        "text-anchor='end'></text></svg><div>",
         h->low, h->high, h->low, h->high);
     mega_text_add(to,
         "<label>log_a <output class='said-a'></output><input class='log-a' type='range' "

@@ -130,6 +130,7 @@ static void add_picture(struct mega_text *to, const struct mega_head_text *text,
     const struct picture *p, const char *caption)
 {
     int64_t T = text->maps.T, n = T < MOST_CELLS ? T : MOST_CELLS;
+    static const struct mega_head_unit plain = { 1, 0, false };
     double *cell = pool(p, T, n), most = 0;
     char high[32], middle[32];
     if (!cell || !T) {
@@ -137,8 +138,8 @@ static void add_picture(struct mega_text *to, const struct mega_head_text *text,
         return;
     }
     for (int64_t i = 0; i < n * n; i++) most = fmax(most, cell[i]);
-    mega_head_report_number(most, high);
-    mega_head_report_number(most / 2, middle);
+    mega_head_report_number(&plain, most, high);
+    mega_head_report_number(&plain, most / 2, middle);
     mega_text_add(to,
         "<figure tabindex='0'><figcaption>%s <i>max %s</i></figcaption><svg viewBox='0 0 %lld "
         "%lld' role='img' aria-label='%s' data-n='%lld' data-t='%lld' data-row='%s' "
@@ -215,7 +216,8 @@ static void add_tokens(struct mega_text *to, const struct mega_head_text *text)
     }
     mega_text_add(to, "</code></p>");
     if (!one) return;
-    mega_text_add(to, "<p><small>The darker a place, the more the predicted class, ");
+    mega_text_add(
+        to, "<p><small>The stronger the colour of a place, the more the predicted class, ");
     mega_html_add(to, text->predicted[0]);
     mega_text_add(to, ", is made of it (relevance).</small></p>");
 }
@@ -277,13 +279,12 @@ void mega_head_report_maps(
     mega_text_add(to, "</small></h3>");
     add_tokens(to, text);
     mega_text_add(to,
-        "<p><small>Rows: queries from top to bottom. Columns: keys from left to right. White "
-        "is "
-        "0, the darkest colour the map's own largest weight. 1.0 is head 0 of layer 1. "
-        "Rollout: "
-        "of which places all layers together mix a place, if heads were all that mixed them.%s "
-        "A "
-        "click enlarges, Escape makes small again; a pointer tells the weight.</small></p>\n",
+        "<p><small>Rows: queries from top to bottom. Columns: keys from left to right. No "
+        "colour is 0, the strongest the map's own largest weight. 1.0 is head 0 of layer 1. "
+        "Rollout: of which places all layers together mix a place, if heads were all that "
+        "mixed "
+        "them.%s A click enlarges, Escape makes small again; a pointer tells the "
+        "weight.</small></p>\n",
         every ? " Relevance: of which places the likeliest token after a place is made." : "");
     double *rollout = malloc((size_t)(m->T * m->T + 1) * sizeof *rollout);
     mega_text_add(to, "<div class='maps'>\n");

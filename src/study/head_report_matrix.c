@@ -6,12 +6,15 @@
 #include "study/head_role.h"
 #include "train/report_html.h"
 
-/* cells with numbers; with a head's number alone; with nothing but colour */
+/* cells with numbers or words; with a head's number alone; with nothing but colour */
 enum { WIDE_HEADS = 12, SMALL_HEADS = 40 };
 
-static const char *size_of(int64_t heads)
+static const char *size_of(int64_t heads, bool words)
 {
-    return heads <= WIDE_HEADS ? "wide" : heads <= SMALL_HEADS ? "small" : "tiny";
+    return heads <= WIDE_HEADS   ? "wide"
+           : heads > SMALL_HEADS ? "tiny"
+           : words               ? "middle"
+                                 : "small";
 }
 
 bool mega_head_table_range(const struct mega_head_table *t, double *least, double *most)
@@ -29,36 +32,36 @@ bool mega_head_table_range(const struct mega_head_table *t, double *least, doubl
 struct mega_head_unit mega_head_report_unit(const struct mega_head_table *t)
 {
     double least, most;
-    struct mega_head_unit u = { 1, 0 };
+    struct mega_head_unit u = { 1, 0, true };
     if (!mega_head_table_range(t, &least, &most)) return u;
+    for (int64_t i = 0; i < t->layers * t->heads && u.whole; i++)
+        u.whole = !isfinite(t->value[i]) || !(fabs(t->value[i] - rint(t->value[i])) > 0);
     double size = fmax(fabs(least), fabs(most));
-    if ((size >= 0.01 && size < 1e4) || !(size > 0)) return u;
+    if ((size >= 0.01 && size < 1e4) || !(size > 0) || (u.whole && size < 1e6)) return u;
+    u.whole = false;
     u.power = (int)floor(log10(size) / 3) * 3;
     u.factor = pow(10, -u.power);
     return u;
 }
 
-void mega_head_report_number(double value, char out[32])
+void mega_head_report_number(const struct mega_head_unit *u, double value, char out[32])
 {
+    value *= u->factor;
     double size = fabs(value);
-    snprintf(out, 32, "%.*f",
-        size < 0.9995  ? 3
-        : size < 9.995 ? 2
-        : size < 99.95 ? 1
-                       : 0,
-        value);
+    int decimals = u->whole || size >= 99.95 ? 0 : size < 0.9995 ? 3 : size < 9.995 ? 2 : 1;
+    snprintf(out, 32, "%.*f", decimals, value);
     /* no "-0.000" */
     if (strspn(out, "-0.") == strlen(out)) snprintf(out, 32, "0");
 }
 
 /* ---- the frame: a row of numbers, or of words, on top ---- */
 
-static void begin(struct mega_text *to, int64_t heads)
+static void begin(struct mega_text *to, int64_t heads, bool words)
 {
     mega_text_add(to,
         "<div class='scroll'><table class='heads %s' style='--heads:%lld'>\n<tr "
         "class='numbers'><th>layer</th>",
-        size_of(heads), (long long)heads);
+        size_of(heads, words), (long long)heads);
     for (int64_t h = 0; h < heads; h++) mega_text_add(to, "<th>%lld</th>", (long long)h);
     mega_text_add(to, "</tr>\n<tr class='ranks'><th>layer</th><th>most important first "
                       "\xe2\x86\x92</th></tr>\n");
@@ -102,12 +105,13 @@ static void add_title(
     }
 }
 
-static void add_ramp(struct mega_text *to, const struct mega_report_table *t, double factor,
-    double low, double high)
+static void add_ramp(struct mega_text *to, const struct mega_report_table *t,
+    const struct mega_head_unit *u, double low, double high)
 {
+    struct mega_head_unit between = { u->factor, u->power, false };
     char word[3][32];
     for (int i = 0; i < 3; i++)
-        mega_head_report_number(factor * (low + (high - low) * i / 2), word[i]);
+        mega_head_report_number(i == 1 ? &between : u, low + (high - low) * i / 2, word[i]);
     mega_text_add(to,
         "<div class='key'><div "
         "class='ramp%s'><span>%s</span><span>%s</span><span>%s</span></div>"
@@ -126,7 +130,7 @@ void mega_head_report_matrix(
     /* what hardly differs does not look as if it did */
     double range = fmax(most - least, 0.05 * fabs(most));
     add_title(to, t, &u);
-    begin(to, t->table->heads);
+    begin(to, t->table->heads, false);
     for (int64_t l = 0; l < t->table->layers; l++) {
         begin_row(to, l);
         for (int64_t h = 0; h < t->table->heads; h++) {
@@ -139,7 +143,7 @@ void mega_head_report_matrix(
                            : t->has_sign   ? fabs(v) / most
                                            : (v - least) / range;
             begin_cell(to, r, l, h, share, t->has_sign && v < 0 ? "below" : "above");
-            mega_head_report_number(u.factor * v, number);
+            mega_head_report_number(&u, v, number);
             mega_text_add(to, ": %.6g", v);
             if (*t->unit) mega_text_add(to, " ");
             mega_html_add(to, t->unit);
@@ -150,7 +154,7 @@ void mega_head_report_matrix(
     }
     mega_text_add(to, "</table></div>");
     if (some && most > least)
-        add_ramp(to, t, u.factor, least, most);
+        add_ramp(to, t, &u, least, most);
     else
         mega_text_add(to, "</section>\n");
 }
@@ -178,13 +182,19 @@ static void add_role_cell(
     mega_text_add(to, "</b></td>");
 }
 
-void mega_head_report_roles(struct mega_text *to, const struct mega_head_report *r)
+static bool any_role(const struct mega_head_report *r)
 {
     const struct mega_head_table *t = &r->functions->confidence;
-    mega_text_add(to,
-        "<section class='card'><h3>Functions</h3><p><small>What a head mostly does; +1: one "
-        "more function. A pointer on a head tells its shares.</small></p>");
-    begin(to, t->heads);
+    struct mega_head_role role = { .kind = MEGA_ROLE_NONE };
+    for (int64_t i = 0; i < t->layers * t->heads && role.kind == MEGA_ROLE_NONE; i++)
+        mega_head_role_find(&role, r->functions, r->syntax, i);
+    return role.kind != MEGA_ROLE_NONE;
+}
+
+static void add_role_grid(struct mega_text *to, const struct mega_head_report *r)
+{
+    const struct mega_head_table *t = &r->functions->confidence;
+    begin(to, t->heads, true);
     for (int64_t l = 0; l < t->layers; l++) {
         begin_row(to, l);
         for (int64_t h = 0; h < t->heads; h++)
@@ -194,14 +204,25 @@ void mega_head_report_roles(struct mega_text *to, const struct mega_head_report 
                 add_gone(to, t->heads);
         mega_text_add(to, "</tr>\n");
     }
-    mega_text_add(to, "</table></div><div class='key'><span><span class='swatch "
-                      "position'></span>-1: at least "
-                      "90 %% of the queries look most to that offset</span>");
+    mega_text_add(to, "</table></div>");
+}
+
+void mega_head_report_roles(struct mega_text *to, const struct mega_head_report *r)
+{
+    bool some = any_role(r);
+    mega_text_add(to, "<section class='card'><h3>Functions</h3><p><small>%s</small></p>",
+        some ? "What a head mostly does; +1: one more function. A pointer on a head tells its "
+               "shares."
+             : "No head has one of these functions.");
+    if (some) add_role_grid(to, r);
+    mega_text_add(to,
+        "<div class='key'><span><span class='swatch position'></span>-1: at least 90 %% of the "
+        "queries look most to that offset</span>");
     if (r->syntax)
         mega_text_add(to,
             "<span><span class='swatch syntax'></span>s-v: subject to verb, o: object, a: "
-            "adjective, adv: adverb; as often as it is dark, and at least 0.1 more often than "
-            "the commonest distance</span>");
+            "adjective, adv: adverb; the stronger the more often, and at least 0.1 more often "
+            "than the commonest distance</span>");
     mega_text_add(to,
         "<span><span class='swatch rare'></span>r: more often than not to the rarest token of "
         "a "

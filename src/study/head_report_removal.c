@@ -26,7 +26,7 @@ static void add_losses(struct mega_text *to, const struct mega_head_removal *m)
         { "by chance", 1, true, &chance } };
     struct mega_chart chart = { .quantity = { "loss", "Loss while heads go", "nats", 1, true,
                                     false },
-        .x = "removed",
+        .x = "closed",
         .wide = true,
         .line = line,
         .n_lines = 2 };

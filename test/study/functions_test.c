@@ -12,8 +12,10 @@
 
 /* two layers of two heads, without a model behind them */
 static struct mega_attention attention[2];
-static struct mega_model_attention layers[2] = { { "0", &attention[0] },
-    { "1", &attention[1] } };
+static struct mega_model_attention layers[2] = {
+    { .path = "0", .heads = 2, .kept = &attention[0].kept, .attention = &attention[0] },
+    { .path = "1", .heads = 2, .kept = &attention[1].kept, .attention = &attention[1] },
+};
 static const int32_t numbers[] = { 0, 1 };
 static const struct mega_model_heads heads = { layers, 2, 2 };
 

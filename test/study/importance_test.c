@@ -174,6 +174,26 @@ static void relevance_is_conserved(void **state)
     }
 }
 
+/* gates of groups and of blocks of channels, a feed-forward without any of them */
+static void relevance_knows_other_units(void **state)
+{
+    (void)state;
+    struct setup s;
+    double share[8], input[10], total = 0;
+    open_kind(&s, "layernorm",
+        "true, \"group_gates\": \"concrete\", \"channel_gates\": \"concrete\", "
+        "\"head_gates\": \"concrete\", \"channel_block\": 5, \"kept_channels\": \"0 1; -\"",
+        "");
+    relevance(&s, s.model, share, input);
+    for (int i = 0; i < 10; i++) total += input[i];
+    if (!(total <= 1 + 1e-9 && total >= 1 - 2e-5 * 10 * 6)) fail_msg("in all %.6f", total);
+    for (int l = 0; l < 2; l++) {
+        double sum = share[4 * l] + share[4 * l + 1] + share[4 * l + 2] + share[4 * l + 3];
+        if (!(fabs(sum - 1) <= 1e-6)) fail_msg("layer %d sums to %.9f", l, sum);
+    }
+    done(&s);
+}
+
 static void like_heads_have_like_shares(void **state)
 {
     (void)state;
@@ -229,9 +249,10 @@ static mega_model *classify(
     return m;
 }
 
-/* shares [2][2] of the likeliest class, which is returned, and what came to the places */
-static int64_t relevance_of_class(
-    mega_run *r, const mega_model *m, bool zplus, double *share, double *input)
+/* shares [2][2] of the likeliest class, which is returned, and what came to the places; so many
+ * layers have heads */
+static int64_t relevance_of_class_at(
+    mega_run *r, const mega_model *m, bool zplus, double *share, double *input, int layers)
 {
     int32_t id[2][PLACES] = { { 2, 5, 1, 3 }, { 4, 4, 0, 6 } };
     struct mega_study_reading reading;
@@ -253,11 +274,17 @@ static int64_t relevance_of_class(
     assert_int_equal(
         mega_study_relevance_at(&reading, &rule, 0, class, &t, steps, input), MEGA_OK);
     for (int i = 0; i < 4; i++) share[i] = t.value[i];
-    assert_true(steps[0] > 0 && steps[0] < 2 && steps[1] > 0);
+    assert_true(steps[0] > 0 && steps[0] < 2 && (steps[1] > 0) == (layers == 2));
     mega_study_reading_free(&reading);
     mega_head_table_free(&t);
     mega_model_heads_done(&h);
     return class;
+}
+
+static int64_t relevance_of_class(
+    mega_run *r, const mega_model *m, bool zplus, double *share, double *input)
+{
+    return relevance_of_class_at(r, m, zplus, share, input, 2);
 }
 
 /* worked out apart from this code: every layer's Jacobian by complex steps */
@@ -291,6 +318,41 @@ static void relevance_of_a_class_has_the_golden_values(void **state)
                     golden[k].input[i]);
         mega_model_free(m);
     }
+    mega_run_free(r);
+    mega_context_free(context);
+}
+
+/* the bias of the projection goes to heads that are open, so that it is as without the others
+ */
+static void a_closed_head_of_a_class_has_nothing(void **state)
+{
+    (void)state;
+    mega_context *context;
+    mega_run *r;
+    double share[4], input[PLACES], without[4], left[PLACES], total = 0;
+    mega_model *m = classify("true", "none", "mean", 1), *gated, *cut;
+    struct mega_model_heads_change change = { .kept = "1; -", .fold = true };
+    assert_int_equal(mega_context_new(&context, NULL), MEGA_OK);
+    assert_int_equal(mega_run_new(&r, context), MEGA_OK);
+    assert_int_equal(mega_study_gated(&gated, m), MEGA_OK);
+    mega_study_set_gate(gated, 0, 0, 0);
+    mega_study_set_gate(gated, 1, 0, 0);
+    mega_study_set_gate(gated, 1, 1, 0);
+    relevance_of_class_at(r, gated, false, share, input, 1);
+    assert_true(share[0] <= 0 && share[2] <= 0 && share[3] <= 0);
+    if (!(fabs(share[1] - 1) <= 1e-9)) fail_msg("the open head has %.9f", share[1]);
+    if (mega_model_heads_change(&cut, m, &change)) fail_msg("%s", mega_message());
+    relevance_of_class_at(r, cut, false, without, left, 1);
+    assert_true(isnan(without[0]) && isnan(without[3]));
+    for (int i = 0; i < PLACES; i++) {
+        if (!(fabs(input[i] - left[i]) <= 1e-6))
+            fail_msg("place %d: %.7f with a closed head, %.7f without", i, input[i], left[i]);
+        total += input[i];
+    }
+    if (!(total <= 1 + 1e-9 && total >= 1 - 2e-5 * PLACES * 6)) fail_msg("in all %.6f", total);
+    mega_model_free(cut);
+    mega_model_free(gated);
+    mega_model_free(m);
     mega_run_free(r);
     mega_context_free(context);
 }
@@ -369,8 +431,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_derivatives_of_the_loss),
         cmocka_unit_test(relevance_is_conserved),
+        cmocka_unit_test(relevance_knows_other_units),
         cmocka_unit_test(like_heads_have_like_shares),
         cmocka_unit_test(relevance_of_a_class_has_the_golden_values),
+        cmocka_unit_test(a_closed_head_of_a_class_has_nothing),
         cmocka_unit_test(relevance_of_classes_is_conserved),
         cmocka_unit_test(heads_go_until_as_many_are_left),
     };

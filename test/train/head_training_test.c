@@ -31,14 +31,14 @@ struct setup {
     struct mega_head_state state;
 };
 
-static void open(struct setup *s)
+static void open_model(struct setup *s, const char *json)
 {
     struct mega_model_config c;
     struct mega_document d;
     memset(s, 0, sizeof *s);
     assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
     assert_int_equal(mega_run_new(&s->run, s->context), MEGA_OK);
-    assert_int_equal(mega_json_parse(&d, "config.json", config, strlen(config)), MEGA_OK);
+    assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
     if (mega_model_config_parse(&c, &d) || mega_model_new(&s->model, &c, true, true))
         fail_msg("%s", mega_message());
     s->model->document = d;
@@ -47,6 +47,11 @@ static void open(struct setup *s)
     mega_option_defaults(mega_head_training_table, &s->options);
     assert_int_equal(
         mega_optimizer_init(&s->optimizer, &s->context->work, s->model, &s->adam), MEGA_OK);
+}
+
+static void open(struct setup *s)
+{
+    open_model(s, config);
 }
 
 static void begin(struct setup *s)
@@ -361,6 +366,76 @@ static void a_useless_head_closes_and_can_go(void **state)
     done(&s);
 }
 
+/* a model with gates of heads, of groups and of channels */
+static void open_units(struct setup *s)
+{
+    static const char units[] =
+        "{ \"megac\": 1, \"architecture\": \"language_model\", \"model\": { \"decoder\": "
+        "\"transformer\", \"layers\": 2, \"width\": 8, \"ffn\": 12, \"heads\": 4, "
+        "\"kv_heads\": 2, \"longest\": 16, \"head_gates\": \"concrete\", \"group_gates\": "
+        "\"concrete\", \"channel_gates\": \"concrete\", \"channel_block\": 4, \"gate_init\": "
+        "0.5 }, \"inputs\": { \"vocabulary\": 11, \"pad\": -1 } }";
+    open_model(s, units);
+}
+
+static void by_cost_a_unit_counts_as_its_parameters_do(void **state)
+{
+    (void)state;
+    struct setup s;
+    open_units(&s);
+    s.options.penalty = 0.6;
+    s.options.average = MEGA_HEADS_BY_COST;
+    begin(&s);
+    penalise(&s);
+    /* heads of 2 channels: queries and outputs, 2 x 2 x 8; groups: keys and values, 2 x 2 x 8;
+     * 4 channels: 4 x (8 + 1) + 4 x 8 */
+    static const double cost[] = { 32, 32, 68 };
+    const double all = 2 * (4 * 32 + 2 * 32 + 3 * 68);
+    double expected = 0;
+    assert_int_equal(s.heads.units.n, 6);
+    for (int i = 0; i < 6; i++) {
+        const struct mega_head_gates *g = s.heads.units.set[i].gates;
+        for (int64_t k = 0; k < g->heads; k++) {
+            double p = mega_hard_open(&usual, mega_hard_at(g->log_a, k)),
+                   have = mega_get(&g->log_a->param->gradient, k, 0),
+                   want = 0.6 * cost[i % 3] / all * p * (1 - p);
+            if (!(fabs(have - want) <= 1e-7))
+                fail_msg("set %d: a gradient of %.9f, expected %.9f", i, have, want);
+            expected += p * cost[i % 3] / all;
+        }
+    }
+    assert_true(fabs(s.state.expected_cost - expected) < 1e-9);
+    assert_true(fabs(s.state.penalty - 0.6 * expected) < 1e-9);
+    assert_true(fabs(s.state.active_cost - 1) < 1e-9);
+    assert_int_equal(s.state.kind[MEGA_UNIT_HEADS].all, 8);
+    assert_int_equal(s.state.kind[MEGA_UNIT_GROUPS].all, 4);
+    assert_int_equal(s.state.kind[MEGA_UNIT_CHANNELS].all, 6);
+    assert_int_equal(s.state.all, 18);
+    struct mega_text text = { 0 };
+    mega_head_training_print(&s.heads, &text);
+    assert_non_null(strstr(text.data, "\"gates\": [["));
+    assert_non_null(strstr(text.data, "\"group_gates\": [["));
+    assert_non_null(strstr(text.data, "\"channel_gates\": [["));
+    mega_text_done(&text);
+    done(&s);
+}
+
+static void a_number_to_keep_is_of_one_kind(void **state)
+{
+    (void)state;
+    struct setup s;
+    open_units(&s);
+    s.options.penalty = 1;
+    s.options.finish = 5;
+    s.options.keep = 2;
+    assert_int_equal(
+        mega_head_training_begin(&s.heads, &s.options, s.model, &s.optimizer, &s.context->log),
+        MEGA_BAD_ARGUMENT);
+    assert_non_null(
+        strstr(mega_message(), "heads.keep does not go with both head_gates and group_gates"));
+    done(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +446,8 @@ int main(void)
         cmocka_unit_test(the_end_leaves_as_many_open_as_asked),
         cmocka_unit_test(gradients_of_gates_are_derivatives_at_the_same_noise),
         cmocka_unit_test(a_useless_head_closes_and_can_go),
+        cmocka_unit_test(by_cost_a_unit_counts_as_its_parameters_do),
+        cmocka_unit_test(a_number_to_keep_is_of_one_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
