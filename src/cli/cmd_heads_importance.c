@@ -3,17 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "cli/command.h"
-#include "cli/heads_session.h"
+#include "cli/heads_sentences.h"
 #include "study/head_relevance.h"
-#include "study/head_syntax.h"
 
 enum { FUNCTIONS = MEGA_HEADS_RANDOM, SYNTAX }; /* stand where random does among methods */
 
 struct options {
     int method, rule;
-    bool json, normalise;
+    bool json, normalise, count_end, skip_border;
     const char *csv, *conllu;
     struct mega_heads_data_options data;
 };
@@ -35,6 +33,11 @@ static const struct mega_option options[] = {
         "print one JSON object: a list of heads a layer, null where one was removed", 0 },
     { "csv", MEGA_OPTION_TEXT, AT(csv), "", 0, 0, NULL, "FILE",
         "write layer,head,... there (-: standard output)", 0 },
+    { "count-end", MEGA_OPTION_BOOL, AT(count_end), "false", 0, 0, NULL, NULL,
+        "methods confidence and functions: the end token counts like any other", 0 },
+    { "skip-border", MEGA_OPTION_BOOL, AT(skip_border), "false", 0, 0, NULL, NULL,
+        "method functions: position_share is of the queries that have a place at that offset",
+        0 },
     { "rule", MEGA_OPTION_CHOICE, AT(rule), "ab", 0, 0, "ab|zplus", NULL,
         "method relevance: by parts with their signs (Voita, Sennrich and Titov, 2021), or by "
         "positive weights alone, as in the code of 2019",
@@ -61,14 +64,15 @@ static struct mega_head_table *next(struct found *f, const char *name)
     return &f->table[f->n++];
 }
 
-static mega_status find_functions(struct mega_heads_session *h, struct found *f)
+static mega_status find_functions(
+    struct mega_heads_session *h, const struct options *o, struct found *f)
 {
     struct mega_head_functions t;
-    MEGA_TRY(mega_study_functions(&h->data, h->session.model, h->end, &t));
+    MEGA_TRY(mega_study_functions(&h->data, h->session.model, h->end, o->skip_border, &t));
     struct mega_head_table *const from[] = { &t.confidence, &t.entropy, &t.relative,
-        &t.distance, &t.position, &t.where, &t.rarest, &t.rare_two };
+        &t.distance, &t.position, &t.where, &t.rarest, &t.rare_two, &t.majority };
     static const char *const names[] = { "confidence", "entropy", "relative_entropy",
-        "distance", "position_share", "position_offset", "rarest", "rare_two" };
+        "distance", "position_share", "position_offset", "rarest", "rare_two", "rarest_texts" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         *next(f, names[i]) = *from[i];
         *from[i] = (struct mega_head_table){ 0 };
@@ -77,46 +81,27 @@ static mega_status find_functions(struct mega_heads_session *h, struct found *f)
     return MEGA_OK;
 }
 
-/* the scores, and which of them are above the commonest distance */
-static mega_status read_sentences(
-    struct mega_heads_session *h, const struct options *o, struct mega_conllu *c)
-{
-    struct mega_text text = { 0 };
-    if (h->session.task || !*o->conllu)
-        return mega_fail(MEGA_BAD_ARGUMENT,
-            "method syntax is of language models, and needs sentences: --conllu FILE");
-    mega_status status = mega_file_read_gz(o->conllu, &text);
-    if (!status) status = mega_conllu_parse(c, o->conllu, text.data, text.size);
-    mega_text_done(&text);
-    return status;
-}
-
+/* the scores; standard error tells what they are to be held against */
 static mega_status find_syntax(
     struct mega_heads_session *h, const struct options *o, struct found *f)
 {
-    struct mega_conllu c;
     struct mega_head_syntax s;
-    MEGA_TRY(read_sentences(h, o, &c));
-    bool begun = h->session.files.language.corpus.start == MEGA_START_BOS;
-    int32_t start = begun ? mega_tokenizer_special(h->tokenizer, MEGA_BOS) : -1;
-    mega_status status = mega_study_syntax(
-        h->session.run, h->session.model, h->tokenizer, start, &c, o->data.texts, &s);
-    for (int i = 0; !status && i < MEGA_SYNTAX_SCORES; i++) {
+    MEGA_TRY(mega_heads_syntax(h, o->conllu, o->data.texts, &s));
+    for (int i = 0; i < MEGA_SYNTAX_SCORES; i++) {
         *next(f, mega_syntax_names[i]) = s.score[i];
         s.score[i] = (struct mega_head_table){ 0 };
         fprintf(stderr, "%s: %.0f pairs, %.3f at the commonest distance\n",
             mega_syntax_names[i], s.pairs[i], s.baseline[i]);
     }
-    if (!status) mega_head_syntax_free(&s);
-    mega_conllu_done(&c);
-    return status;
+    mega_head_syntax_free(&s);
+    return MEGA_OK;
 }
 
 static mega_status find(struct mega_heads_session *h, const struct options *o, struct found *f)
 {
     static const char *const names[] = { "gradient", "ablation", "confidence", "weight",
         "relevance", "gate" };
-    if (o->method == FUNCTIONS) return find_functions(h, f);
+    if (o->method == FUNCTIONS) return find_functions(h, o, f);
     if (o->method == SYNTAX) return find_syntax(h, o, f);
     if (o->method == MEGA_HEADS_GATES) {
         struct mega_head_table *gate = next(f, "gate");
@@ -171,8 +156,9 @@ static int run(const struct mega_line *line)
     struct mega_heads_session h;
     struct found f = { .n = 0 };
     const char *file = line->n_words > 1 ? line->word[1] : NULL;
-    mega_status status = mega_heads_open(&h, line->word[0], file, &o->data);
+    mega_status status = mega_heads_open_any(&h, line->word[0], file, &o->data);
     if (status) return mega_command_fail(status);
+    if (o->count_end) h.end = -1;
     bool data =
         o->method != MEGA_HEADS_GATES && o->method != MEGA_HEADS_WEIGHT && o->method != SYNTAX;
     if (data) status = mega_heads_load(&h, file);
@@ -203,7 +189,9 @@ const struct mega_command mega_command_heads_importance = {
         "distance "
         "in places, position_share how many queries look to position_offset, rarest and "
         "rare_two how often a head looks at the rarest token of a text, at one of the two "
-        "rarest, where that is beyond the 500 most frequent. The end token is left out.\n\n"
+        "rarest, where that is beyond the 500 most frequent, rarest_texts in how many texts "
+        "most of "
+        "its queries do. The end token is left out.\n\n"
         "Of the syntax: how often a head looks from one end of a dependency to the other "
         "(nsubj: "
         "from the subject to its verb; nsubj_back: from the verb to its subject), of the pairs "

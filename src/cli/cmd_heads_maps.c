@@ -12,7 +12,7 @@
 struct options {
     const char *out;
     int64_t layer, head, text;
-    bool rollout, csv;
+    bool rollout, relevance, csv;
     struct mega_heads_data_options data;
 };
 
@@ -27,6 +27,10 @@ static const struct mega_option options[] = {
         "which text of the data, from 0", 0 },
     { "rollout", MEGA_OPTION_BOOL, AT(rollout), "false", 0, 0, NULL, NULL,
         "the product of all layers' maps instead (Abnar and Zuidema, 2020)", 0 },
+    { "relevance", MEGA_OPTION_BOOL, AT(relevance), "false", 0, 0, NULL, NULL,
+        "what each prediction is made of instead: the relevance of every place (Voita, "
+        "Sennrich and Titov, 2021)",
+        0 },
     { "csv", MEGA_OPTION_BOOL, AT(csv), "false", 0, 0, NULL, NULL,
         "lines layer,head,query,key,weight, zeros left out, instead of one JSON object", 0 },
     { "out", MEGA_OPTION_TEXT, AT(out), "-", 0, 0, NULL, "FILE", "where to; -: standard output",
@@ -35,14 +39,15 @@ static const struct mega_option options[] = {
     { 0 },
 };
 
-static void add_matrix(struct mega_text *to, const float *w, const double *wide, int64_t T)
+static void add_matrix(
+    struct mega_text *to, const float *w, const double *wide, int64_t rows, int64_t columns)
 {
     mega_text_add(to, "[");
-    for (int64_t i = 0; i < T * T; i++) {
-        if (i % T == 0) mega_text_add(to, "%s[", i ? "], " : "");
-        mega_text_add(to, "%s%.6g", i % T ? ", " : "", w ? (double)w[i] : wide[i]);
+    for (int64_t i = 0; i < rows * columns; i++) {
+        if (i % columns == 0) mega_text_add(to, "%s[", i ? "], " : "");
+        mega_text_add(to, "%s%.6g", i % columns ? ", " : "", w ? (double)w[i] : wide[i]);
     }
-    mega_text_add(to, "%s]", T ? "]" : "");
+    mega_text_add(to, "%s]", rows * columns > 0 ? "]" : "");
 }
 
 static void add_lines(
@@ -60,14 +65,23 @@ static bool chosen(const struct options *o, const struct mega_head_maps *m, int6
            (o->head < 0 || cell % m->heads == o->head);
 }
 
-static void add_tokens(struct mega_text *to, const struct mega_head_text *t)
+static void add_words(struct mega_text *to, const char *name, char *const *word, int64_t n)
 {
-    mega_text_add(to, "{\"tokens\": [");
-    for (int64_t i = 0; i < t->maps.T; i++) {
+    mega_text_add(to, "\"%s\": [", name);
+    for (int64_t i = 0; i < n; i++) {
         if (i) mega_text_add(to, ", ");
-        mega_json_add_text(to, t->token[i], strlen(t->token[i]));
+        mega_json_add_text(to, word[i], strlen(word[i]));
     }
     mega_text_add(to, "]");
+}
+
+static void add_relevance(struct mega_text *to, const struct mega_head_text *t)
+{
+    const struct mega_contributions *c = &t->made_of;
+    mega_text_add(to, ", ");
+    add_words(to, "predicted", t->predicted, c->predictions);
+    mega_text_add(to, ", \"relevance\": ");
+    add_matrix(to, NULL, c->share, c->predictions, c->places);
 }
 
 static mega_status add_rollout(struct mega_text *to, const struct mega_head_maps *m)
@@ -76,23 +90,17 @@ static mega_status add_rollout(struct mega_text *to, const struct mega_head_maps
     mega_status status =
         out ? mega_head_rollout(m, out) : mega_fail(MEGA_NO_MEMORY, "no memory for a rollout");
     mega_text_add(to, ", \"rollout\": ");
-    if (!status) add_matrix(to, NULL, out, m->T);
+    if (!status) add_matrix(to, NULL, out, m->T, m->T);
     free(out);
     return status;
 }
 
-static mega_status print(
-    const struct options *o, const struct mega_head_text *t, struct mega_text *to)
+/* the chosen heads; returns how many */
+static int64_t add_heads(
+    const struct options *o, const struct mega_head_maps *m, struct mega_text *to)
 {
-    const struct mega_head_maps *m = &t->maps;
     int64_t found = 0;
-    if (o->csv)
-        mega_text_add(to, "layer,head,query,key,weight\n");
-    else
-        add_tokens(to, t);
-    if (o->rollout) MEGA_TRY(add_rollout(to, m));
-    if (!o->csv && !o->rollout) mega_text_add(to, ", \"maps\": [");
-    for (int64_t c = 0; c < m->layers * m->heads && !o->rollout; c++) {
+    for (int64_t c = 0; c < m->layers * m->heads; c++) {
         if (!chosen(o, m, c)) continue;
         int64_t layer = c / m->heads, head = c % m->heads;
         const float *w = mega_map_row(m, layer, head, 0);
@@ -102,26 +110,47 @@ static mega_status print(
             mega_text_add(to,
                 "%s{\"layer\": %lld, \"head\": %lld, \"weights\": ", found ? ", " : "",
                 (long long)layer, (long long)head);
-            add_matrix(to, w, NULL, m->T);
+            add_matrix(to, w, NULL, m->T, m->T);
             mega_text_add(to, "}");
         }
         found++;
     }
-    if (!o->csv) mega_text_add(to, "%s}\n", o->rollout ? "" : "]");
-    return found || o->rollout ? MEGA_OK
-                               : mega_fail(MEGA_BAD_ARGUMENT,
-                                     "the model has no head %lld in layer %lld: mega heads "
-                                     "importance lists them",
-                                     (long long)o->head, (long long)o->layer);
+    return found;
+}
+
+static mega_status print(
+    const struct options *o, const struct mega_head_text *t, struct mega_text *to)
+{
+    if (o->csv) {
+        mega_text_add(to, "layer,head,query,key,weight\n");
+    } else {
+        mega_text_add(to, "{");
+        add_words(to, "tokens", t->token, t->maps.T);
+    }
+    if (o->rollout) MEGA_TRY(add_rollout(to, &t->maps));
+    if (o->relevance) add_relevance(to, t);
+    if (o->rollout || o->relevance) {
+        mega_text_add(to, "}\n");
+        return MEGA_OK;
+    }
+    if (!o->csv) mega_text_add(to, ", \"maps\": [");
+    int64_t found = add_heads(o, &t->maps, to);
+    if (!o->csv) mega_text_add(to, "]}\n");
+    return found ? MEGA_OK
+                 : mega_fail(MEGA_BAD_ARGUMENT,
+                       "the model has no head %lld in layer %lld: mega heads importance lists "
+                       "them",
+                       (long long)o->head, (long long)o->layer);
 }
 
 static mega_status show(struct mega_heads_session *h, const struct options *o)
 {
     struct mega_heads_texts texts;
     struct mega_text out = { 0 };
-    if (o->rollout && o->csv)
-        return mega_fail(MEGA_BAD_ARGUMENT, "--rollout is printed as JSON, not with --csv");
-    MEGA_TRY(mega_heads_texts_take(&texts, h, o->text + 1));
+    if ((o->rollout || o->relevance) && o->csv)
+        return mega_fail(MEGA_BAD_ARGUMENT, "--%s is printed as JSON, not with --csv",
+            o->rollout ? "rollout" : "relevance");
+    MEGA_TRY(mega_heads_texts_take(&texts, h, o->text + 1, o->relevance));
     mega_status status =
         texts.n > o->text
             ? print(o, &texts.text[o->text], &out)
@@ -157,6 +186,8 @@ const struct mega_command mega_command_heads_maps = {
     .manual =
         "weights[i][j] is what the query at place i gives to the key at place j. Heads count "
         "by the numbers that they had before any was removed. Of a rollout, row i says of "
-        "which places the mixture at place i is made, if heads were all that mixed them.",
+        "which places the mixture at place i is made, if heads were all that mixed them. Of "
+        "the relevance, row i is of the likeliest token after place i (of a classifier: of its "
+        "class) and sums to 1 over the places.",
     .run = run,
 };

@@ -9,9 +9,11 @@
 #include "cli/command.h"
 #include "cli/heads_session.h"
 #include "format/node.h"
+#include "model/units.h"
+#include "study/channels.h"
 
 struct options {
-    const char *remove;
+    const char *remove, *channels;
     int by;
     int64_t keep, step, seed;
     bool once, never_empty, json;
@@ -24,6 +26,10 @@ struct options {
 static const struct mega_option options[] = {
     { "remove", MEGA_OPTION_TEXT, AT(remove), "", 0, 0, NULL, "LIST",
         "these heads, by layer and original number from 0: 1.2,3.0 or \"1: 2 3; 3: 0\"", 'r' },
+    { "channels", MEGA_OPTION_TEXT, AT(channels), "", 0, 0, NULL, "LIST",
+        "these blocks of feed-forward channels (model.channel_block), by feed-forward and "
+        "original number; without it those whose gates are closed",
+        0 },
     { "by", MEGA_OPTION_CHOICE, AT(by), "gates", 0, 0, MEGA_HEAD_METHODS, NULL,
         "without --remove: what decides; gates: a model's trained gates; the others need data "
         "(not weight, random)",
@@ -49,7 +55,7 @@ static const struct mega_option options[] = {
 struct work {
     const struct options *o;
     struct mega_heads_session heads;
-    struct mega_head_table kept;
+    struct mega_head_table kept, channels; /* heads; blocks of channels */
     struct mega_head_step *steps;
     int64_t n_steps;
     struct mega_text remark;
@@ -66,7 +72,7 @@ static void tell(void *arg, const struct mega_head_step *step)
 static mega_status all_heads(struct work *w)
 {
     struct mega_model_heads h;
-    MEGA_TRY(mega_model_heads_find(&h, w->heads.session.model));
+    MEGA_TRY(mega_model_heads_list(&h, w->heads.session.model));
     mega_status status = mega_head_table_new(&w->kept, &h);
     mega_model_heads_done(&h);
     for (int64_t i = 0; !status && i < w->kept.layers * w->kept.heads; i++)
@@ -74,10 +80,26 @@ static mega_status all_heads(struct work *w)
     return status;
 }
 
+/* are channels all that is said to go? */
+static mega_status only_channels(const struct work *w, bool *only)
+{
+    struct mega_model_units u;
+    MEGA_TRY(mega_model_units_find(&u, w->heads.session.model));
+    bool heads = false, channels = *w->o->channels;
+    for (int64_t i = 0; i < u.n; i++)
+        *(u.set[i].kind == MEGA_UNIT_CHANNELS ? &channels : &heads) = true;
+    mega_model_units_done(&u);
+    *only = channels && !heads;
+    return MEGA_OK;
+}
+
 /* heads whose gate is exactly closed */
 static mega_status closed_heads(struct work *w)
 {
     struct mega_head_table log_a;
+    bool channels;
+    MEGA_TRY(only_channels(w, &channels));
+    if (channels) return all_heads(w);
     MEGA_TRY(mega_study_gates(w->heads.session.model, &w->kept, &log_a));
     mega_head_table_free(&log_a);
     int64_t partial = 0, n = w->kept.layers * w->kept.heads;
@@ -92,6 +114,27 @@ static mega_status closed_heads(struct work *w)
             "projection\n",
             (long long)partial);
     return MEGA_OK;
+}
+
+/* blocks that are closed, and those of the list */
+static mega_status choose_channels(struct work *w)
+{
+    const mega_model *m = w->heads.session.model;
+    int64_t partial = 0;
+    MEGA_TRY(mega_study_channels(m, &w->channels));
+    mega_study_channels_close(m, &w->channels, &partial);
+    if (partial)
+        mega_text_add(&w->remark,
+            "%lld blocks of channels are neither open nor closed: their gates go into the "
+            "projection that reads them\n",
+            (long long)partial);
+    if (!*w->o->channels) return MEGA_OK;
+    if (!w->channels.layers)
+        return mega_fail(MEGA_UNSUPPORTED,
+            "no channels can be removed from this model: expected a language model whose "
+            "feed-forwards fall into blocks of model.channel_block (%d)",
+            MEGA_CHANNEL_BLOCK);
+    return mega_study_remove(&w->channels, "block", w->o->channels, &w->remark);
 }
 
 static mega_status step_by_step(struct work *w, const char *file)
@@ -112,7 +155,7 @@ static mega_status choose(struct work *w, const char *file)
 {
     if (*w->o->remove) {
         MEGA_TRY(all_heads(w));
-        return mega_study_remove(&w->kept, w->o->remove, &w->remark);
+        return mega_study_remove(&w->kept, "head", w->o->remove, &w->remark);
     }
     if (w->o->by == MEGA_HEADS_GATES && w->o->keep < 0) return closed_heads(w);
     if (w->o->keep < 0 && !(w->o->most > 0))
@@ -121,23 +164,39 @@ static mega_status choose(struct work *w, const char *file)
     return step_by_step(w, file);
 }
 
+static int64_t count_kept(const struct mega_head_table *t)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < t->layers * t->heads; i++)
+        n += !isnan(t->value[i]) && t->value[i] > 0;
+    return n;
+}
+
 static void report(const struct work *w, const mega_model *m, const char *out)
 {
     const mega_model *before = w->heads.session.model;
-    int64_t n = 0;
-    for (int64_t i = 0; i < w->kept.layers * w->kept.heads; i++)
-        n += !isnan(w->kept.value[i]) && w->kept.value[i] > 0;
-    struct mega_text kept = { 0 }, json = { 0 };
+    int64_t n = count_kept(&w->kept);
+    struct mega_text kept = { 0 }, json = { 0 }, channels = { 0 };
     mega_study_kept(&w->kept, before, &kept);
+    mega_study_channels_kept(&w->channels, before, &channels);
     if (!w->o->json) {
-        printf("%s: %lld of %lld heads, %lld of %lld parameters; kept: %s\n", out, (long long)n,
-            (long long)mega_head_table_count(&w->kept), (long long)mega_model_parameters(m),
-            (long long)mega_model_parameters(before), kept.data);
+        printf("%s: %lld of %lld heads, ", out, (long long)n,
+            (long long)mega_head_table_count(&w->kept));
+        if (channels.size)
+            printf("%lld of %lld blocks of channels, ", (long long)count_kept(&w->channels),
+                (long long)mega_head_table_count(&w->channels));
+        printf("%lld of %lld parameters; kept: %s%s%s\n", (long long)mega_model_parameters(m),
+            (long long)mega_model_parameters(before), kept.data,
+            channels.size ? "; channels: " : "", channels.size ? channels.data : "");
     } else {
         mega_text_add(&json,
             "{\"heads\": %lld, \"parameters\": %lld, \"kept_heads\": ", (long long)n,
             (long long)mega_model_parameters(m));
         mega_json_add_text(&json, kept.data, kept.size);
+        if (channels.size) {
+            mega_text_add(&json, ", \"kept_channels\": ");
+            mega_json_add_text(&json, channels.data, channels.size);
+        }
         mega_text_add(&json, ", \"steps\": [");
         for (int64_t i = 0; i < w->n_steps; i++) {
             mega_text_add(&json, "%s{\"heads\": %lld, \"loss\": ", i ? ", " : "",
@@ -149,22 +208,28 @@ static void report(const struct work *w, const mega_model *m, const char *out)
         puts(json.failed ? "" : json.data);
     }
     mega_text_done(&kept);
+    mega_text_done(&channels);
     mega_text_done(&json);
 }
 
 static mega_status prune(struct work *w, const char *out)
 {
-    struct mega_text kept = { 0 };
+    const mega_model *m = w->heads.session.model;
+    struct mega_text kept = { 0 }, channels = { 0 };
     mega_model *pruned = NULL;
-    mega_study_kept(&w->kept, w->heads.session.model, &kept);
-    mega_status status =
-        kept.failed ? mega_fail(MEGA_NO_MEMORY, "no memory for a list of heads")
-                    : mega_model_heads_change(&pruned, w->heads.session.model,
-                          &(struct mega_model_heads_change){ .kept = kept.data, .fold = true });
+    mega_study_kept(&w->kept, m, &kept);
+    mega_study_channels_kept(&w->channels, m, &channels);
+    struct mega_model_heads_change change = {
+        .kept = kept.data, .channels = channels.data, .fold = true
+    };
+    mega_status status = kept.failed || channels.failed
+                             ? mega_fail(MEGA_NO_MEMORY, "no memory for a list of heads")
+                             : mega_model_heads_change(&pruned, m, &change);
     if (!status) status = mega_heads_save(&w->heads, pruned, out);
     if (!status) report(w, pruned, out);
     mega_model_free(pruned);
     mega_text_done(&kept);
+    mega_text_done(&channels);
     return status;
 }
 
@@ -175,13 +240,15 @@ static int run(const struct mega_line *line)
     mega_status status =
         mega_path_exists(out)
             ? mega_fail(MEGA_BAD_ARGUMENT, "%s is there already: choose another folder", out)
-            : mega_heads_open(&w.heads, line->word[0], file, &w.o->data);
+            : mega_heads_open_any(&w.heads, line->word[0], file, &w.o->data);
     if (status) return mega_command_fail(status);
     status = choose(&w, file);
+    if (!status) status = choose_channels(&w);
     if (!status) status = prune(&w, out);
     if (!status && w.remark.size) fprintf(stderr, "mega: %s", w.remark.data);
     mega_text_done(&w.remark);
     mega_head_table_free(&w.kept);
+    mega_head_table_free(&w.channels);
     free(w.steps);
     mega_heads_close(&w.heads);
     return status ? mega_command_fail(status) : MEGA_EXIT_OK;
@@ -200,11 +267,15 @@ const struct mega_command mega_command_heads_prune = {
         "configuration lists the heads that are left by the numbers that they had in the first "
         "model (kept_heads), so that numbers mean the same in a second removal. A head of keys "
         "and "
-        "values goes with the last query head that reads it.\n\n"
+        "values goes with the last query head that reads it. Of Mega, a head is the whole "
+        "attention of a block, which keeps its moving average; of Megalodon, a head goes with "
+        "its part of the output gate. Blocks of feed-forward channels whose gates are closed "
+        "go, too (kept_channels).\n\n"
         "Heads go by a list (--remove), by trained gates, or some at a time by importance: "
         "gradient (Michel et al., 2019), ablation (what closing it alone adds to the loss), "
         "confidence, weight (norms of the projections), relevance (of the prediction), random. "
-        "Gates between 0 and 1 are folded into the output projection. What comes out computes "
+        "Gates between 0 and 1 are folded into the projection that reads them. What comes out "
+        "computes "
         "what the gated model computed.",
     .run = run,
 };

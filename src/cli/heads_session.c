@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "format/node.h"
 #include "train/checkpoint.h"
 
 /* rows that stand for themselves: nothing is carried from one to the next */
@@ -26,12 +27,13 @@ static mega_status open_texts(
     return mega_session_open_texts(s);
 }
 
-static mega_status open_all(
-    struct mega_heads_session *h, const char *path, const struct mega_heads_data_options *o)
+static mega_status open_all(struct mega_heads_session *h, const char *path,
+    const struct mega_heads_data_options *o, bool any)
 {
     struct mega_model_heads heads;
     MEGA_TRY(mega_session_open(&h->session, path, &o->open, MEGA_SESSION_FLOAT32));
-    MEGA_TRY(mega_model_heads_find(&heads, h->session.model));
+    MEGA_TRY(any ? mega_model_heads_list(&heads, h->session.model)
+                 : mega_model_heads_find(&heads, h->session.model));
     mega_model_heads_done(&heads);
     if (!h->session.task) MEGA_TRY(open_texts(h, o));
     h->data = (struct mega_study_data){ h->session.run, h->session.job,
@@ -39,13 +41,25 @@ static mega_status open_all(
     return MEGA_OK;
 }
 
+static mega_status open_with(struct mega_heads_session *h, const char *path, const char *file,
+    const struct mega_heads_data_options *o, bool any)
+{
+    *h = (struct mega_heads_session){ .file = file, .end = -1 };
+    mega_status status = open_all(h, path, o, any);
+    if (status) mega_heads_close(h);
+    return status;
+}
+
 mega_status mega_heads_open(struct mega_heads_session *h, const char *path, const char *file,
     const struct mega_heads_data_options *o)
 {
-    *h = (struct mega_heads_session){ .file = file, .end = -1 };
-    mega_status status = open_all(h, path, o);
-    if (status) mega_heads_close(h);
-    return status;
+    return open_with(h, path, file, o, false);
+}
+
+mega_status mega_heads_open_any(struct mega_heads_session *h, const char *path,
+    const char *file, const struct mega_heads_data_options *o)
+{
+    return open_with(h, path, file, o, true);
 }
 
 mega_status mega_heads_load(struct mega_heads_session *h, const char *file)
@@ -62,12 +76,27 @@ void mega_heads_close(struct mega_heads_session *h)
     *h = (struct mega_heads_session){ 0 };
 }
 
+/* the task as the model describes it, where it does: rows for a study are no part of it */
+static mega_status print_config(
+    const struct mega_heads_session *h, const mega_model *m, struct mega_text *to)
+{
+    const struct mega_node *own = mega_node_find(h->session.model->document.root, "task");
+    if (!own) return mega_job_config(h->session.job, m, to);
+    struct mega_text task = { 0 };
+    mega_json_add_node(&task, own, 2);
+    mega_status status = task.failed
+                             ? mega_fail(MEGA_NO_MEMORY, "no memory for a configuration")
+                             : mega_model_heads_config(m, task.data, to);
+    mega_text_done(&task);
+    return status;
+}
+
 static mega_status save_part(
     const struct mega_heads_session *h, const mega_model *m, const char *part)
 {
     struct mega_text config = { 0 };
     MEGA_TRY(mega_folder_remove(part));
-    mega_status status = mega_job_config(h->session.job, m, &config);
+    mega_status status = print_config(h, m, &config);
     if (!status) status = mega_model_folder_save(part, m, config.data);
     if (!status) status = mega_job_save(h->session.job, part);
     if (!status) status = mega_folder_sync(part);

@@ -35,6 +35,10 @@ struct mega_heads_session {
 mega_status mega_heads_open(struct mega_heads_session *h, const char *path, const char *file,
     const struct mega_heads_data_options *o);
 
+/* The same of Mega and Megalodon, too, whose attention is not a Transformer's. */
+mega_status mega_heads_open_any(struct mega_heads_session *h, const char *path,
+    const char *file, const struct mega_heads_data_options *o);
+
 /* Reads the data, for what needs them. */
 mega_status mega_heads_load(struct mega_heads_session *h, const char *file);
 void mega_heads_close(struct mega_heads_session *h);

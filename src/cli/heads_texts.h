@@ -10,9 +10,9 @@ struct mega_heads_texts {
     int64_t n;
 };
 
-/* The first `most` texts of the data. */
+/* The first `most` texts of the data; `relevance`: also what their predictions are made of. */
 mega_status mega_heads_texts_take(
-    struct mega_heads_texts *t, struct mega_heads_session *h, int64_t most);
+    struct mega_heads_texts *t, struct mega_heads_session *h, int64_t most, bool relevance);
 void mega_heads_texts_free(struct mega_heads_texts *t);
 
 #endif

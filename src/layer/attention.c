@@ -4,6 +4,7 @@
 
 #include "graph/ops.h"
 #include "layer/attention_memory.h"
+#include "layer/constant.h"
 #include "layer/hidden_keys.h"
 
 const struct mega_attention_names mega_attention_official = { "q_proj", "k_proj", "v_proj",
@@ -65,6 +66,22 @@ static void declare_projections(
         &m->o_bias, o->bias || wide);
 }
 
+static void declare_gates(mega_build *b, struct mega_attention *m)
+{
+    const struct mega_attention_options *o = &m->used;
+    int kind = o->cross ? o->gates.cross : o->gates.kind,
+        groups = o->cross ? MEGA_GATES_NONE : o->gates.groups;
+    mega_unit_gates_build(b, &m->gates, "gate", kind, o->heads, o->values, &o->gates);
+    if (!b->status && groups && m->kept.parts > 1)
+        b->status = mega_fail(MEGA_BAD_ARGUMENT,
+            "group_gates does not go with kept_heads '%s': groups of unlike numbers of heads "
+            "are "
+            "left, expected head_gates",
+            o->kept);
+    mega_unit_gates_build(b, &m->group_gates, "group_gate", groups, o->kv_heads,
+        o->heads / o->kv_heads * o->values, &o->gates);
+}
+
 void mega_attention_build(
     mega_build *b, struct mega_attention *m, const struct mega_attention_options *options)
 {
@@ -82,11 +99,17 @@ void mega_attention_build(
         return;
     }
     declare_projections(b, m, names);
-    mega_head_gates_build(b, &m->gates, o->heads, o->values, &o->gates);
+    declare_gates(b, m);
     mega_attention_prepare_build(b, &m->prepare, o);
     mega_attention_score_build(b, &m->score, o);
     mega_attention_output_build(b, &m->output, o);
     declare_states(b, m);
+}
+
+double mega_attention_gate(const struct mega_attention *m, int64_t k)
+{
+    int64_t group = m->group_gates.heads ? k / (m->used.heads / m->used.kv_heads) : 0;
+    return mega_head_gates_value(&m->gates, k) * mega_head_gates_value(&m->group_gates, group);
 }
 
 bool mega_attention_is_nothing(const struct mega_attention *m)
@@ -207,23 +230,15 @@ static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
     return mega_attention_score_run(r, &m->score, o, &h, score);
 }
 
-/* without heads: the output's bias at every place */
-static mega_tensor *constant(
-    mega_run *r, const struct mega_attention *m, mega_tensor *z, const struct mega_rows *rows)
-{
-    if (!m->o_bias) return scale(r, z, NULL, 0);
-    mega_tensor *none = mega_run_tensor(r, MEGA_F32, 2, (int64_t[]){ rows->B, rows->T });
-    if (none && none->data) mega_tensor_zero(none);
-    return number_embedding(r, none, m->o_bias, m->o_bias);
-}
-
 mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m,
     mega_tensor *z, const struct mega_rows *rows, struct mega_attention_args *args)
 {
     const struct mega_attention_options *o = &m->used;
-    if (!o->heads) return mask_padding(r, constant(r, m, z, rows), rows);
+    if (!o->heads) return mask_padding(r, mega_constant_run(r, m->o_bias, z, rows), rows);
     if (!fits(r, m, args)) return NULL;
-    struct mega_attention_output_args out = { .z = z, .gates = &m->gates, .rows = rows };
+    struct mega_attention_output_args out = {
+        .z = z, .gates = &m->gates, .group_gates = &m->group_gates, .rows = rows
+    };
     struct mega_attention_score_args score = { .z = z,
         .bias = args->bias,
         .before = args->before,

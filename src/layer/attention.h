@@ -7,8 +7,9 @@
  *   scaled, gated, normalised                              A8: attention_output.h
  *   y = o W_o + b_o, zero at places that are not real      A9
  *
- * Heads may have gates (head_gates.h) and may have been removed (kept_heads.h): H and G are
- * then those that are left, and an attention without any has b_o alone. */
+ * Heads may have gates, and so may the groups that share keys and values (head_gates.h): a head
+ * is multiplied by both. Heads may have been removed (kept_heads.h): H and G are then those
+ * that are left, and an attention without any has b_o alone. */
 #ifndef MEGA_LAYER_ATTENTION_H
 #define MEGA_LAYER_ATTENTION_H
 
@@ -22,7 +23,7 @@ struct mega_attention {
     struct mega_attention_options options;
     struct mega_attention_options used; /* the same with the heads that are left */
     struct mega_kept_heads kept;
-    struct mega_head_gates gates;
+    struct mega_head_gates gates, group_gates;
     mega_tensor *q, *k, *v, *o;                     /* weights, [out, in] */
     mega_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* or NULL */
     struct mega_attention_latent latent; /* in place of q, k and v, if there is one */
@@ -53,6 +54,9 @@ void mega_attention_build(
 
 /* True if no head and no bias is left: its output is zero. */
 bool mega_attention_is_nothing(const struct mega_attention *m);
+
+/* The factor that evaluation has of the k-th head that is left: its gate times its group's. */
+double mega_attention_gate(const struct mega_attention *m, int64_t k);
 
 /* Declares the states of a stream alone: of one more use of the same parameters. */
 void mega_attention_states(mega_build *b, struct mega_attention *m);

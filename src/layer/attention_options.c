@@ -177,8 +177,8 @@ static mega_status check_kept(const struct mega_attention_options *o)
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].wrong)
             return mega_fail(MEGA_BAD_ARGUMENT,
-                "kept_heads does not go with %s: heads of such a model cannot be removed",
-                rules[i].with);
+                "%s does not go with %s: heads of such a model cannot be removed",
+                o->cross ? "kept_cross_heads" : "kept_heads", rules[i].with);
     return MEGA_OK;
 }
 
@@ -191,6 +191,8 @@ mega_status mega_attention_check(const struct mega_attention_options *o)
     MEGA_TRY(check_memory(o));
     MEGA_TRY(mega_attention_latent_check(o));
     MEGA_TRY(check_kept(o));
+    REFUSE_IF(o->gates.groups && o->prepare.kv_latent, "group_gates with attn_kv_latent",
+        "every head has its keys: expected head_gates");
     REFUSE_IF(o->context_places < 0 || (o->context_places && !o->cross), "places of a context",
         "needs cross-attention");
     return check_scores(o);

@@ -82,6 +82,7 @@ static mega_tensor *scale_heads(mega_run *r, const struct mega_attention_output 
 {
     mega_tensor *gates = NULL;
     y = mega_head_gates_run(r, args->gates, y, args->rows);
+    y = mega_head_gates_run(r, args->group_gates, y, args->rows);
     if (m->head_gate.weight) gates = opening(r, &m->head_gate, args->z, y);
     if (!m->head_scale && !gates) return y;
     return head_gate(r, y, m->head_scale, gates, o->heads, act);

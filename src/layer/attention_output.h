@@ -20,7 +20,7 @@ struct mega_attention_output {
 struct mega_attention_output_args {
     mega_tensor *z;     /* [B, T, D]: what the queries came from */
     mega_tensor *q, *v; /* as projected: [B, T, H d], [B, T, G dv] */
-    const struct mega_head_gates *gates;
+    const struct mega_head_gates *gates, *group_gates;
     const struct mega_rows *rows;
 };
 

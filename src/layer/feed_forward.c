@@ -18,6 +18,10 @@ void mega_feed_forward_build(
             .down_bias = true,
             .dropout = o->hidden_dropout,
             .feature_dropout = o->feature_dropout,
+            .gates = o->gates,
+            .block = o->block,
+            .kept = o->kept,
+            .layer = o->layer,
         });
     f->drop = (struct mega_dropout){ "fc2", o->dropout, f->mlp.drop.kind };
 }

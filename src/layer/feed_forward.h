@@ -10,6 +10,9 @@ struct mega_feed_forward_options {
     int act, norm;         /* enum mega_act, mega_norm_type */
     bool prenorm, affine, feature_dropout;
     double dropout, hidden_dropout;
+    struct mega_head_gates_options gates; /* of channels, as an mlp has them */
+    int64_t block, layer;
+    const char *kept;
 };
 
 struct mega_feed_forward {

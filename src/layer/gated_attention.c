@@ -3,13 +3,16 @@
  *   xn = norm(x) (prenorm)                     v  = act(xn W_v + b_v) [B, T, E] mx =
  * drop(EMA(xn))                         [u | z | r | hx] = mx W_mx + b_mx             D, Z, E,
  * D columns q, k = silu(z) gamma + beta                o  = drop(f(q k / divisor + bias))
- * drop(v) h  = act(hx + (o * silu(r)) W_h + b_h)     y  = x + sigmoid(u) * (drop(h) - x),
- * norm(y) (postnorm) */
+ * drop(v) h  = act(hx + (g o * silu(r)) W_h + b_h)   y  = x + sigmoid(u) * (drop(h) - x),
+ * norm(y) (postnorm)
+ *
+ * with a gate g of attention, or 1; without attention h = act(hx + b_h). */
 #include "layer/gated_attention.h"
 
 #include <string.h>
 
 #include "graph/ops.h"
+#include "layer/constant.h"
 
 static mega_status check(const struct mega_gated_attention_options *o)
 {
@@ -28,13 +31,18 @@ static void declare_projections(mega_build *b, struct mega_gated_attention *m)
 {
     const struct mega_gated_attention_options *o = &m->options;
     struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
-    int64_t D = o->width, E = o->values, Z = o->keys, packed = Z + E + 2 * D;
-    m->v_weight = mega_param_add(b, "v_proj.weight", small, 2, (int64_t[]){ E, D });
-    m->v_bias = mega_param_add(b, "v_proj.bias", zero, 1, &E);
+    bool attends = m->kept.heads > 0;
+    int64_t D = o->width, E = o->values, Z = o->keys, packed = 2 * D + (attends ? Z + E : 0);
+    if (attends) {
+        m->v_weight = mega_param_add(b, "v_proj.weight", small, 2, (int64_t[]){ E, D });
+        m->v_bias = mega_param_add(b, "v_proj.bias", zero, 1, &E);
+    }
     m->mx_weight = mega_param_add(b, "mx_proj.weight", small, 2, (int64_t[]){ packed, D });
     m->mx_bias = mega_param_add(b, "mx_proj.bias", zero, 1, &packed);
-    m->h_weight = mega_param_add(b, "h_proj.weight", small, 2, (int64_t[]){ D, E });
+    if (attends)
+        m->h_weight = mega_param_add(b, "h_proj.weight", small, 2, (int64_t[]){ D, E });
     m->h_bias = mega_param_add(b, "h_proj.bias", zero, 1, &D);
+    if (!attends) return;
     m->gamma = mega_param_add(b, "gamma", small, 2, (int64_t[]){ 2, Z });
     m->beta = mega_param_add(b, "beta", zero, 2, (int64_t[]){ 2, Z });
 }
@@ -48,6 +56,19 @@ static void declare_logs(mega_build *b, struct mega_gated_attention *m)
     m->past_keys->window = m->past_values->window = o->chunk > 0 ? o->chunk : 0;
 }
 
+/* what attention has beside its projections */
+static void declare_attention(mega_build *b, struct mega_gated_attention *m)
+{
+    const struct mega_gated_attention_options *o = &m->options;
+    size_t entered = mega_build_enter(b, "rel_pos_bias");
+    mega_relative_bias_build(b, &m->bias, (enum mega_bias_type)o->bias,
+        o->chunk > 0 ? o->chunk : o->longest, o->keys);
+    mega_build_leave(b, entered);
+    mega_unit_gates_build(
+        b, &m->gates, "branch_gate", o->gates.branches, 1, o->values, &o->gates);
+    if (o->causal) declare_logs(b, m);
+}
+
 void mega_gated_attention_build(
     mega_build *b, struct mega_gated_attention *m, const struct mega_gated_attention_options *o)
 {
@@ -59,12 +80,9 @@ void mega_gated_attention_build(
     entered = mega_build_enter(b, "move");
     mega_ema_build(b, &m->ema, o->width, o->states, !o->causal, o->truncation);
     mega_build_leave(b, entered);
+    mega_kept_heads_build(b, &m->kept, o->kept, o->layer, 1, 1);
     declare_projections(b, m);
-    entered = mega_build_enter(b, "rel_pos_bias");
-    mega_relative_bias_build(b, &m->bias, (enum mega_bias_type)o->bias,
-        o->chunk > 0 ? o->chunk : o->longest, o->keys);
-    mega_build_leave(b, entered);
-    if (o->causal) declare_logs(b, m);
+    if (m->kept.heads) declare_attention(b, m);
     enum mega_dropout_kind kind =
         o->feature_dropout ? MEGA_DROPOUT_FEATURES : MEGA_DROPOUT_ELEMENTS;
     m->drop_ema = (struct mega_dropout){ "move", o->dropout, kind };
@@ -113,17 +131,34 @@ static mega_tensor *attend(mega_run *r, const struct mega_gated_attention *m, me
     return out;
 }
 
+/* x + sigmoid(u) (drop(act(hx + h)) - x) */
+static mega_tensor *gated_residual(mega_run *r, const struct mega_gated_attention *m,
+    mega_tensor *x, mega_tensor *u, mega_tensor *hx, mega_tensor *h,
+    const struct mega_rows *rows)
+{
+    const struct mega_dropout *drop = &m->drop_hidden;
+    struct mega_attr_gated_residual a;
+    memset(&a, 0, sizeof a);
+    a.act = (enum mega_act)m->options.act;
+    a.kind = drop->kind;
+    a.dropout = drop->p;
+    struct mega_call c = {
+        .op = &mega_op_gated_residual, .in = { x, u, hx, h }, .attr = &a, .rows = rows
+    };
+    mega_run_call(r, &c, drop->site);
+    return c.out[0];
+}
+
 /* x + sigmoid(u) (drop(act(hx + W_h (out silu(reset)) + b_h)) - x): as a region where a kernel
  * takes it, else by its parts */
 static mega_tensor *gated_output(mega_run *r, const struct mega_gated_attention *m,
     mega_tensor *x, mega_tensor *u, mega_tensor *hx, mega_tensor *out, mega_tensor *reset,
     const struct mega_rows *rows)
 {
-    enum mega_act act = (enum mega_act)m->options.act;
     const struct mega_dropout *drop = &m->drop_hidden;
     struct mega_attr_gated_output region;
     memset(&region, 0, sizeof region);
-    region.act = act;
+    region.act = (enum mega_act)m->options.act;
     region.kind = drop->kind;
     region.dropout = drop->p;
     struct mega_call c = { .op = &mega_op_gated_output,
@@ -134,17 +169,19 @@ static mega_tensor *gated_output(mega_run *r, const struct mega_gated_attention 
 
     mega_tensor *h =
         linear(r, gate(r, out, reset, MEGA_ACT_SILU), m->h_weight, m->h_bias, MEGA_ACT_LINEAR);
-    struct mega_attr_gated_residual a;
-    memset(&a, 0, sizeof a);
-    a.act = act;
-    a.kind = drop->kind;
-    a.dropout = drop->p;
-    struct mega_call residual = {
-        .op = &mega_op_gated_residual, .in = { x, u, hx, h }, .attr = &a, .rows = rows
-    };
-    mega_run_call(r, &residual, drop->site);
+    mega_tensor *y = gated_residual(r, m, x, u, hx, h, rows);
     mega_run_chain_end(r);
-    return residual.out[0];
+    return y;
+}
+
+/* u and hx alone, where there is no attention */
+static mega_tensor *without_attention(mega_run *r, const struct mega_gated_attention *m,
+    mega_tensor *x, mega_tensor *mx, const struct mega_rows *rows)
+{
+    int64_t D = m->options.width;
+    mega_tensor *packed = linear(r, mx, m->mx_weight, m->mx_bias, MEGA_ACT_LINEAR),
+                *u = columns(r, packed, 0, D), *hx = columns(r, packed, D, D);
+    return gated_residual(r, m, x, u, hx, mega_constant_run(r, m->h_bias, x, rows), rows);
 }
 
 mega_tensor *mega_gated_attention_run(mega_run *r, const struct mega_gated_attention *m,
@@ -156,8 +193,12 @@ mega_tensor *mega_gated_attention_run(mega_run *r, const struct mega_gated_atten
     mega_tensor *xn = o->prenorm ? mega_norm_run(r, &m->norm, x) : x;
     /* first what looks along the whole row: the rest goes by rows and windows */
     mega_tensor *moved = mega_ema_run(r, &m->ema, xn, rows);
-    mega_tensor *v = linear(r, xn, m->v_weight, m->v_bias, act);
+    mega_tensor *v = m->v_weight ? linear(r, xn, m->v_weight, m->v_bias, act) : NULL;
     mega_tensor *mx = mega_dropout_run(r, &m->drop_ema, moved, rows);
+    if (!m->kept.heads) {
+        mega_tensor *alone = without_attention(r, m, x, mx, rows);
+        return o->prenorm ? alone : mega_norm_run(r, &m->norm, alone);
+    }
 
     mega_tensor *packed =
         linear(r, mx, m->mx_weight, m->mx_bias, MEGA_ACT_LINEAR); /* [B, T, D + Z + E + D] */
@@ -165,6 +206,7 @@ mega_tensor *mega_gated_attention_run(mega_run *r, const struct mega_gated_atten
     mega_tensor *reset = columns(r, packed, D + Z, E), *hx = columns(r, packed, D + Z + E, D);
 
     mega_tensor *out = attend(r, m, z, mega_dropout_run(r, &m->drop_value, v, rows), rows);
+    out = mega_head_gates_run(r, &m->gates, out, rows);
     mega_tensor *y = gated_output(r, m, x, u, hx, out, reset, rows);
     return o->prenorm ? y : mega_norm_run(r, &m->norm, y);
 }

@@ -1,11 +1,13 @@
-/* Gates of attention heads: a factor of each head's output before the output projection.
+/* Gates of units, above all of attention heads: a factor of what each unit gives before a
+ * linear map reads it.
  *
  *   concrete: g = hard_concrete(log_a), trained with a penalty on open gates (Voita et al.,
  *             2019; Louizos et al., 2018); evaluation has no noise
  *   fixed:    g = open, numbers that are given and do not train
  *
- * A closed gate is exactly 0: its head adds nothing and may be cut away (model/heads.h). The
- * head is computed all the same. */
+ * A closed gate is exactly 0: its unit adds nothing and may be cut away (model/heads.h). The
+ * unit is computed all the same. Units are columns that stand together: a head, the heads of a
+ * group, all of attention, a block of hidden channels. */
 #ifndef MEGA_LAYER_HEAD_GATES_H
 #define MEGA_LAYER_HEAD_GATES_H
 
@@ -16,8 +18,13 @@
 enum mega_gates { MEGA_GATES_NONE, MEGA_GATES_CONCRETE, MEGA_GATES_FIXED };
 #define MEGA_GATES_CHOICES "none|concrete|fixed"
 
+/* What a model has, a kind of units a number (enum mega_gates), and what all of them share. */
 struct mega_head_gates_options {
-    int kind; /* enum mega_gates */
+    int kind;     /* of the heads of self-attention */
+    int cross;    /* of the heads of cross-attention */
+    int groups;   /* of the groups of query heads that share keys and values */
+    int branches; /* of attention as a whole */
+    int channels; /* of blocks of the feed-forward's inside */
     struct mega_hard_concrete concrete;
     int noise;   /* enum mega_gate_noise */
     bool hard;   /* 0 or 1, with the gradient of what is between */
@@ -34,8 +41,17 @@ struct mega_head_gates_options {
         "factors of the heads of self-attention: concrete: trained to close (section heads); " \
         "fixed: given",                                                                        \
         0 },                                                                                   \
-        { "gate_init", MEGA_OPTION_REAL, MEGA_HEAD_GATES_FIELD(at, init), "2.5", -20, 20,      \
-            NULL, "X", "where log_a of concrete gates begins: above 2.4 fully open", 0 },      \
+        MEGA_GATE_OPTIONS(at)
+#define MEGA_BRANCH_GATES_OPTIONS(at)                                                          \
+    { "branch_gates", MEGA_OPTION_CHOICE, MEGA_HEAD_GATES_FIELD(at, branches), "none", 0, 0,   \
+        MEGA_GATES_CHOICES, NULL,                                                              \
+        "a factor of each block's attention, which its moving average does without: "          \
+        "concrete: trained to close (section heads); fixed: given",                            \
+        0 },                                                                                   \
+        MEGA_GATE_OPTIONS(at)
+#define MEGA_GATE_OPTIONS(at)                                                                  \
+    { "gate_init", MEGA_OPTION_REAL, MEGA_HEAD_GATES_FIELD(at, init), "2.5", -20, 20, NULL,    \
+        "X", "where log_a of concrete gates begins: above 2.4 fully open", 0 },                \
         { "gate_glorot", MEGA_OPTION_BOOL, MEGA_HEAD_GATES_FIELD(at, glorot), "false", 0, 0,   \
             NULL, NULL, "log_a begins as in the original code: uniform within sqrt(3/H)", 0 }, \
         { "gate_noise", MEGA_OPTION_CHOICE, MEGA_HEAD_GATES_FIELD(at, noise), "batch", 0, 0,   \
@@ -55,17 +71,32 @@ struct mega_head_gates_options {
             NULL, "X", "noise and probabilities stay so far from 0 and 1", 0                   \
     }
 
-struct mega_head_gates {
-    struct mega_head_gates_options options;
-    int64_t heads, channels; /* H; columns of a head */
-    mega_tensor *log_a;      /* [1, H, 1, 1], of concrete gates; else NULL */
-    mega_tensor *open;       /* [H], of fixed ones; else NULL */
+/* The L2 part of the penalty (Louizos et al., 2018, as Voita et al. have it), which training
+ * sets: weight/2 mean_h(P(gate_h > 0)) sum(squares of what the gates multiply) is added to the
+ * loss. */
+struct mega_gate_decay {
+    double weight; /* 0: there is none */
+    double sum;    /* what came to be added since it was 0 */
 };
 
-/* Declares gate.log_a or gate.open below the present prefix; nothing without gates. Refuses
- * limits that cannot close or open, by name. */
+struct mega_head_gates {
+    struct mega_head_gates_options options;
+    const char *name;              /* "gate", below its layer's prefix; of its draws, too */
+    int64_t heads, channels;       /* H units; columns of one */
+    mega_tensor *log_a;            /* [1, H, 1, 1], of concrete gates; else NULL */
+    mega_tensor *open;             /* [H], of fixed ones; else NULL */
+    struct mega_gate_decay *decay; /* of concrete gates; else NULL */
+};
+
+/* Declares gate.log_a or gate.open below the present prefix, as options->kind says; nothing
+ * without gates. Refuses limits that cannot close or open, by name. */
 void mega_head_gates_build(mega_build *b, struct mega_head_gates *g, int64_t heads,
     int64_t channels, const struct mega_head_gates_options *options);
+
+/* The same for another kind of units: `kind` is what the options say of it, `name` (which
+ * stays) what its gates are called. */
+void mega_unit_gates_build(mega_build *b, struct mega_head_gates *g, const char *name, int kind,
+    int64_t units, int64_t channels, const struct mega_head_gates_options *options);
 
 /* o [B, T, H n] times the gates; o itself where there are none. */
 mega_tensor *mega_head_gates_run(

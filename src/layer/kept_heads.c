@@ -16,11 +16,19 @@ static const char *list_of(const char *text, int64_t layer, size_t *n)
     return text;
 }
 
-static mega_status refuse(const char *text, int64_t layer, const char *why)
+const struct mega_kept_words mega_kept_heads_words = { "kept_heads", "head" },
+                             mega_kept_cross_words = { "kept_cross_heads", "head" },
+                             mega_kept_channels_words = { "kept_channels", "block" };
+
+/* `why` may speak of a unit as %s */
+static mega_status refuse(
+    const struct mega_kept_words *w, const char *text, int64_t layer, const char *why)
 {
+    const char *at = strstr(why, "%s");
+    int n = at ? (int)(at - why) : (int)strlen(why);
     return mega_fail(MEGA_BAD_ARGUMENT,
-        "kept_heads is '%s': layer %lld %s; expected a list a layer, as in \"0 2-7; all; -\"",
-        text, (long long)layer, why);
+        "%s is '%s': layer %lld %.*s%s%s; expected a list a layer, as in \"0 2-7; all; -\"",
+        w->option, text, (long long)layer, n, why, at ? w->unit : "", at ? at + 2 : "");
 }
 
 /* a number at *at, which moves on; -1 if there is none */
@@ -45,12 +53,13 @@ static bool is_word(const char *list, size_t n, const char *word)
     return n == strlen(word) && !memcmp(list, word, n);
 }
 
-mega_status mega_kept_heads_read(const char *text, int64_t layer, int64_t heads, bool *kept)
+mega_status mega_kept_read(
+    const struct mega_kept_words *w, const char *text, int64_t layer, int64_t heads, bool *kept)
 {
     size_t n;
     bool given = text && *text;
     const char *at = given ? list_of(text, layer, &n) : NULL;
-    if (given && !at) return refuse(text, layer, "is missing");
+    if (given && !at) return refuse(w, text, layer, "is missing");
     for (int64_t h = 0; h < heads; h++) kept[h] = !given || is_word(at, n, "all");
     if (!given || is_word(at, n, "all") || is_word(at, n, "-")) return MEGA_OK;
     const char *end = at + n;
@@ -61,13 +70,18 @@ mega_status mega_kept_heads_read(const char *text, int64_t layer, int64_t heads,
             at++;
             last = number(&at, end);
         }
-        if (first < 0 || last < first) return refuse(text, layer, "is no list of heads");
-        if (first <= before) return refuse(text, layer, "names heads that do not rise");
-        if (last >= heads) return refuse(text, layer, "names a head that there never was");
+        if (first < 0 || last < first) return refuse(w, text, layer, "is no list of %ss");
+        if (first <= before) return refuse(w, text, layer, "names %ss that do not rise");
+        if (last >= heads) return refuse(w, text, layer, "names a %s that there never was");
         for (int64_t h = first; h <= last; h++) kept[h] = true;
         before = last;
     }
-    return before < 0 ? refuse(text, layer, "is empty") : MEGA_OK;
+    return before < 0 ? refuse(w, text, layer, "is empty") : MEGA_OK;
+}
+
+mega_status mega_kept_heads_read(const char *text, int64_t layer, int64_t heads, bool *kept)
+{
+    return mega_kept_read(&mega_kept_heads_words, text, layer, heads, kept);
 }
 
 void mega_kept_heads_print(struct mega_text *to, int64_t heads, const bool *kept)
@@ -91,15 +105,20 @@ void mega_kept_heads_print(struct mega_text *to, int64_t heads, const bool *kept
     }
 }
 
-mega_status mega_kept_heads_check(const char *text, int64_t layers)
+mega_status mega_kept_check(const struct mega_kept_words *w, const char *text, int64_t layers)
 {
     int64_t lists = 1;
     for (const char *at = text; at && *at; at++) lists += *at == ';';
     return !text || !*text || lists == layers
                ? MEGA_OK
                : mega_fail(MEGA_BAD_ARGUMENT,
-                     "kept_heads has %lld lists, expected one for each of %lld layers",
+                     "%s has %lld lists, expected one for each of %lld layers", w->option,
                      (long long)lists, (long long)layers);
+}
+
+mega_status mega_kept_heads_check(const char *text, int64_t layers)
+{
+    return mega_kept_check(&mega_kept_heads_words, text, layers);
 }
 
 /* the groups that have heads, and runs of those that have equally many */
@@ -124,8 +143,8 @@ static void divide(struct mega_kept_heads *k, const bool *kept, int64_t heads, i
     }
 }
 
-void mega_kept_heads_build(mega_build *b, struct mega_kept_heads *k, const char *text,
-    int64_t layer, int64_t heads, int64_t groups)
+void mega_kept_build(mega_build *b, struct mega_kept_heads *k, const struct mega_kept_words *w,
+    const char *text, int64_t layer, int64_t heads, int64_t groups)
 {
     *k = (struct mega_kept_heads){ 0 };
     if (b->status) return;
@@ -138,10 +157,16 @@ void mega_kept_heads_build(mega_build *b, struct mega_kept_heads *k, const char 
         b->status = mega_fail(MEGA_NO_MEMORY, "no memory to declare attention heads");
         return;
     }
-    b->status = mega_kept_heads_read(text, layer, heads, kept);
+    b->status = mega_kept_read(w, text, layer, heads, kept);
     if (b->status) return;
     divide(k, kept, heads, groups, number, group, part);
     k->number = number;
     k->group_number = group;
     k->part = part;
+}
+
+void mega_kept_heads_build(mega_build *b, struct mega_kept_heads *k, const char *text,
+    int64_t layer, int64_t heads, int64_t groups)
+{
+    mega_kept_build(b, k, &mega_kept_heads_words, text, layer, heads, groups);
 }

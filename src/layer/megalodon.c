@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/ops.h"
+#include "layer/constant.h"
 #include "layer/megalodon_init.h"
 
 /* ---- the first hop: declaration ---- */
@@ -42,9 +43,18 @@ static void declare_norms(mega_build *b, struct mega_megalodon_attention *m)
     mega_build_leave(b, entered);
 }
 
+/* what is left without heads */
+static void declare_average(mega_build *b, struct mega_megalodon_attention *m)
+{
+    const struct mega_megalodon_options *o = &m->used;
+    struct mega_init zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    m->wh1 = declare(b, o, "wh1", o->width, o->width, &m->wh1_bias);
+    if (o->port) m->wh2_bias = mega_param_add(b, "wh2.bias", zero, 1, &o->width);
+}
+
 static void declare_projections(mega_build *b, struct mega_megalodon_attention *m)
 {
-    const struct mega_megalodon_options *o = &m->options;
+    const struct mega_megalodon_options *o = &m->used;
     int64_t D = o->width, E = o->values, Z = o->keys;
     struct mega_init zero = { MEGA_INIT_CONSTANT, 0, 0 };
     m->wv = declare(b, o, "wv", E, D, &m->wv_bias);
@@ -59,21 +69,44 @@ static void declare_projections(mega_build *b, struct mega_megalodon_attention *
 /* rotated keys and values of a stream's present chunk */
 static void declare_logs(mega_build *b, struct mega_megalodon_attention *m)
 {
-    const struct mega_megalodon_options *o = &m->options;
+    const struct mega_megalodon_options *o = &m->used;
     m->past_keys = mega_cell_add(b, "keys", MEGA_CELL_LOG, MEGA_F32, 1, &o->keys, 0);
     m->past_values = mega_cell_add(b, "values", MEGA_CELL_LOG, MEGA_F32, 1, &o->values, 0);
     if (!b->status) m->past_keys->window = m->past_values->window = o->chunk;
 }
 
+/* H, Z and E of the heads that are left */
+static void leave_heads(mega_build *b, struct mega_megalodon_attention *m)
+{
+    struct mega_megalodon_options *o = &m->used;
+    mega_kept_heads_build(b, &m->kept, o->kept_heads, o->layer, o->heads, o->heads);
+    o->keys = o->keys / o->heads * m->kept.heads;
+    o->values = o->values / o->heads * m->kept.heads;
+    o->heads = m->kept.heads;
+}
+
+static void declare_heads(mega_build *b, struct mega_megalodon_attention *m)
+{
+    const struct mega_megalodon_options *o = &m->used;
+    declare_projections(b, m);
+    mega_head_gates_build(b, &m->gates, o->heads, o->values / o->heads, &o->gates);
+    mega_unit_gates_build(
+        b, &m->branch, "branch_gate", o->gates.branches, 1, o->values, &o->gates);
+    declare_logs(b, m);
+}
+
 void mega_megalodon_attention_build(
     mega_build *b, struct mega_megalodon_attention *m, const struct mega_megalodon_options *o)
 {
-    *m = (struct mega_megalodon_attention){ .options = *o };
+    *m = (struct mega_megalodon_attention){ .options = *o, .used = *o };
     if (!b->status) b->status = mega_megalodon_check(o);
+    if (!b->status) leave_heads(b, m);
     if (b->status) return;
     declare_norms(b, m);
-    declare_projections(b, m);
-    declare_logs(b, m);
+    if (m->kept.heads)
+        declare_heads(b, m);
+    else
+        declare_average(b, m);
     m->drop_ema = (struct mega_dropout){ "rmsnorm", o->hidden_dropout, MEGA_DROPOUT_ELEMENTS };
     m->drop_gated = (struct mega_dropout){ "wr", o->hidden_dropout, MEGA_DROPOUT_ELEMENTS };
     m->drop_out = (struct mega_dropout){ "wh2", o->dropout, MEGA_DROPOUT_ELEMENTS };
@@ -101,22 +134,22 @@ static void query_key(mega_run *r, const struct mega_megalodon_attention *m, meg
 {
     struct mega_attr_query_key_norm a;
     memset(&a, 0, sizeof a);
-    a.heads = m->options.heads;
+    a.heads = m->used.heads;
     a.eps = m->options.norm_eps;
     struct mega_call c = { .op = &mega_op_query_key_norm, .attr = &a };
     c.in[MEGA_QUERY_KEY_Z] = z;
     c.in[MEGA_QUERY_KEY_GAMMA] = m->gamma;
     c.in[MEGA_QUERY_KEY_BETA] = m->beta;
     mega_run_call(r, &c, NULL);
-    *q = rotate(r, &m->options, c.out[0], rows);
-    *k = rotate(r, &m->options, c.out[1], rows);
+    *q = rotate(r, &m->used, c.out[0], rows);
+    *k = rotate(r, &m->used, c.out[1], rows);
 }
 
 /* a [B, T, E]: each head in its chunk, scores as they are */
 static mega_tensor *attend(mega_run *r, const struct mega_megalodon_attention *m,
     mega_tensor *z, mega_tensor *v, const struct mega_rows *rows)
 {
-    const struct mega_megalodon_options *o = &m->options;
+    const struct mega_megalodon_options *o = &m->used;
     mega_tensor *q, *k;
     query_key(r, m, z, &q, &k, rows);
     struct mega_attr_attention a;
@@ -139,7 +172,8 @@ static mega_tensor *attend(mega_run *r, const struct mega_megalodon_attention *m
     mega_run_tap(r, "weights", c.out[1]);
     mega_cell_set(r, m->past_keys, k);
     mega_cell_set(r, m->past_values, v);
-    return out;
+    return mega_head_gates_run(
+        r, &m->branch, mega_head_gates_run(r, &m->gates, out, rows), rows);
 }
 
 /* the port's mask is not for its moving average */
@@ -152,6 +186,19 @@ static const struct mega_rows *unmasked(mega_run *r, const struct mega_rows *row
     return all;
 }
 
+/* drop(g a r) W_h2 */
+static mega_tensor *attention_side(mega_run *r, const struct mega_megalodon_attention *m,
+    mega_tensor *xt, mega_tensor *mx, const struct mega_rows *rows)
+{
+    mega_tensor *v = linear(r, xt, m->wv, m->wv_bias, MEGA_ACT_SILU);   /* [B, T, E] */
+    mega_tensor *z = linear(r, mx, m->wz, m->wz_bias, MEGA_ACT_LINEAR); /* [B, T, Z] */
+    mega_tensor *a = attend(r, m, z, v, rows);
+    mega_tensor *reset = linear(r, mx, m->wr, m->wr_bias, MEGA_ACT_LINEAR);
+    mega_tensor *gated =
+        mega_dropout_run(r, &m->drop_gated, gate(r, a, reset, MEGA_ACT_SILU), rows);
+    return linear(r, gated, m->wh2, m->wh2_bias, MEGA_ACT_LINEAR);
+}
+
 mega_tensor *mega_megalodon_attention_run(mega_run *r, const struct mega_megalodon_attention *m,
     mega_tensor *x, const struct mega_rows *rows)
 {
@@ -160,15 +207,11 @@ mega_tensor *mega_megalodon_attention_run(mega_run *r, const struct mega_megalod
     mega_tensor *mx = mega_norm_run(r, &m->rmsnorm, mega_cema_run(r, &m->cema, xt, seen));
     mx = mega_dropout_run(r, &m->drop_ema, mx, rows);
 
-    mega_tensor *v = linear(r, xt, m->wv, m->wv_bias, MEGA_ACT_SILU);   /* [B, T, E] */
-    mega_tensor *z = linear(r, mx, m->wz, m->wz_bias, MEGA_ACT_LINEAR); /* [B, T, Z] */
-    mega_tensor *a = attend(r, m, z, v, rows);
-    mega_tensor *reset = linear(r, mx, m->wr, m->wr_bias, MEGA_ACT_LINEAR);
-    mega_tensor *gated =
-        mega_dropout_run(r, &m->drop_gated, gate(r, a, reset, MEGA_ACT_SILU), rows);
-
-    mega_tensor *h = add(r, linear(r, mx, m->wh1, m->wh1_bias, MEGA_ACT_LINEAR),
-        linear(r, gated, m->wh2, m->wh2_bias, MEGA_ACT_LINEAR));
+    mega_tensor *side = m->kept.heads ? attention_side(r, m, xt, mx, rows)
+                        : m->wh2_bias ? mega_constant_run(r, m->wh2_bias, x, rows)
+                                      : NULL;
+    mega_tensor *h = linear(r, mx, m->wh1, m->wh1_bias, MEGA_ACT_LINEAR);
+    if (side) h = add(r, h, side);
     return add(r, mega_dropout_run(r, &m->drop_out, h, rows), x);
 }
 
@@ -200,7 +243,11 @@ void mega_megalodon_feed_forward_build(mega_build *b, struct mega_megalodon_feed
             .down_bias = o->port,
             .dropout = o->hidden_dropout,
             .init = &init,
-            .names = o->swiglu ? &gated : &plain });
+            .names = o->swiglu ? &gated : &plain,
+            .gates = o->gates,
+            .block = o->channel_block,
+            .kept = o->kept_channels,
+            .layer = o->layer });
     if (o->rescale && o->port) f->constant = start;
     if (o->rescale && !o->port)
         f->alpha = mega_param_add(

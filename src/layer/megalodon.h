@@ -5,14 +5,19 @@
  *   xt = timenorm(x)                          mx = drop(rmsnorm(cema(xt)))
  *   v  = silu(xt W_v + b_v)                   q, k = rotate(query_key_norm(mx W_z + b_z))
  *   a  = attention(q, k, v) in its chunk      r  = silu(mx W_r + b_r)
- *   y  = x + drop(mx W_h1 + b_h1 + drop(a r) W_h2)
+ *   y  = x + drop(mx W_h1 + b_h1 + drop(g a r) W_h2)
  *   out = x + alpha drop(mlp(norm(y)))        the residual is the layer's input
+ *
+ * Heads, or attention as a whole, may have gates g (head_gates.h), and heads may have been
+ * removed (kept_heads.h): without any the layer keeps its moving average, wh1.
  *
  * Names are the official ones: "mega.timenorm.weight" ... "nffn.fc2.weight". */
 #ifndef MEGA_LAYER_MEGALODON_H
 #define MEGA_LAYER_MEGALODON_H
 
 #include "layer/cema.h"
+#include "layer/head_gates.h"
+#include "layer/kept_heads.h"
 #include "layer/mlp.h"
 #include "layer/norm.h"
 #include "layer/timestep_norm.h"
@@ -40,6 +45,10 @@ struct mega_megalodon_options {
                   a constant, masks that the moving average does not see */
     double norm_eps, rotary_base;
     double dropout, attention_dropout, hidden_dropout;
+    struct mega_head_gates_options gates; /* of heads or of branches; of channels */
+    const char *kept_heads;               /* that are left, a list a layer; NULL or "": all */
+    const char *kept_channels;            /* blocks of the feed-forward's, each so wide: */
+    int64_t channel_block;
 };
 
 /* Refuses options that cannot be, by name. */
@@ -48,12 +57,16 @@ mega_status mega_megalodon_check(const struct mega_megalodon_options *options);
 /* The first hop: its input's shape, its residual inside. */
 struct mega_megalodon_attention {
     struct mega_megalodon_options options;
+    struct mega_megalodon_options used; /* the same with the heads that are left, Z, E and H */
+    struct mega_kept_heads kept;
+    struct mega_head_gates gates, branch; /* of heads; of all of them together */
     struct mega_timestep_norm timenorm;
     struct mega_cema cema;
     struct mega_norm rmsnorm;
     mega_tensor *wv, *wv_bias, *wz, *wz_bias, *wr, *wr_bias; /* [E,D] [E] [Z,D] [Z] [E,D] [E] */
     mega_tensor *wh1, *wh1_bias, *wh2, *wh2_bias;            /* [D,D] [D] [D,E] [D]; the last of
-                                                                the port alone */
+                                                                the port alone. Of attention
+                                                                NULL without heads */
     mega_tensor *gamma, *beta;                               /* [2,Z] */
     struct mega_cell *past_keys, *past_values;               /* logs of a stream */
     struct mega_dropout drop_ema, drop_gated, drop_out;

@@ -24,6 +24,10 @@ mega_status mega_megalodon_check(const struct mega_megalodon_options *o)
             "a feed-forward of %lld channels and an EMA of %lld states: expected at least 1 of "
             "each",
             (long long)o->hidden, (long long)o->states);
+    if (o->gates.kind && o->gates.branches)
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "head_gates does not go with branch_gates: attention is closed when all its heads "
+            "are");
     return MEGA_OK;
 }
 

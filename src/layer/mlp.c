@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "graph/ops.h"
+#include "layer/constant.h"
 
 const struct mega_mlp_names mega_mlp_official = { "fc1", "fc3", "fc2" };
 
@@ -18,16 +19,58 @@ static void declare(mega_build *b, const struct mega_init *init, const char *nam
     mega_build_leave(b, entered);
 }
 
+/* blocks of channels, where something is said of them */
+static void leave_blocks(mega_build *b, struct mega_mlp *f)
+{
+    const struct mega_mlp_options *o = &f->options;
+    const char *option = o->gates.channels ? "channel_gates" : "kept_channels";
+    bool norm = o->slot.post_norm || o->act == MEGA_MLP_SOLU;
+    f->hidden = o->hidden;
+    if (b->status || (!o->gates.channels && (!o->kept || !*o->kept))) return;
+    if (o->block < 1 || o->hidden % o->block)
+        b->status = mega_fail(MEGA_BAD_ARGUMENT,
+            "%s: a feed-forward of %lld channels has no whole blocks of %lld: expected a "
+            "channel_block that divides it",
+            option, (long long)o->hidden, (long long)o->block);
+    else if (norm)
+        b->status = mega_fail(MEGA_BAD_ARGUMENT,
+            "%s does not go with a norm inside the feed-forward (ff_post_act_norm, solu, "
+            "subln): "
+            "it mixes the channels",
+            option);
+    if (b->status) return;
+    int64_t blocks = o->hidden / o->block;
+    mega_kept_build(b, &f->kept, &mega_kept_channels_words, o->kept, o->layer, blocks, blocks);
+    f->hidden = f->kept.heads * o->block;
+    mega_unit_gates_build(
+        b, &f->gates, "channel_gate", o->gates.channels, f->kept.heads, o->block, &o->gates);
+}
+
+/* what is left without channels */
+static void declare_bias(mega_build *b, struct mega_mlp *f, const char *name)
+{
+    struct mega_init zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    size_t entered = mega_build_enter(b, "%s", name);
+    if (f->options.down_bias)
+        f->down_bias = mega_param_add(b, "bias", zero, 1, &f->options.width);
+    mega_build_leave(b, entered);
+}
+
 void mega_mlp_build(mega_build *b, struct mega_mlp *f, const struct mega_mlp_options *o)
 {
     *f = (struct mega_mlp){ .options = *o };
+    f->options.init = NULL; /* of the caller */
+    leave_blocks(b, f);
     const struct mega_mlp_names *names = o->names ? o->names : &mega_mlp_official;
-    int64_t D = o->width, F = o->hidden;
+    int64_t D = o->width, F = f->hidden;
+    if (!F && !b->status) {
+        declare_bias(b, f, names->down);
+        return;
+    }
     declare(b, o->init, names->up, F, D, &f->up, o->up_bias ? &f->up_bias : NULL);
     if (o->gated)
         declare(b, o->init, names->gate, F, D, &f->gate, o->up_bias ? &f->gate_bias : NULL);
     declare(b, o->init, names->down, D, F, &f->down, o->down_bias ? &f->down_bias : NULL);
-    f->options.init = NULL; /* of the caller */
     if (o->slot.mult_bias)
         f->mult =
             mega_param_add(b, "mult", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 1, &F);
@@ -43,6 +86,11 @@ void mega_mlp_build(mega_build *b, struct mega_mlp *f, const struct mega_mlp_opt
         o->feature_dropout ? MEGA_DROPOUT_FEATURES : MEGA_DROPOUT_ELEMENTS };
 }
 
+bool mega_mlp_is_nothing(const struct mega_mlp *f)
+{
+    return !f->hidden && !f->down_bias;
+}
+
 static mega_tensor *clamped(
     mega_run *r, mega_tensor *z, mega_tensor *w, mega_tensor *bias, double c)
 {
@@ -51,7 +99,8 @@ static mega_tensor *clamped(
 }
 
 /* what the last layer reads, before dropout: [B, T, F] */
-static mega_tensor *inside(mega_run *r, const struct mega_mlp *f, mega_tensor *z)
+static mega_tensor *inside(
+    mega_run *r, const struct mega_mlp *f, mega_tensor *z, const struct mega_rows *rows)
 {
     const struct mega_mlp_slot_options *o = &f->options.slot;
     bool solu = f->options.act == MEGA_MLP_SOLU;
@@ -66,13 +115,15 @@ static mega_tensor *inside(mega_run *r, const struct mega_mlp *f, mega_tensor *z
         h = linear(r, z, f->up, f->up_bias, act);
     if (solu) h = gate(r, h, softmax(r, h), MEGA_ACT_LINEAR);
     if (f->mult) h = scale(r, h, f->mult, 1);
+    h = mega_head_gates_run(r, &f->gates, h, rows);
     return f->has_norm ? mega_norm_run(r, &f->norm, h) : h;
 }
 
 mega_tensor *mega_mlp_run(
     mega_run *r, const struct mega_mlp *f, mega_tensor *z, const struct mega_rows *rows)
 {
-    mega_tensor *h = inside(r, f, z);
+    if (!f->hidden) return mega_constant_run(r, f->down_bias, z, rows);
+    mega_tensor *h = inside(r, f, z, rows);
     h = mega_dropout_run(r, &f->drop, h, rows);
     return linear(r, h, f->down, f->down_bias, MEGA_ACT_LINEAR); /* [B, T, D] */
 }
@@ -80,8 +131,10 @@ mega_tensor *mega_mlp_run(
 /* the plain form with the same kind of dropout at both places is a region */
 static bool has_region(const struct mega_mlp *f, const struct mega_dropout *drop)
 {
-    return !f->gate && f->up_bias && f->down_bias && f->drop.kind == drop->kind &&
-           !f->has_norm && !f->mult && !(f->options.slot.clamp > 0);
+    bool gates = f->gates.log_a || f->gates.open;
+    return f->hidden && !gates && !f->gate && f->up_bias && f->down_bias &&
+           f->drop.kind == drop->kind && !f->has_norm && !f->mult &&
+           !(f->options.slot.clamp > 0);
 }
 
 /* all at once, where a kernel takes it; else NULL */

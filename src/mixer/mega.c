@@ -6,6 +6,8 @@ struct options {
     int64_t values, keys, states, chunk, truncation;
     int attention, bias;
     double attention_dropout;
+    struct mega_head_gates_options gates;
+    const char *kept_heads;
 };
 
 #define FIELD(member) offsetof(struct options, member)
@@ -27,6 +29,8 @@ static const struct mega_option table[] = {
         "relative position bias (--rel-pos-bias)", 0 },
     { "attention_dropout", MEGA_OPTION_REAL, FIELD(attention_dropout), "0", 0, 0.999, NULL, "P",
         "dropout of the attention weights", 0 },
+    MEGA_BRANCH_GATES_OPTIONS(FIELD(gates)),
+    MEGA_KEPT_BRANCHES_OPTION(FIELD(kept_heads)),
     { 0 },
 };
 
@@ -79,6 +83,9 @@ static void *build(mega_build *b, const void *options, const struct mega_mixer_p
             .dropout = place->dropout,
             .attention_dropout = o->attention_dropout,
             .hidden_dropout = place->hidden_dropout,
+            .gates = o->gates,
+            .kept = o->kept_heads,
+            .layer = place->layer,
         });
     mega_build_leave(b, entered);
     return b->status ? NULL : self;

@@ -79,6 +79,9 @@ static const struct mega_option table[] = {
         "bands with the defects of the original code: a word whose number in its band is the "
         "padding's counts in the head alone, and starts at zero",
         0 },
+    MEGA_BRANCH_GATES_OPTIONS(FIELD(gates)),
+    MEGA_KEPT_BRANCHES_OPTION(FIELD(kept_heads)),
+    MEGA_CHANNEL_GATES_OPTIONS(FIELD(gates), FIELD(channel_block), FIELD(kept_channels)),
     MEGA_RECOMPUTE_OPTION(FIELD(recompute)),
     { 0 },
 };
@@ -117,7 +120,11 @@ static mega_status check(const struct mega_mega_options *o)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "norm is over the batch, which a causal model cannot know: expected one of "
             "layernorm, scalenorm, rmsnorm");
-    return MEGA_OK;
+    if (!o->ffn && (o->gates.channels || (o->kept_channels && *o->kept_channels)))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "channel_gates or kept_channels is given, but ffn is 0: there are no channels");
+    MEGA_TRY(mega_kept_check(&mega_kept_channels_words, o->kept_channels, o->layers));
+    return mega_kept_heads_check(o->kept_heads, o->layers);
 }
 
 /* cutoffs as numbers; false: one is none, or there are too many */
@@ -196,8 +203,8 @@ static void build_norm(mega_build *b, struct mega_norm *n, const char *name,
     mega_build_leave(b, entered);
 }
 
-static void build_attention(
-    mega_build *b, struct mega_gated_attention *m, const struct mega_mega_options *o)
+static void build_attention(mega_build *b, struct mega_gated_attention *m, int64_t layer,
+    const struct mega_mega_options *o)
 {
     size_t entered = mega_build_enter(b, "mega_layer");
     mega_gated_attention_build(b, m,
@@ -218,12 +225,15 @@ static void build_attention(
             .feature_dropout = o->feature_dropout,
             .dropout = o->dropout,
             .attention_dropout = o->attention_dropout,
-            .hidden_dropout = o->hidden_dropout });
+            .hidden_dropout = o->hidden_dropout,
+            .gates = o->gates,
+            .kept = o->kept_heads,
+            .layer = layer });
     mega_build_leave(b, entered);
 }
 
-static void build_feed_forward(
-    mega_build *b, struct mega_feed_forward *f, const struct mega_mega_options *o)
+static void build_feed_forward(mega_build *b, struct mega_feed_forward *f, int64_t layer,
+    const struct mega_mega_options *o)
 {
     size_t entered = mega_build_enter(b, "nffn");
     mega_feed_forward_build(b, f,
@@ -235,7 +245,11 @@ static void build_feed_forward(
             .affine = true,
             .feature_dropout = o->feature_dropout,
             .dropout = o->dropout,
-            .hidden_dropout = o->activation_dropout });
+            .hidden_dropout = o->activation_dropout,
+            .gates = o->gates,
+            .block = o->channel_block,
+            .kept = o->kept_channels,
+            .layer = layer });
     mega_build_leave(b, entered);
 }
 
@@ -252,8 +266,8 @@ static void build_layers(mega_build *b, struct mega_mega_decoder *m)
         snprintf(layer->path, sizeof layer->path, "layers.%lld", (long long)i);
         layer->has_feed_forward = o->ffn > 0;
         size_t entered = mega_build_enter(b, "%s", layer->path);
-        build_attention(b, &layer->attention, o);
-        if (layer->has_feed_forward) build_feed_forward(b, &layer->feed_forward, o);
+        build_attention(b, &layer->attention, i, o);
+        if (layer->has_feed_forward) build_feed_forward(b, &layer->feed_forward, i, o);
         mega_build_leave(b, entered);
     }
 }

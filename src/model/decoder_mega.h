@@ -28,6 +28,10 @@ struct mega_mega_options {
     double input_factor, output_factor, output_dropout;
     bool tied_projections,
         as_original; /* as_original: with its defects (section 19, 7 and 8) */
+    struct mega_head_gates_options gates; /* of each block's attention as a whole */
+    const char *kept_heads;    /* blocks whose attention was not removed; NULL: all */
+    const char *kept_channels; /* blocks of feed-forward channels, likewise */
+    int64_t channel_block;
 };
 
 struct mega_mega_layer {

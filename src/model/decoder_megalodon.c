@@ -52,6 +52,11 @@ static const struct mega_option table[] = {
         "how weights begin (init_mode)", 0 },
     { "port", MEGA_OPTION_BOOL, LAYER(port), "false", 0, 0, NULL, NULL,
         "compute as the public PyTorch port does, for weights that it trained", 0 },
+    MEGA_HEAD_GATES_OPTIONS(LAYER(gates)),
+    { "branch_gates", MEGA_OPTION_CHOICE, LAYER(gates.branches), "none", 0, 0, "none|concrete",
+        NULL, "a gate of each layer's attention as a whole, in place of its heads'", 0 },
+    MEGA_KEPT_HEADS_OPTION(LAYER(kept_heads)),
+    MEGA_CHANNEL_GATES_OPTIONS(LAYER(gates), LAYER(channel_block), LAYER(kept_channels)),
     MEGA_RECOMPUTE_OPTION(FIELD(recompute)),
     { 0 },
 };

@@ -5,15 +5,17 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "model/export.h"
+#include "model/cut.h"
+#include "model/decoder_mega.h"
+#include "model/megalodon.h"
 #include "model/transformer_decoder.h"
 #include "model/transformer_rules.h"
 
-extern const struct mega_mixer mega_mixer_attention;
+extern const struct mega_mixer mega_mixer_attention, mega_mixer_mega;
 
 /* ---- finding ---- */
 
-static const struct mega_transformer *transformer_of(const mega_model *m)
+const struct mega_transformer *mega_model_transformer(const mega_model *m)
 {
     const struct mega_language_model *l = &m->language;
     return m->config.architecture == MEGA_LANGUAGE_MODEL &&
@@ -22,47 +24,96 @@ static const struct mega_transformer *transformer_of(const mega_model *m)
                : NULL;
 }
 
-/* attention number i of the model, with the block's path; NULL beyond the last */
-static const struct mega_attention *attention_at(
-    const mega_model *m, int64_t i, const char **path)
+static bool is_decoder(const mega_model *m, const char *name)
 {
-    const struct mega_transformer *t = transformer_of(m);
+    return m->config.architecture == MEGA_LANGUAGE_MODEL &&
+           !strcmp(m->language.decoder->name, name);
+}
+
+/* execution number i of a kind in a Transformer, each module once */
+static const struct mega_transformer_sublayer *step_at(
+    const struct mega_transformer *t, enum mega_branch_kind kind, int64_t i)
+{
+    for (int64_t k = 0; k < t->plan.steps; k++)
+        if (t->step[k].kind == kind && !t->step[k].repeat && !i--) return &t->step[k];
+    return NULL;
+}
+
+static struct mega_model_attention of_attention(
+    const struct mega_attention *a, const char *path)
+{
+    return (struct mega_model_attention){ path, a->options.heads, &a->kept, &a->gates, a, NULL,
+        NULL };
+}
+
+static struct mega_model_attention of_mega(
+    const struct mega_gated_attention *a, const char *path)
+{
+    return (struct mega_model_attention){ path, 1, &a->kept, &a->gates, NULL, NULL, a };
+}
+
+/* attention number i of the model; false beyond the last */
+static bool attention_at(const mega_model *m, int64_t i, struct mega_model_attention *to)
+{
+    const struct mega_transformer *t = mega_model_transformer(m);
     const struct mega_encoder *e = &m->classifier.encoder;
     if (t) {
-        for (int64_t k = 0; k < t->plan.steps; k++) {
-            const struct mega_transformer_sublayer *s = &t->step[k];
-            if (s->kind != MEGA_BRANCH_ATTENTION || s->repeat || i--) continue;
-            *path = s->path;
-            return &s->attention;
-        }
-        return NULL;
+        const struct mega_transformer_sublayer *s = step_at(t, MEGA_BRANCH_ATTENTION, i);
+        if (s) *to = of_attention(&s->attention, s->path);
+        return s;
     }
-    if (m->config.architecture != MEGA_CLASSIFIER || i >= e->options.layers ||
-        e->layer[i].mixer != &mega_mixer_attention)
-        return NULL;
-    *path = e->layer[i].path;
-    return e->layer[i].self;
+    if (is_decoder(m, "megalodon")) {
+        const struct mega_megalodon *all = m->language.self;
+        if (i >= all->options.layers) return false;
+        const struct mega_megalodon_attention *a = &all->layer[i].block.mega;
+        *to = (struct mega_model_attention){ all->layer[i].path, a->options.heads, &a->kept,
+            &a->gates, NULL, a, NULL };
+        return true;
+    }
+    if (is_decoder(m, "mega")) {
+        const struct mega_mega_decoder *all = m->language.self;
+        if (i < all->options.layers)
+            *to = of_mega(&all->layer[i].attention, all->layer[i].path);
+        return i < all->options.layers;
+    }
+    if (m->config.architecture != MEGA_CLASSIFIER || i >= e->options.layers) return false;
+    if (e->layer[i].mixer == &mega_mixer_attention)
+        *to = of_attention(e->layer[i].self, e->layer[i].path);
+    else if (e->layer[i].mixer == &mega_mixer_mega)
+        *to = of_mega(e->layer[i].self, e->layer[i].path);
+    else
+        return false;
+    return true;
+}
+
+mega_status mega_model_heads_list(struct mega_model_heads *h, const mega_model *m)
+{
+    struct mega_model_attention a;
+    *h = (struct mega_model_heads){ 0 };
+    while (attention_at(m, h->layers, &a)) h->layers++;
+    if (!h->layers)
+        return mega_fail(MEGA_UNSUPPORTED,
+            "this model has no attention heads that could be told apart: expected a language "
+            "model or a classifier with a mixer");
+    h->layer = calloc((size_t)h->layers, sizeof *h->layer);
+    if (!h->layer) return mega_fail(MEGA_NO_MEMORY, "no memory for a list of heads");
+    for (int64_t i = 0; i < h->layers; i++) {
+        attention_at(m, i, &h->layer[i]);
+        if (h->layer[i].heads > h->most) h->most = h->layer[i].heads;
+    }
+    return MEGA_OK;
 }
 
 mega_status mega_model_heads_find(struct mega_model_heads *h, const mega_model *m)
 {
-    const char *path;
-    *h = (struct mega_model_heads){ 0 };
-    while (attention_at(m, h->layers, &path)) h->layers++;
-    if (!h->layers)
-        return mega_fail(MEGA_UNSUPPORTED,
-            "this model is a %s, which has no attention heads to be told apart: expected a "
-            "Transformer (gpt2, llama, transformer) or a classifier with mixer attention",
-            m->config.architecture == MEGA_LANGUAGE_MODEL ? m->language.decoder->title
-                                                          : "classifier with mixer mega");
-    h->layer = calloc((size_t)h->layers, sizeof *h->layer);
-    if (!h->layer) return mega_fail(MEGA_NO_MEMORY, "no memory for a list of heads");
-    for (int64_t i = 0; i < h->layers; i++) {
-        struct mega_model_attention *a = &h->layer[i];
-        a->attention = attention_at(m, i, &a->path);
-        if (a->attention->options.heads > h->most) h->most = a->attention->options.heads;
-    }
-    return MEGA_OK;
+    MEGA_TRY(mega_model_heads_list(h, m));
+    if (h->layer[0].attention) return MEGA_OK;
+    mega_model_heads_done(h);
+    return mega_fail(MEGA_UNSUPPORTED,
+        "this model is a %s, which has no attention heads to be told apart: expected a "
+        "Transformer (gpt2, llama, transformer) or a classifier with mixer attention",
+        m->config.architecture == MEGA_LANGUAGE_MODEL ? m->language.decoder->title
+                                                      : "classifier with mixer mega");
 }
 
 void mega_model_heads_done(struct mega_model_heads *h)
@@ -71,15 +122,57 @@ void mega_model_heads_done(struct mega_model_heads *h)
     *h = (struct mega_model_heads){ 0 };
 }
 
+double mega_model_head_gate(const struct mega_model_attention *a, int64_t k)
+{
+    if (a->attention) return mega_attention_gate(a->attention, k);
+    double branch = a->megalodon ? mega_head_gates_value(&a->megalodon->branch, 0) : 1;
+    return branch * mega_head_gates_value(a->gates, k);
+}
+
+const struct mega_mlp *mega_model_mlp(const mega_model *m, int64_t i)
+{
+    const struct mega_transformer *t = mega_model_transformer(m);
+    const struct mega_transformer_sublayer *s = t ? step_at(t, MEGA_BRANCH_MLP, i) : NULL;
+    if (is_decoder(m, "megalodon")) {
+        const struct mega_megalodon *all = m->language.self;
+        return i < all->options.layers ? &all->layer[i].block.nffn.mlp : NULL;
+    }
+    if (is_decoder(m, "mega")) {
+        const struct mega_mega_decoder *all = m->language.self;
+        return i < all->options.layers && all->options.ffn ? &all->layer[i].feed_forward.mlp
+                                                           : NULL;
+    }
+    return s ? &s->mlp : NULL;
+}
+
 /* ---- the new configuration ---- */
 
+static void set_choice(
+    const struct mega_option *table, void *options, const char *name, int value)
+{
+    const struct mega_option *o = mega_option_find(table, name);
+    if (o) *(int *)(void *)((char *)options + o->offset) = value;
+}
+
+static void set_text(
+    const struct mega_option *table, void *options, const char *name, const char *value)
+{
+    const struct mega_option *o = value ? mega_option_find(table, name) : NULL;
+    if (o) *(const char **)(void *)((char *)options + o->offset) = value;
+}
+
+/* a gate a head is called after branches where there is one head */
 static void set(const struct mega_option *table, void *options,
     const struct mega_model_heads_change *change)
 {
-    const struct mega_option *kept = mega_option_find(table, "kept_heads"),
-                             *gates = mega_option_find(table, "head_gates");
-    if (change->kept) *(const char **)(void *)((char *)options + kept->offset) = change->kept;
-    *(int *)(void *)((char *)options + gates->offset) = change->gates;
+    bool heads = mega_option_find(table, "head_gates");
+    set_text(table, options, "kept_heads", change->kept);
+    set_text(table, options, "kept_channels", change->channels);
+    set_choice(table, options, "branch_gates", heads ? MEGA_GATES_NONE : change->gates);
+    set_choice(table, options, "head_gates", change->gates);
+    if (!change->fold) return;
+    set_choice(table, options, "group_gates", MEGA_GATES_NONE);
+    set_choice(table, options, "channel_gates", MEGA_GATES_NONE);
 }
 
 /* What a preset does not speak of is 0 in its options: where that cannot be, it is as usual. */
@@ -100,9 +193,11 @@ static mega_status configure(struct mega_model_config *c, const mega_model *m,
     const struct mega_model_heads_change *change)
 {
     *c = m->config;
-    const struct mega_transformer *t = transformer_of(m);
+    const struct mega_transformer *t = mega_model_transformer(m);
     if (!t) {
-        set(mega_mixer_attention.options, c->mixer, change);
+        bool classifier = c->architecture == MEGA_CLASSIFIER;
+        set(classifier ? mega_mixers[c->encoder.mixer]->options : m->language.decoder->options,
+            classifier ? (void *)c->mixer : (void *)c->language.options, change);
         return MEGA_OK;
     }
     bool preset = strcmp(mega_decoders[c->language.decoder]->name, "transformer") != 0;
@@ -192,115 +287,47 @@ mega_status mega_model_take(mega_model *to, const mega_model *from)
     return take(to, from, false);
 }
 
-/* where number n stands in a rising list, or -1 */
-static int64_t place_of(const int32_t *list, int64_t count, int32_t n)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (list[i] == n) return i;
-    return -1;
-}
-
-/* rows of a projection, or numbers of its bias: those of the units that are left */
-static void cut_rows(mega_tensor *to, const mega_tensor *from, int64_t channels,
-    const int32_t *left, int64_t n, const int32_t *all, int64_t n_all)
-{
-    if (!to) return;
-    int64_t width = to->rank > 1 ? mega_width(to) : 1;
-    const float *old = from->data;
-    float *new = to->data;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t k = place_of(all, n_all, left[i]);
-        memcpy(new + i *channels *width, old + k * channels * width,
-            (size_t)(channels * width) * sizeof *new);
-    }
-    to->param->version++;
-}
-
-/* columns of the output projection, times the gates that are folded */
-static void cut_columns(mega_tensor *to, const struct mega_attention *old,
-    const struct mega_attention *new, bool fold)
-{
-    int64_t dv = old->options.values;
-    for (int64_t i = 0; i < new->kept.heads; i++) {
-        int64_t k = place_of(old->kept.number, old->kept.heads, new->kept.number[i]);
-        double gate = fold ? mega_head_gates_value(&old->gates, k) : 1;
-        for (int64_t r = 0; r < mega_height(to); r++)
-            for (int64_t j = 0; j < dv; j++)
-                mega_put(to, r, i * dv + j, gate * mega_get(old->o, r, k * dv + j));
-    }
-    to->param->version++;
-}
-
-static void cut_gates(const struct mega_attention *old, const struct mega_attention *new)
-{
-    const struct mega_kept_heads *a = &old->kept, *b = &new->kept;
-    if (old->gates.log_a && new->gates.log_a)
-        cut_rows(
-            new->gates.log_a, old->gates.log_a, 1, b->number, b->heads, a->number, a->heads);
-    if (old->gates.open && new->gates.open)
-        cut_rows(new->gates.open, old->gates.open, 1, b->number, b->heads, a->number, a->heads);
-}
-
-static mega_status cut_attention(const struct mega_attention *old,
-    const struct mega_attention *new, int64_t layer, bool fold)
-{
-    const struct mega_kept_heads *a = &old->kept, *b = &new->kept;
-    int64_t d = old->options.keys, dv = old->options.values;
-    for (int64_t i = 0; i < b->heads; i++)
-        if (place_of(a->number, a->heads, b->number[i]) < 0)
-            return mega_fail(MEGA_BAD_ARGUMENT,
-                "layer %lld has no head %d any more: it was removed", (long long)layer,
-                b->number[i]);
-    if (!b->heads) return MEGA_OK;
-    cut_rows(new->q, old->q, d, b->number, b->heads, a->number, a->heads);
-    cut_rows(new->q_bias, old->q_bias, d, b->number, b->heads, a->number, a->heads);
-    cut_rows(new->k, old->k, d, b->group_number, b->groups, a->group_number, a->groups);
-    cut_rows(
-        new->k_bias, old->k_bias, d, b->group_number, b->groups, a->group_number, a->groups);
-    cut_rows(new->v, old->v, dv, b->group_number, b->groups, a->group_number, a->groups);
-    cut_rows(
-        new->v_bias, old->v_bias, dv, b->group_number, b->groups, a->group_number, a->groups);
-    cut_columns(new->o, old, new, fold);
-    cut_gates(old, new);
-    return MEGA_OK;
-}
-
-/* a parameter that is neither copied nor cut: nobody knows which of its numbers belong to a
+/* a parameter that was neither copied nor cut: nobody knows which of its numbers belong to a
  * head */
-static mega_status check_others(
-    const mega_model *to, const mega_model *from, const struct mega_model_heads *h)
+static mega_status check_all(const mega_model *to)
 {
-    for (const struct mega_param *p = to->store.first; p; p = p->next) {
-        const struct mega_param *old = mega_store_find(&from->store, p->name);
-        bool known = (old && mega_same_shape(&p->value, &old->value)) || is_gate(p->name);
-        for (int64_t i = 0; i < h->layers && !known; i++) {
-            const struct mega_attention *a = h->layer[i].attention;
-            const mega_tensor *cut[] = { a->q, a->k, a->v, a->o, a->q_bias, a->k_bias,
-                a->v_bias };
-            for (size_t k = 0; k < sizeof cut / sizeof *cut; k++) known |= cut[k] == &p->value;
-        }
-        if (!known)
+    for (const struct mega_param *p = to->store.first; p; p = p->next)
+        if (!p->version && !is_gate(p->name))
             return mega_fail(MEGA_UNSUPPORTED,
                 "no head can be removed from this model: what of %s belongs to a head is not "
                 "known",
                 p->name);
-    }
     return MEGA_OK;
+}
+
+static mega_status cut_heads(
+    const mega_model *to, const mega_model *from, const struct mega_model_heads_change *change)
+{
+    struct mega_model_heads old, new;
+    MEGA_TRY(mega_model_heads_list(&old, from));
+    mega_status status = mega_model_heads_list(&new, to);
+    for (int64_t i = 0; i < old.layers && !status; i++) {
+        const struct mega_model_attention *a = &old.layer[i], *b = &new.layer[i];
+        status = a->attention ? mega_cut_attention(a->attention, b->attention, i, change->fold)
+                 : a->megalodon
+                     ? mega_cut_megalodon(a->megalodon, b->megalodon, i, change->fold)
+                     : mega_cut_mega(a->mega, b->mega, i, change->fold);
+    }
+    mega_model_heads_done(&new);
+    mega_model_heads_done(&old);
+    return status;
 }
 
 static mega_status cut_all(
     mega_model *to, const mega_model *from, const struct mega_model_heads_change *change)
 {
-    struct mega_model_heads old, new;
-    MEGA_TRY(mega_model_heads_find(&old, from));
-    mega_status status = mega_model_heads_find(&new, to);
-    if (!status) status = check_others(to, from, &new);
-    if (!status) status = take(to, from, true);
-    for (int64_t i = 0; i < old.layers && !status; i++)
-        status = cut_attention(old.layer[i].attention, new.layer[i].attention, i, change->fold);
-    mega_model_heads_done(&new);
-    mega_model_heads_done(&old);
-    return status;
+    for (struct mega_param *p = to->store.first; p; p = p->next) p->version = 0;
+    MEGA_TRY(take(to, from, true));
+    MEGA_TRY(cut_heads(to, from, change));
+    const struct mega_mlp *f;
+    for (int64_t i = 0; (f = mega_model_mlp(from, i)) != NULL; i++)
+        MEGA_TRY(mega_cut_mlp(f, mega_model_mlp(to, i), i, change->fold));
+    return check_all(to);
 }
 
 mega_status mega_model_heads_change(
@@ -308,7 +335,7 @@ mega_status mega_model_heads_change(
 {
     struct mega_model_heads h;
     *out = NULL;
-    MEGA_TRY(mega_model_heads_find(&h, m));
+    MEGA_TRY(mega_model_heads_list(&h, m));
     mega_model_heads_done(&h);
     mega_model *new = NULL;
     MEGA_TRY(declare(&new, m, change));

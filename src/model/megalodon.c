@@ -18,6 +18,8 @@ static mega_status check(const struct mega_megalodon_model_options *o)
             "the output has %lld classes and the vocabulary %lld words: expected the same, as "
             "they share a table",
             (long long)o->output, (long long)o->vocabulary);
+    MEGA_TRY(mega_kept_heads_check(o->layer.kept_heads, o->layers));
+    MEGA_TRY(mega_kept_check(&mega_kept_channels_words, o->layer.kept_channels, o->layers));
     return mega_megalodon_check(&o->layer);
 }
 

@@ -28,6 +28,14 @@ static int64_t place_of(const struct mega_layer_plan *p, int64_t k)
     return before;
 }
 
+/* how many of the same kind come before module k */
+static int64_t like_before(const struct mega_layer_plan *p, int64_t k)
+{
+    int64_t before = 0;
+    for (int64_t i = 0; i < k; i++) before += p->kind[i] == p->kind[k];
+    return before;
+}
+
 struct mega_attention_options mega_transformer_attention(
     const struct mega_transformer_options *o, int64_t i, bool cross)
 {
@@ -50,12 +58,12 @@ struct mega_attention_options mega_transformer_attention(
     a.output.norm = norm_options(o);
     a.output.inner_norm |= o->placement == MEGA_PLACEMENT_SUBLN;
     a.cross = cross;
+    if (o->full_every > 0 && (i + 1) % o->full_every == 0) a.score.past = 0;
     a.score.residual = cross ? o->cross.residual : a.score.residual;
+    a.gates = o->gates;
+    a.kept = cross ? o->kept_cross : o->kept_heads;
     if (!cross) {
         a.context_places = 0;
-        a.gates = o->gates;
-        a.kept = o->kept_heads;
-        a.layer = i;
         return a;
     }
     a.memory = 0;
@@ -83,6 +91,7 @@ static void build_attention(mega_build *b, struct mega_transformer *m, int64_t s
     struct mega_transformer_sublayer *s = &m->step[step];
     struct mega_attention_options a =
         mega_transformer_attention(o, i, s->kind == MEGA_BRANCH_CROSS);
+    a.layer = like_before(&m->plan, s->module);
     if (is_first(m, step)) a.prepare.value_residual = MEGA_VALUE_RESIDUAL_NONE;
     size_t entered = mega_build_enter(b, "attn");
     if (a.heads)
@@ -93,18 +102,36 @@ static void build_attention(mega_build *b, struct mega_transformer *m, int64_t s
     mega_build_leave(b, entered);
 }
 
-/* how many heads of the i-th attention there are, and were not removed */
-static int64_t heads_left(
-    mega_build *b, int64_t i, bool cross, const struct mega_transformer_options *o)
+static int64_t mlp_width(const struct mega_transformer_options *o, int64_t i)
 {
-    struct mega_attention_options a = mega_transformer_attention(o, i, cross);
-    struct mega_kept_heads kept;
-    if (!a.heads || cross) return a.heads;
-    mega_kept_heads_build(b, &kept, a.kept, a.layer, a.heads, a.kv_heads);
-    return b->status ? a.heads : kept.heads;
+    return o->ffn_factor > 0 ? (int64_t)(o->ffn_factor * (double)o->width)
+                             : mega_ints_at(&o->ffn, i);
 }
 
-/* where norms are, around an attention that reads nothing */
+/* are there heads, or channels, that were not removed? */
+static bool has_units(mega_build *b, const struct mega_transformer *m, int64_t k)
+{
+    const struct mega_transformer_options *o = &m->options;
+    enum mega_branch_kind kind = m->plan.kind[k];
+    int64_t i = place_of(&m->plan, k), layer = like_before(&m->plan, k);
+    struct mega_kept_heads kept;
+    if (kind == MEGA_BRANCH_MLP) {
+        if (!o->kept_channels || !*o->kept_channels || o->channel_block < 1) return true;
+        int64_t blocks = mlp_width(o, i) / o->channel_block;
+        if (blocks < 1) return true;
+        mega_kept_build(
+            b, &kept, &mega_kept_channels_words, o->kept_channels, layer, blocks, blocks);
+        return b->status || kept.heads;
+    }
+    bool cross = kind == MEGA_BRANCH_CROSS;
+    struct mega_attention_options a = mega_transformer_attention(o, i, cross);
+    if (!a.heads) return false;
+    mega_kept_build(b, &kept, cross ? &mega_kept_cross_words : &mega_kept_heads_words, a.kept,
+        layer, a.heads, a.kv_heads);
+    return b->status || kept.heads;
+}
+
+/* where norms are, around a branch that reads nothing */
 static enum mega_placement without_pre(enum mega_placement p)
 {
     if (p == MEGA_PLACEMENT_PRE || p == MEGA_PLACEMENT_SUBLN) return MEGA_PLACEMENT_NONE;
@@ -115,8 +142,7 @@ static void build_mlp(
     mega_build *b, struct mega_mlp *f, int64_t i, const struct mega_transformer_options *o)
 {
     static const struct mega_mlp_names names = { "up", "gate", "down" };
-    int64_t hidden = o->ffn_factor > 0 ? (int64_t)(o->ffn_factor * (double)o->width)
-                                       : mega_ints_at(&o->ffn, i);
+    int64_t hidden = mlp_width(o, i);
     struct mega_mlp_slot_options slot = o->mlp;
     slot.post_norm |= o->placement == MEGA_PLACEMENT_SUBLN;
     if (!b->status && hidden < 1)
@@ -133,7 +159,11 @@ static void build_mlp(
             .dropout = mega_reals_at(&o->hidden_dropout, i),
             .names = &names,
             .slot = slot,
-            .norm = norm_options(o) });
+            .norm = norm_options(o),
+            .gates = o->gates,
+            .block = o->channel_block,
+            .kept = o->kept_channels,
+            .layer = i });
     mega_build_leave(b, entered);
 }
 
@@ -146,9 +176,7 @@ static void build_around(mega_build *b, struct mega_transformer_sublayer *s,
     int sites = o->norms.branch_sites;
     double dropout = mega_reals_at(&o->branch.dropout, s->module);
     enum mega_placement placement = (enum mega_placement)o->placement;
-    bool cross = s->kind == MEGA_BRANCH_CROSS;
-    if (!mlp && !heads_left(b, place_of(&m->plan, s->module), cross, o))
-        placement = without_pre(placement);
+    if (!has_units(b, m, s->module)) placement = without_pre(placement);
     mega_sublayer_build(b, &s->around,
         &(struct mega_sublayer_options){ .placement = placement,
             .norm = norm_options(o),

@@ -83,8 +83,9 @@ static void step(
     bool mlp = s->kind == MEGA_BRANCH_MLP, paths = s->drop > 0 &&
                                                    e->m->options.plan.drop_path &&
                                                    (mega_run_mode(r) & MEGA_RUN_TRAIN);
-    if (!mlp && mega_attention_is_nothing(&s->attention) &&
-        mega_sublayer_only_adds(&s->around) && mega_residual_is_plain(&s->residual))
+    bool nothing =
+        mlp ? mega_mlp_is_nothing(&s->mlp) : mega_attention_is_nothing(&s->attention);
+    if (nothing && mega_sublayer_only_adds(&s->around) && mega_residual_is_plain(&s->residual))
         return;
     mega_tensor *condition = c->more[MEGA_PASSED_CONDITION],
                 *u = mega_residual_read(r, &s->residual, c, &turn),
@@ -222,6 +223,7 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
     struct mega_carry carry = { 0 };
     if (mega_run_status(r) || !check_inputs(r, m, rows, in)) return NULL;
     mega_transformer_embedding_run(r, &m->embedding, in, rows, &e);
+    mega_run_tap(r, "embedded", e.x);
     struct mega_transformer_inputs *kept = mega_run_memory(r, sizeof *kept);
     struct execution *execution = mega_run_memory(r, (size_t)m->plan.steps * sizeof *execution);
     if (mega_run_status(r) || !begin(r, m, in, &e, &carry)) return NULL;

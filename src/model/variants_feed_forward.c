@@ -72,5 +72,20 @@ const struct mega_variant mega_variants_feed_forward[] = {
                        "function gets",
         .pitfalls = "",
         .conflicts = "" },
+    { .name = "channel-gates",
+        .title = "feed-forward channels that learn to close",
+        .paper = "1712.01312",
+        .slot = "F1",
+        .options = "channel_gates=concrete",
+        .more = "channel_block",
+        .adds = "ff.channel_gate.log_a: one number a block of channels",
+        .cost = "one factor a channel",
+        .executor = "",
+        .mathematics =
+            "h_c' = g_b h_c for the channels c of block b, after the activation (and the "
+            "gate's product); g as in head-gates",
+        .pitfalls =
+            "Closed blocks are taken out by mega heads prune. channel_block divides ffn.",
+        .conflicts = "ff_post_act_norm; solu; placement=subln" },
     { .name = NULL },
 };

@@ -225,6 +225,32 @@ const struct mega_variant mega_variants_heads[] = {
             "The recipe's section heads says how many are to stay; closed heads are taken "
             "out by mega heads prune.",
         .conflicts = "" },
+    { .name = "group-gates",
+        .title = "keys and values that learn to close",
+        .paper = "1905.09418, 2305.13245",
+        .slot = "A8",
+        .options = "group_gates=concrete",
+        .adds = "attn.group_gate.log_a: one number a group of heads that share keys and values",
+        .cost = "one factor a group",
+        .executor = "",
+        .mathematics =
+            "o_h' = g_h G_j o_h for the heads h of group j, each gate as in head-gates "
+            "(1 without head_gates)",
+        .pitfalls =
+            "A closed group takes its heads, keys, values and cache along; closed heads "
+            "alone leave keys and values until the last of their group goes.",
+        .conflicts = "attn_kv_latent; kept_heads that leave groups unlike" },
+    { .name = "cross-gates",
+        .title = "heads of cross-attention that learn to close",
+        .paper = "1905.09418",
+        .slot = "A8",
+        .options = "cross_attend=true cross_gates=concrete",
+        .adds = "one number log_a a head of cross-attention",
+        .cost = "one factor a head",
+        .executor = "",
+        .mathematics = "as head-gates",
+        .pitfalls = "A layer without any of them no longer sees the source.",
+        .conflicts = "a decoder without a context" },
     { .name = "belief",
         .title = "belief attention",
         .paper = "openreview Ard2QzPAUK",

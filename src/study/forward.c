@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/transformer_decoder.h"
 #include "model/transformer_rules.h"
 #include "op/act.h"
 #include "op/position.h"
@@ -18,11 +19,19 @@ static double *copy(const mega_tensor *t, double more)
     return out;
 }
 
-static bool take_linear(struct mega_study_linear *l, const mega_tensor *w, const mega_tensor *b)
+bool mega_study_linear_take(
+    struct mega_study_linear *l, const mega_tensor *w, const mega_tensor *b)
 {
     if (!w) return true;
     *l = (struct mega_study_linear){ w->dim[1], w->dim[0], copy(w, 0), b ? copy(b, 0) : NULL };
     return l->w && (!b || l->b);
+}
+
+void mega_study_linear_free(struct mega_study_linear *l)
+{
+    free(l->w);
+    free(l->b);
+    *l = (struct mega_study_linear){ 0 };
 }
 
 static bool take_norm(struct mega_study_norm *n, const struct mega_norm *from, bool there)
@@ -34,19 +43,29 @@ static bool take_norm(struct mega_study_norm *n, const struct mega_norm *from, b
     return (!from->weight || n->g) && (!from->bias || n->b);
 }
 
+static const char known[] = "relevance knows Transformers";
+enum { MOST_NAMES = 64 };
+
+static mega_status check_norm(int norm)
+{
+    return norm == MEGA_LAYERNORM || norm == MEGA_RMSNORM
+               ? MEGA_OK
+               : mega_fail(MEGA_UNSUPPORTED, "%s with LayerNorm or RMSNorm", known);
+}
+
 static mega_status check(const struct mega_transformer_options *o)
 {
-    static const char known[] = "relevance knows Transformers";
     if (o->placement != MEGA_PLACEMENT_PRE && o->placement != MEGA_PLACEMENT_POST)
         return mega_fail(MEGA_UNSUPPORTED, "%s with norms before or after the branches", known);
-    if (o->norm != MEGA_LAYERNORM && o->norm != MEGA_RMSNORM)
-        return mega_fail(MEGA_UNSUPPORTED, "%s with LayerNorm or RMSNorm", known);
-    if (o->positions != MEGA_POSITIONS_NONE && o->positions != MEGA_POSITIONS_LEARNED)
-        return mega_fail(MEGA_UNSUPPORTED, "%s with rotary or learned positions", known);
-    const char *unusual = mega_transformer_unusual(o, mega_transformer_core);
+    MEGA_TRY(check_norm(o->norm));
+    if (o->act == MEGA_MLP_SOLU)
+        return mega_fail(MEGA_UNSUPPORTED, "%s with a pointwise activation, not solu", known);
+    const char *names[MOST_NAMES] = { "group_gates", "channel_gates", "channel_block",
+        "kept_channels" };
+    for (int k = 0, n = 4; mega_transformer_core[k] && n + 1 < MOST_NAMES; k++)
+        names[n++] = mega_transformer_core[k];
+    const char *unusual = mega_transformer_unusual(o, names);
     if (unusual) return mega_fail(MEGA_UNSUPPORTED, "%s without the option %s", known, unusual);
-    if (o->chunk.each > 0)
-        return mega_fail(MEGA_UNSUPPORTED, "%s without an attention window", known);
     return MEGA_OK;
 }
 
@@ -62,39 +81,93 @@ static bool take_groups(struct mega_study_sublayer *s, const struct mega_kept_he
     return s->group;
 }
 
-static bool take_sublayer(struct mega_study_sublayer *s,
-    const struct mega_transformer_sublayer *from, const struct mega_transformer_options *o)
+static bool take_attention(struct mega_study_sublayer *s, const struct mega_attention *a)
 {
-    const struct mega_attention *a = &from->attention;
-    const struct mega_mlp *f = &from->mlp;
-    bool attention = from->kind == MEGA_BRANCH_ATTENTION,
-         reads = !attention || a->kept.heads > 0;
-    s->from = from;
-    bool taken =
-        take_norm(&s->pre, &from->around.pre, o->placement == MEGA_PLACEMENT_PRE && reads) &&
-        take_norm(&s->post, &from->around.post, o->placement == MEGA_PLACEMENT_POST);
-    if (attention)
-        return taken && take_linear(&s->q, a->q, a->q_bias) &&
-               take_linear(&s->k, a->k, a->k_bias) && take_linear(&s->v, a->v, a->v_bias) &&
-               take_linear(&s->o, a->o, a->o_bias) && take_groups(s, &a->kept);
-    return taken && take_linear(&s->up, f->up, f->up_bias) &&
-           take_linear(&s->gate, f->gate, f->gate_bias) &&
-           take_linear(&s->down, f->down, f->down_bias);
+    s->attention = a;
+    return mega_study_linear_take(&s->q, a->q, a->q_bias) &&
+           mega_study_linear_take(&s->k, a->k, a->k_bias) &&
+           mega_study_linear_take(&s->v, a->v, a->v_bias) &&
+           mega_study_linear_take(&s->o, a->o, a->o_bias) && take_groups(s, &a->kept);
 }
 
-mega_status mega_study_forward_new(
-    struct mega_study_forward *f, const struct mega_transformer *m)
+static bool take_mlp(struct mega_study_sublayer *s, const struct mega_mlp *f)
 {
-    *f = (struct mega_study_forward){ .model = m,
-        .D = m->options.width,
-        .subs = m->plan.steps,
-        .vocabulary = m->options.vocabulary };
-    MEGA_TRY(check(&m->options));
-    f->sub = calloc((size_t)f->subs + 1, sizeof *f->sub);
-    bool taken = f->sub && (f->head = copy(m->head.weight, 0)) &&
-                 take_norm(&f->final, &m->final_norm, m->has_final_norm);
-    for (int64_t k = 0; k < f->subs && taken; k++)
-        taken = take_sublayer(&f->sub[k], &m->step[k], &m->options);
+    s->mlp = f;
+    return mega_study_linear_take(&s->up, f->up, f->up_bias) &&
+           mega_study_linear_take(&s->gate, f->gate, f->gate_bias) &&
+           mega_study_linear_take(&s->down, f->down, f->down_bias);
+}
+
+/* norms before (where the branch reads the stream) or after */
+static bool take_norms(
+    struct mega_study_sublayer *s, const struct mega_sublayer *around, bool pre, bool reads)
+{
+    return take_norm(&s->pre, &around->pre, pre && reads) &&
+           take_norm(&s->post, &around->post, !pre);
+}
+
+static bool make_room(struct mega_study_forward *f, int64_t subs)
+{
+    f->sub = calloc((size_t)subs + 1, sizeof *f->sub);
+    f->subs = f->sub ? subs : 0;
+    return f->sub;
+}
+
+static bool take_transformer(struct mega_study_forward *f, const struct mega_transformer *m)
+{
+    bool pre = m->options.placement == MEGA_PLACEMENT_PRE;
+    f->D = m->options.width;
+    if (!make_room(f, m->plan.steps)) return false;
+    for (int64_t k = 0; k < f->subs; k++) {
+        const struct mega_transformer_sublayer *from = &m->step[k];
+        bool attention = from->kind == MEGA_BRANCH_ATTENTION,
+             reads = attention ? from->attention.kept.heads > 0 : from->mlp.hidden > 0;
+        if (!take_norms(&f->sub[k], &from->around, pre, reads) ||
+            !(attention ? take_attention(&f->sub[k], &from->attention)
+                        : take_mlp(&f->sub[k], &from->mlp)))
+            return false;
+    }
+    return take_norm(&f->final, &m->final_norm, m->has_final_norm);
+}
+
+/* the encoder of a classifier, whose mixer is attention */
+static bool take_encoder(struct mega_study_forward *f, const struct mega_encoder *e)
+{
+    const struct mega_encoder_options *o = &e->options;
+    int64_t each = e->layer[0].has_feed_forward ? 2 : 1;
+    f->D = o->width;
+    if (!make_room(f, each * o->layers)) return false;
+    for (int64_t i = 0; i < o->layers; i++) {
+        const struct mega_encoder_layer *from = &e->layer[i];
+        const struct mega_attention *a = from->self;
+        struct mega_study_sublayer *s = &f->sub[each * i];
+        if (!take_norms(s, &from->around_mixer, o->prenorm, a->kept.heads > 0) ||
+            !take_attention(s, a))
+            return false;
+        if (each == 2 && (!take_norms(s + 1, &from->around_mlp, o->prenorm, true) ||
+                             !take_mlp(s + 1, &from->mlp)))
+            return false;
+    }
+    return take_norm(&f->final, &e->final_norm, o->prenorm);
+}
+
+mega_status mega_study_forward_new(struct mega_study_forward *f, const mega_model *m)
+{
+    bool language = m->config.architecture == MEGA_LANGUAGE_MODEL, taken = false;
+    *f = (struct mega_study_forward){ 0 };
+    if (language && m->language.decoder->features == mega_transformer_decode) {
+        const struct mega_transformer *t = m->language.self;
+        MEGA_TRY(check(&t->options));
+        taken = take_transformer(f, t);
+    } else if (m->config.architecture == MEGA_CLASSIFIER &&
+               m->classifier.kind == MEGA_ENCODER_MIXER) {
+        MEGA_TRY(check_norm(m->classifier.encoder.options.norm));
+        taken = take_encoder(f, &m->classifier.encoder);
+    } else {
+        return mega_fail(MEGA_UNSUPPORTED,
+            "relevance is of language models that are Transformers and of classifiers with "
+            "mixer attention; this is another model");
+    }
     if (taken) return MEGA_OK;
     mega_study_forward_free(f);
     return mega_fail(MEGA_NO_MEMORY, "no memory for a model in double precision");
@@ -119,17 +192,18 @@ static void free_pass(struct mega_study_forward *f)
 void mega_study_forward_free(struct mega_study_forward *f)
 {
     free_pass(f);
-    for (int64_t k = 0; f->sub && k < f->subs; k++) {
+    for (int64_t k = 0; k < f->subs; k++) {
         struct mega_study_sublayer *s = &f->sub[k];
-        double *all[] = { s->pre.g, s->pre.b, s->post.g, s->post.b, s->q.w, s->q.b, s->k.w,
-            s->k.b, s->v.w, s->v.b, s->o.w, s->o.b, s->up.w, s->up.b, s->gate.w, s->gate.b,
-            s->down.w, s->down.b };
-        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        struct mega_study_linear *linear[] = { &s->q, &s->k, &s->v, &s->o, &s->up, &s->gate,
+            &s->down };
+        double *norm[] = { s->pre.g, s->pre.b, s->post.g, s->post.b };
+        for (size_t i = 0; i < sizeof linear / sizeof *linear; i++)
+            mega_study_linear_free(linear[i]);
+        for (size_t i = 0; i < sizeof norm / sizeof *norm; i++) free(norm[i]);
         free(s->group);
     }
     free(f->final.g);
     free(f->final.b);
-    free(f->head);
     free(f->sub);
     *f = (struct mega_study_forward){ 0 };
 }
@@ -143,15 +217,18 @@ static double *room(int64_t n, bool *failed)
     return out;
 }
 
+void mega_study_linear_apply(const struct mega_study_linear *l, const double *x, double *y)
+{
+    for (int64_t j = 0; j < l->n_out; j++) {
+        y[j] = l->b ? l->b[j] : 0;
+        for (int64_t i = 0; i < l->n_in; i++) y[j] += l->w[j * l->n_in + i] * x[i];
+    }
+}
+
 static void apply(const struct mega_study_linear *l, const double *x, double *y, int64_t T)
 {
     for (int64_t t = 0; t < T; t++)
-        for (int64_t j = 0; j < l->n_out; j++) {
-            double sum = l->b ? l->b[j] : 0;
-            for (int64_t i = 0; i < l->n_in; i++)
-                sum += l->w[j * l->n_in + i] * x[t * l->n_in + i];
-            y[t * l->n_out + j] = sum;
-        }
+        mega_study_linear_apply(l, x + t * l->n_in, y + t * l->n_out);
 }
 
 static void normalise(
@@ -188,36 +265,42 @@ void mega_study_turn(const void *attention, int64_t place, bool back, double *x)
 static void attend(const struct mega_study_sublayer *s, int64_t h, int64_t i, int64_t T,
     double *query, double *key)
 {
-    const struct mega_attention *m = &s->from->attention;
+    const struct mega_attention *m = s->attention;
     int64_t d = m->options.keys, dv = m->options.values, H = m->kept.heads, G = m->kept.groups,
-            g = s->group[h], last = m->options.causal ? i + 1 : T;
+            g = s->group[h], window = m->options.chunk > 0 ? m->options.chunk : T,
+            first = i / window * window, last = m->options.causal ? i + 1 : first + window;
+    if (last > T) last = T;
     double scale = m->options.scale > 0 ? m->options.scale : 1 / sqrt((double)d),
            most = -INFINITY, sum = 0, *a = s->a + (h * T + i) * T;
     memcpy(query, s->qx + (i * H + h) * d, (size_t)d * sizeof *query);
     mega_study_turn(m, i, false, query);
-    for (int64_t j = 0; j < last; j++) {
+    for (int64_t j = first; j < last; j++) {
         memcpy(key, s->kx + (j * G + g) * d, (size_t)d * sizeof *key);
         mega_study_turn(m, j, false, key);
         a[j] = 0;
         for (int64_t f = 0; f < d; f++) a[j] += scale * query[f] * key[f];
         most = fmax(most, a[j]);
     }
-    for (int64_t j = 0; j < last; j++) sum += a[j] = exp(a[j] - most);
-    for (int64_t j = 0; j < last; j++) {
+    for (int64_t j = first; j < last; j++) sum += a[j] = exp(a[j] - most);
+    for (int64_t j = first; j < last; j++) {
         a[j] /= sum;
         for (int64_t e = 0; e < dv; e++)
             s->c[(i * H + h) * dv + e] += a[j] * s->vx[(j * G + g) * dv + e];
     }
 }
 
+static void add_bias(const mega_tensor *bias, double *y, int64_t T, int64_t D)
+{
+    for (int64_t i = 0; bias && i < T * D; i++) y[i] += mega_get(bias, 0, i % D);
+}
+
 static bool run_attention(struct mega_study_sublayer *s, int64_t T)
 {
-    const struct mega_attention *m = &s->from->attention;
+    const struct mega_attention *m = s->attention;
     int64_t H = m->kept.heads, G = m->kept.groups, d = m->options.keys, dv = m->options.values;
     bool failed = false;
     if (!H) {
-        for (int64_t i = 0, D = m->options.width; m->o_bias && i < T * D; i++)
-            s->y[i] = mega_get(m->o_bias, 0, i % D);
+        add_bias(m->o_bias, s->y, T, m->options.width);
         return true;
     }
     s->qx = room(T * H * d, &failed);
@@ -234,7 +317,7 @@ static bool run_attention(struct mega_study_sublayer *s, int64_t T)
         for (int64_t h = 0; h < H; h++)
             for (int64_t i = 0; i < T; i++) attend(s, h, i, T, row, row + d);
         for (int64_t i = 0; i < T * H * dv; i++)
-            s->gated[i] = s->c[i] * mega_head_gates_value(&m->gates, i / dv % H);
+            s->gated[i] = s->c[i] * mega_attention_gate(m, i / dv % H);
         apply(&s->o, s->gated, s->y, T);
     }
     free(row);
@@ -243,9 +326,14 @@ static bool run_attention(struct mega_study_sublayer *s, int64_t T)
 
 static bool run_mlp(struct mega_study_sublayer *s, int64_t T)
 {
-    int64_t F = s->up.n_out;
-    enum mega_act act = (enum mega_act)s->from->mlp.options.act;
+    const struct mega_mlp *m = s->mlp;
+    int64_t F = m->hidden, block = m->options.block > 0 ? m->options.block : F;
+    enum mega_act act = (enum mega_act)m->options.act;
     bool failed = false;
+    if (!F) {
+        add_bias(m->down_bias, s->y, T, m->options.width);
+        return true;
+    }
     s->rise = room(T * F, &failed);
     s->hidden = room(T * F, &failed);
     if (failed) return false;
@@ -253,7 +341,8 @@ static bool run_mlp(struct mega_study_sublayer *s, int64_t T)
     if (s->gate.w) apply(&s->gate, s->z, s->hidden, T);
     for (int64_t i = 0; i < T * F; i++)
         s->hidden[i] =
-            s->gate.w ? s->rise[i] * mega_act(act, s->hidden[i]) : mega_act(act, s->rise[i]);
+            (s->gate.w ? s->rise[i] * mega_act(act, s->hidden[i]) : mega_act(act, s->rise[i])) *
+            mega_head_gates_value(&m->gates, i % F / block);
     apply(&s->down, s->hidden, s->y, T);
     return true;
 }
@@ -267,40 +356,24 @@ static bool run_sublayer(struct mega_study_forward *f, struct mega_study_sublaye
     if (failed) return false;
     memcpy(s->x, f->x, (size_t)n * sizeof *s->x);
     normalise(&s->pre, s->x, s->z, f->T, f->D);
-    if (!(s->from->kind == MEGA_BRANCH_ATTENTION ? run_attention(s, f->T) : run_mlp(s, f->T)))
-        return false;
+    if (!(s->attention ? run_attention(s, f->T) : run_mlp(s, f->T))) return false;
     for (int64_t i = 0; i < n; i++) s->sum[i] = s->x[i] + s->y[i];
     normalise(&s->post, s->sum, s->out, f->T, f->D);
     memcpy(f->x, s->out, (size_t)n * sizeof *s->x);
     return true;
 }
 
-mega_status mega_study_forward_run(struct mega_study_forward *f, const int32_t *id, int64_t T)
+mega_status mega_study_forward_run(struct mega_study_forward *f, const float *x, int64_t T)
 {
-    const struct mega_transformer *m = f->model;
     bool failed = false;
     free_pass(f);
     f->T = T;
     f->x = room(T * f->D, &failed);
     f->features = room(T * f->D, &failed);
-    for (int64_t i = 0; !failed && i < T * f->D; i++) {
-        f->x[i] = mega_get(m->embedding.table, id[i / f->D], i % f->D);
-        if (m->embedding.positions.table)
-            f->x[i] += m->embedding.positions.scale *
-                       mega_get(m->embedding.positions.table, i / f->D, i % f->D);
-    }
+    for (int64_t i = 0; !failed && i < T * f->D; i++) f->x[i] = (double)x[i];
     for (int64_t k = 0; k < f->subs && !failed; k++) failed = !run_sublayer(f, &f->sub[k]);
     if (failed)
         return mega_fail(MEGA_NO_MEMORY, "no memory for a text of %lld tokens", (long long)T);
     normalise(&f->final, f->x, f->features, T, f->D);
     return MEGA_OK;
-}
-
-double mega_study_forward_logit(const struct mega_study_forward *f, int64_t place, int64_t v)
-{
-    const mega_tensor *bias = f->model->head.bias;
-    double sum = bias ? mega_get(bias, 0, v) : 0;
-    for (int64_t i = 0; i < f->D; i++)
-        sum += f->features[place * f->D + i] * f->head[v * f->D + i];
-    return sum;
 }

@@ -1,10 +1,10 @@
 /* A Transformer's forward pass in double, with all that is inside kept: what relevance goes
- * back through. It knows plain attention, mlps and norms; what it does not know shows in its
- * logits, which are held against those of the model. */
+ * back through. It begins where the model has embedded a text and knows plain attention, mlps
+ * and norms; what it does not know shows in its logits, which are held against those of the
+ * model. */
 #ifndef MEGA_STUDY_FORWARD_H
 #define MEGA_STUDY_FORWARD_H
 
-#include "model/transformer.h"
 #include "task/batch.h"
 
 /* y = w x + b, copied to double; w [n_out, n_in]. */
@@ -21,7 +21,8 @@ struct mega_study_norm {
 
 /* One sublayer: what it is made of, and [T, .] of what went through. */
 struct mega_study_sublayer {
-    const struct mega_transformer_sublayer *from;
+    const struct mega_attention *attention; /* the branch is one of these */
+    const struct mega_mlp *mlp;
     struct mega_study_norm pre, post;
     struct mega_study_linear q, k, v, o;     /* attention */
     struct mega_study_linear up, gate, down; /* mlp; gate.w NULL: none */
@@ -32,25 +33,27 @@ struct mega_study_sublayer {
 };
 
 struct mega_study_forward {
-    const struct mega_transformer *model;
     int64_t T, D;
     struct mega_study_sublayer *sub;
     int64_t subs;
     struct mega_study_norm final;
-    double *x, *features, *head; /* head [V, D] */
-    int64_t vocabulary;
+    double *x, *features; /* [T, D] before and after the final norm */
 };
 
-/* Refuses what it does not know, by name. */
-mega_status mega_study_forward_new(
-    struct mega_study_forward *f, const struct mega_transformer *m);
+/* Of a language model that is a Transformer, or a classifier with mixer attention. Refuses what
+ * it does not know, by name. */
+mega_status mega_study_forward_new(struct mega_study_forward *f, const mega_model *m);
 void mega_study_forward_free(struct mega_study_forward *f);
 
-/* Runs over one text; T at most what fits into memory. */
-mega_status mega_study_forward_run(struct mega_study_forward *f, const int32_t *id, int64_t T);
+/* Runs over one embedded text [T, D]. */
+mega_status mega_study_forward_run(struct mega_study_forward *f, const float *x, int64_t T);
 
-/* Logit v at a place. */
-double mega_study_forward_logit(const struct mega_study_forward *f, int64_t place, int64_t v);
+/* y = w x + b of one row. */
+void mega_study_linear_apply(const struct mega_study_linear *l, const double *x, double *y);
+/* A copy; `b` NULL: none. false: no memory. w NULL leaves it as it is. */
+bool mega_study_linear_take(
+    struct mega_study_linear *l, const mega_tensor *w, const mega_tensor *b);
+void mega_study_linear_free(struct mega_study_linear *l);
 
 /* Turns d numbers of a head by a place's position: a mega_relevance_core's `turn`, of an
  * attention. */

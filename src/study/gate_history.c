@@ -1,10 +1,10 @@
-#include <math.h>
+#include "study/gate_history.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "format/node.h"
-#include "study/head_report.h"
 
 /* numbers of one line into the heads that are left; false: they are not this model's */
 static bool take(struct mega_head_table *t, const struct mega_model_heads *heads,
@@ -78,4 +78,11 @@ void mega_gate_history_free(struct mega_gate_history *h)
     for (int64_t i = 0; i < h->n; i++) mega_head_table_free(&h->moment[i].gate);
     free(h->moment);
     *h = (struct mega_gate_history){ 0 };
+}
+
+int64_t mega_gate_history_closed(const struct mega_gate_history *h, int64_t cell)
+{
+    int64_t from = h->n;
+    while (from > 0 && h->moment[from - 1].gate.value[cell] <= 0) from--;
+    return from < h->n ? from : -1;
 }

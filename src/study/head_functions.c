@@ -44,7 +44,7 @@ mega_status mega_head_functions_new(struct mega_head_functions *f,
         .end = end, .count = count, .vocabulary = vocabulary, .longest = longest
     };
     struct mega_head_table *const table[] = { &f->confidence, &f->entropy, &f->relative,
-        &f->distance, &f->position, &f->where, &f->rarest, &f->rare_two };
+        &f->distance, &f->position, &f->where, &f->rarest, &f->rare_two, &f->majority };
     mega_status status = MEGA_OK;
     for (size_t i = 0; i < sizeof table / sizeof *table && !status; i++)
         status = mega_head_table_new(table[i], h);
@@ -52,7 +52,10 @@ mega_status mega_head_functions_new(struct mega_head_functions *f,
     f->queries = calloc(n + 1, sizeof *f->queries);
     f->rare_queries = calloc(n + 1, sizeof *f->rare_queries);
     f->offset = calloc(n * (size_t)(2 * longest + 1) + 1, sizeof *f->offset);
-    if (!status && (!f->queries || !f->rare_queries || !f->offset))
+    f->rare_texts = calloc(n + 1, sizeof *f->rare_texts);
+    f->exists = calloc((size_t)(2 * longest + 2), sizeof *f->exists);
+    if (!status &&
+        (!f->queries || !f->rare_queries || !f->offset || !f->rare_texts || !f->exists))
         status = mega_fail(MEGA_NO_MEMORY, "no memory for statistics of heads");
     if (!status && count) status = rank_ids(f);
     if (status) mega_head_functions_free(f);
@@ -62,11 +65,13 @@ mega_status mega_head_functions_new(struct mega_head_functions *f,
 void mega_head_functions_free(struct mega_head_functions *f)
 {
     struct mega_head_table *const table[] = { &f->confidence, &f->entropy, &f->relative,
-        &f->distance, &f->position, &f->where, &f->rarest, &f->rare_two };
+        &f->distance, &f->position, &f->where, &f->rarest, &f->rare_two, &f->majority };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) mega_head_table_free(table[i]);
     free(f->queries);
     free(f->rare_queries);
     free(f->offset);
+    free(f->rare_texts);
+    free(f->exists);
     free(f->rank);
     *f = (struct mega_head_functions){ 0 };
 }
@@ -130,15 +135,37 @@ static void see_query(struct mega_head_functions *f, const struct mega_head_maps
     f->rare_two.value[cell] += m->id[at] == rare[0] || m->id[at] == rare[1];
 }
 
+static bool is_query(
+    const struct mega_head_functions *f, const struct mega_head_maps *m, int64_t i)
+{
+    return !(f->end >= 0 && m->id[i] == f->end);
+}
+
+/* one text in one head */
+static void see_head(struct mega_head_functions *f, const struct mega_head_maps *m,
+    int64_t cell, const int32_t rare[2])
+{
+    double seen = f->rare_queries[cell], hits = f->rarest.value[cell];
+    for (int64_t i = 0; i < m->T; i++)
+        if (is_query(f, m, i))
+            see_query(
+                f, m, cell, i, mega_map_row(m, cell / m->heads, cell % m->heads, i), rare);
+    seen = f->rare_queries[cell] - seen;
+    hits = f->rarest.value[cell] - hits;
+    f->rare_texts[cell] += seen > 0;
+    f->majority.value[cell] += 2 * hits > seen;
+}
+
 void mega_head_functions_see(struct mega_head_functions *f, const struct mega_head_maps *m)
 {
     int32_t rare[2];
+    if (m->T > f->longest) return;
     find_rare(f, m, rare);
+    for (int64_t i = 0; i < m->T; i++)
+        for (int64_t j = m->from[i]; is_query(f, m, i) && j < m->to[i]; j++)
+            f->exists[j - i + f->longest]++;
     for (int64_t cell = 0; cell < cells(f); cell++)
-        for (int64_t i = 0; m->there[cell] && i < m->T && m->T <= f->longest; i++)
-            if (!(f->end >= 0 && m->id[i] == f->end))
-                see_query(
-                    f, m, cell, i, mega_map_row(m, cell / m->heads, cell % m->heads, i), rare);
+        if (m->there[cell]) see_head(f, m, cell, rare);
 }
 
 /* ---- what they give ---- */
@@ -162,10 +189,12 @@ void mega_head_functions_finish(struct mega_head_functions *f)
         f->entropy.value[c] /= n;
         f->relative.value[c] /= n;
         f->distance.value[c] /= n;
-        f->position.value[c] = most / n;
+        f->position.value[c] = most / (f->skip_border && most > 0 ? f->exists[best] : n);
         f->where.value[c] = (double)(best - f->longest);
         f->rarest.value[c] = rare > 0 ? f->rarest.value[c] / rare : 0;
         f->rare_two.value[c] = rare > 0 ? f->rare_two.value[c] / rare : 0;
+        f->majority.value[c] =
+            f->rare_texts[c] > 0 ? f->majority.value[c] / f->rare_texts[c] : 0;
     }
 }
 
@@ -205,7 +234,7 @@ static mega_status see(void *arg, struct mega_batch *b)
 }
 
 mega_status mega_study_functions(const struct mega_study_data *d, const mega_model *m,
-    int32_t end, struct mega_head_functions *out)
+    int32_t end, bool skip_border, struct mega_head_functions *out)
 {
     const struct mega_model_config *config = &m->config;
     bool language = config->architecture == MEGA_LANGUAGE_MODEL;
@@ -219,6 +248,7 @@ mega_status mega_study_functions(const struct mega_study_data *d, const mega_mod
     if (!status) status = mega_model_heads_find(&h, m);
     if (!status)
         status = mega_head_functions_new(out, &h, c.longest, end, V ? c.count : NULL, V);
+    if (!status) out->skip_border = skip_border;
     if (!status) status = mega_study_each(d, see, &(struct seeing){ d, m, out });
     if (!status)
         mega_head_functions_finish(out);

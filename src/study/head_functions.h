@@ -15,9 +15,12 @@ enum { MEGA_RARE_RANK = 500 }; /* rarer than so many tokens: rare */
 struct mega_head_functions {
     int32_t end;          /* id that is left out; -1: none */
     const int64_t *count; /* [vocabulary] how often ids come; NULL: rare tokens are not told */
-    int64_t vocabulary, longest;             /* texts have at most so many places */
-    int64_t *rank;                           /* [vocabulary] 0: the most frequent */
+    int64_t vocabulary, longest; /* texts have at most so many places */
+    int64_t *rank;               /* [vocabulary] 0: the most frequent */
+    bool skip_border; /* queries that have no place at the commonest offset do not count in
+                         `position` */
     double *queries, *rare_queries, *offset; /* sums; offset [layers, heads, 2 longest + 1] */
+    double *exists, *rare_texts; /* [2 longest + 1]: queries that have it; [layers, heads] */
     /* after mega_head_functions_finish: */
     struct mega_head_table confidence; /* mean of the largest weight */
     struct mega_head_table entropy;    /* mean entropy of a query's weights, nats */
@@ -28,6 +31,7 @@ struct mega_head_functions {
     struct mega_head_table where; /* that offset */
     struct mega_head_table rarest, rare_two; /* share that points at the rarest token, at one of
                                                 the two rarest */
+    struct mega_head_table majority; /* share of texts most of whose queries point there */
 };
 
 mega_status mega_head_functions_new(struct mega_head_functions *f,
@@ -48,6 +52,6 @@ int64_t mega_head_looks_at(
 
 /* The same over data: counts ids first. */
 mega_status mega_study_functions(const struct mega_study_data *d, const mega_model *m,
-    int32_t end, struct mega_head_functions *out);
+    int32_t end, bool skip_border, struct mega_head_functions *out);
 
 #endif

@@ -33,22 +33,22 @@ mega_status mega_study_gated(mega_model **out, const mega_model *m)
 }
 
 /* the place of a head among those that are left, or -1 */
-static int64_t place_of(const struct mega_attention *a, int64_t head)
+static int64_t place_of(const struct mega_kept_heads *kept, int64_t head)
 {
-    for (int64_t k = 0; k < a->kept.heads; k++)
-        if (a->kept.number[k] == head) return k;
+    for (int64_t k = 0; k < kept->heads; k++)
+        if (kept->number[k] == head) return k;
     return -1;
 }
 
 void mega_study_set_gate(mega_model *gated, int64_t layer, int64_t head, double xi)
 {
     struct mega_model_heads h;
-    if (mega_model_heads_find(&h, gated)) return;
-    const struct mega_attention *a = h.layer[layer].attention;
-    int64_t k = place_of(a, head);
-    if (k >= 0 && a->gates.open) {
-        mega_put(a->gates.open, 0, k, xi);
-        a->gates.open->param->version++;
+    if (mega_model_heads_list(&h, gated)) return;
+    const struct mega_head_gates *g = h.layer[layer].gates;
+    int64_t k = place_of(h.layer[layer].kept, head);
+    if (k >= 0 && g->open) {
+        mega_put(g->open, 0, k, xi);
+        g->open->param->version++;
     }
     mega_model_heads_done(&h);
 }
@@ -66,11 +66,11 @@ struct gradient {
 static void add(struct gradient *g)
 {
     for (int64_t l = 0; l < g->heads->layers; l++) {
-        const struct mega_attention *a = g->heads->layer[l].attention;
-        for (int64_t k = 0; k < a->kept.heads; k++) {
-            double d = mega_get(&a->gates.open->param->gradient, 0, k);
-            *mega_head_at(g->absolute, l, a->kept.number[k]) += fabs(d);
-            *mega_head_at(g->with_sign, l, a->kept.number[k]) += d;
+        const struct mega_model_attention *a = &g->heads->layer[l];
+        for (int64_t k = 0; k < a->kept->heads; k++) {
+            double d = mega_get(&a->gates->open->param->gradient, 0, k);
+            *mega_head_at(g->absolute, l, a->kept->number[k]) += fabs(d);
+            *mega_head_at(g->with_sign, l, a->kept->number[k]) += d;
         }
     }
 }
@@ -94,8 +94,7 @@ static void want(mega_model *m, const struct mega_model_heads *h)
 {
     for (struct mega_param *p = m->store.first; p; p = p->next) p->value.wants_grad = false;
     for (int64_t l = 0; l < h->layers; l++)
-        if (h->layer[l].attention->gates.open)
-            h->layer[l].attention->gates.open->wants_grad = true;
+        if (h->layer[l].gates->open) h->layer[l].gates->open->wants_grad = true;
 }
 
 static void divide(struct mega_head_table *t, double by)
@@ -108,7 +107,7 @@ mega_status mega_study_gradient(const struct mega_study_data *d, mega_model *gat
 {
     struct mega_model_heads h;
     *absolute = *with_sign = (struct mega_head_table){ 0 };
-    MEGA_TRY(mega_model_heads_find(&h, gated));
+    MEGA_TRY(mega_model_heads_list(&h, gated));
     mega_status status = mega_head_table_new(absolute, &h);
     if (!status) status = mega_head_table_new(with_sign, &h);
     struct gradient g = { d->run, gated, &h, absolute, with_sign, 0 };
@@ -162,16 +161,16 @@ mega_status mega_study_ablation(
     struct mega_model_heads h;
     double whole, without;
     MEGA_TRY(mega_study_loss(d, gated, &whole));
-    MEGA_TRY(mega_model_heads_find(&h, gated));
+    MEGA_TRY(mega_model_heads_list(&h, gated));
     mega_status status = mega_head_table_new(out, &h);
     for (int64_t l = 0; l < h.layers && !status; l++) {
-        const struct mega_attention *a = h.layer[l].attention;
-        for (int64_t k = 0; k < a->kept.heads && !status; k++) {
-            double xi = mega_get(a->gates.open, 0, k);
-            mega_study_set_gate(gated, l, a->kept.number[k], 0);
+        const struct mega_model_attention *a = &h.layer[l];
+        for (int64_t k = 0; k < a->kept->heads && !status; k++) {
+            double xi = mega_get(a->gates->open, 0, k);
+            mega_study_set_gate(gated, l, a->kept->number[k], 0);
             status = mega_study_loss(d, gated, &without);
-            mega_study_set_gate(gated, l, a->kept.number[k], xi);
-            *mega_head_at(out, l, a->kept.number[k]) = without - whole;
+            mega_study_set_gate(gated, l, a->kept->number[k], xi);
+            *mega_head_at(out, l, a->kept->number[k]) = without - whole;
         }
     }
     mega_model_heads_done(&h);
@@ -200,7 +199,7 @@ mega_status mega_study_weight(const mega_model *m, struct mega_head_table *out)
                     output += pow(mega_get(a->o, r, k * dv + j), 2);
             }
             *mega_head_at(out, l, a->kept.number[k]) =
-                sqrt(value * output) * fabs(mega_head_gates_value(&a->gates, k));
+                sqrt(value * output) * fabs(mega_attention_gate(a, k));
         }
     }
     mega_model_heads_done(&h);
@@ -212,17 +211,20 @@ mega_status mega_study_gates(
 {
     struct mega_model_heads h;
     *gate = *log_a = (struct mega_head_table){ 0 };
-    MEGA_TRY(mega_model_heads_find(&h, m));
+    MEGA_TRY(mega_model_heads_list(&h, m));
     mega_status status = mega_head_table_new(gate, &h);
     if (!status) status = mega_head_table_new(log_a, &h);
     bool gated = false;
     for (int64_t l = 0; l < h.layers && !status; l++) {
-        const struct mega_attention *a = h.layer[l].attention;
-        gated |= a->gates.log_a || a->gates.open;
-        for (int64_t k = 0; k < a->kept.heads; k++) {
-            *mega_head_at(gate, l, a->kept.number[k]) = mega_head_gates_value(&a->gates, k);
-            if (a->gates.log_a)
-                *mega_head_at(log_a, l, a->kept.number[k]) = mega_hard_at(a->gates.log_a, k);
+        const struct mega_model_attention *a = &h.layer[l];
+        const struct mega_head_gates *branch = a->megalodon ? &a->megalodon->branch : NULL,
+                                     *g = branch && branch->log_a ? branch : a->gates;
+        gated |= g->log_a || g->open || (a->attention && a->attention->group_gates.log_a);
+        for (int64_t k = 0; k < a->kept->heads; k++) {
+            *mega_head_at(gate, l, a->kept->number[k]) = mega_model_head_gate(a, k);
+            if (g->log_a)
+                *mega_head_at(log_a, l, a->kept->number[k]) =
+                    mega_hard_at(g->log_a, g == branch ? 0 : k);
         }
     }
     if (!status && !gated)

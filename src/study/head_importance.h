@@ -40,8 +40,8 @@ mega_status mega_study_ablation(
 /* The norm of a head's product of value and output projection, as a product of their norms. */
 mega_status mega_study_weight(const mega_model *m, struct mega_head_table *out);
 
-/* The gates of evaluation, and log_a of concrete ones (else 0). Refuses models without gates.
- */
+/* The gates of evaluation, all that a head is multiplied with, and log_a of its own concrete
+ * one (else 0). Refuses models without gates. */
 mega_status mega_study_gates(
     const mega_model *m, struct mega_head_table *gate, struct mega_head_table *log_a);
 

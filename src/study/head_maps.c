@@ -44,6 +44,7 @@ struct taking {
     struct mega_head_maps *maps;
     const struct mega_model_heads *heads;
     int64_t layer, part; /* of the last side output; which of its parts comes next */
+    bool whole;          /* the second text of a pair comes: only the first is looked at */
 };
 
 /* weights [1, H K, W, W] of K windows, or [1, H, T, T], of the next part of a layer's heads */
@@ -54,6 +55,8 @@ static void take(void *arg, const char *path, const char *what, const mega_tenso
     int64_t layer = 0;
     while (layer < k->heads->layers && strcmp(k->heads->layer[layer].path, path) != 0) layer++;
     if (strcmp(what, "weights") != 0 || layer == k->heads->layers) return;
+    k->whole |= layer < k->layer;
+    if (k->whole) return;
     if (k->layer != layer) k->layer = layer, k->part = 0;
     const struct mega_kept_heads *kept = &k->heads->layer[layer].attention->kept;
     if (k->part == kept->parts) return;
@@ -85,7 +88,7 @@ static void describe(
         for (int64_t k = 0; k < a->kept.heads; k++) {
             int64_t at = l * m->heads + a->kept.number[k];
             m->there[at] = true;
-            m->gate[at] = mega_head_gates_value(&a->gates, k);
+            m->gate[at] = mega_attention_gate(a, k);
         }
     }
 }
@@ -98,7 +101,7 @@ mega_status mega_head_maps_take(
     MEGA_TRY(mega_model_heads_find(&h, model));
     mega_status status = mega_head_maps_new(m, h.layers, h.most, mega_rows_len(&b->rows[0], 0));
     if (!status) {
-        struct taking k = { m, &h, -1, 0 };
+        struct taking k = { m, &h, -1, 0, false };
         describe(m, &h, b);
         status = mega_run_begin(
             r, &(struct mega_run_args){ .wants = "weights", .tap = take, .tap_arg = &k });

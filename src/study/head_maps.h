@@ -25,7 +25,7 @@ mega_status mega_head_maps_new(
     struct mega_head_maps *m, int64_t layers, int64_t heads, int64_t T);
 void mega_head_maps_free(struct mega_head_maps *m);
 
-/* Runs the model on the first text of a batch of one and takes its weights. */
+/* Runs the model on a batch of one and takes the weights of its text, of a pair's first. */
 mega_status mega_head_maps_take(
     struct mega_head_maps *m, mega_run *r, const mega_model *model, struct mega_batch *b);
 

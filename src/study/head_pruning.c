@@ -13,7 +13,7 @@ static mega_status by_confidence(const struct mega_study_data *d, const mega_mod
     int32_t end, struct mega_head_table *out)
 {
     struct mega_head_functions f;
-    MEGA_TRY(mega_study_functions(d, m, end, &f));
+    MEGA_TRY(mega_study_functions(d, m, end, false, &f));
     *out = f.confidence;
     f.confidence = (struct mega_head_table){ 0 };
     mega_head_functions_free(&f);
@@ -47,7 +47,7 @@ static mega_status by_chance(const mega_model *m, uint64_t seed, struct mega_hea
 {
     struct mega_model_heads h;
     struct mega_rng g;
-    MEGA_TRY(mega_model_heads_find(&h, m));
+    MEGA_TRY(mega_model_heads_list(&h, m));
     mega_status status = mega_head_table_new(out, &h);
     mega_rng_start(&g, seed, mega_hash_text("heads"));
     for (int64_t i = 0; !status && i < out->layers * out->heads; i++)
@@ -167,7 +167,7 @@ mega_status mega_study_prune(const struct mega_study_data *d, const mega_model *
     struct mega_model_heads h;
     *steps = NULL;
     *n_steps = 0;
-    MEGA_TRY(mega_model_heads_find(&h, m));
+    MEGA_TRY(mega_model_heads_list(&h, m));
     mega_status status = mega_head_table_new(kept, &h);
     mega_model_heads_done(&h);
     if (status) return status;
@@ -189,35 +189,35 @@ void mega_study_kept(
 {
     struct mega_model_heads h;
     bool *open = calloc((size_t)kept->heads + 1, sizeof *open);
-    if (open && !mega_model_heads_find(&h, m)) {
+    if (open && !mega_model_heads_list(&h, m)) {
         for (int64_t l = 0; l < kept->layers; l++) {
             for (int64_t k = 0; k < kept->heads; k++)
                 open[k] = is_open(kept, l * kept->heads + k);
-            mega_kept_heads_print(to, h.layer[l].attention->options.heads, open);
+            mega_kept_heads_print(to, h.layer[l].heads, open);
         }
         mega_model_heads_done(&h);
     }
     free(open);
 }
 
-static mega_status refuse(const char *list)
+static mega_status refuse(const char *unit, const char *list)
 {
     return mega_fail(MEGA_BAD_ARGUMENT,
-        "'%.100s' is no list of heads: expected LAYER.HEAD,... or LAYER: HEAD HEAD; ... from 0",
-        list);
+        "'%.100s' is no list of %ss: expected LAYER.HEAD,... or LAYER: HEAD HEAD; ... from 0",
+        list, unit);
 }
 
-static mega_status take_off(
-    struct mega_head_table *kept, int64_t layer, int64_t head, struct mega_text *remark)
+static mega_status take_off(struct mega_head_table *kept, const char *unit, int64_t layer,
+    int64_t head, struct mega_text *remark)
 {
     if (layer >= kept->layers || head >= kept->heads)
         return mega_fail(MEGA_BAD_ARGUMENT,
-            "layer %lld head %lld: the model has layers 0 ... %lld of heads 0 ... %lld",
-            (long long)layer, (long long)head, (long long)kept->layers - 1,
+            "layer %lld %s %lld: the model has layers 0 ... %lld of %ss 0 ... %lld",
+            (long long)layer, unit, (long long)head, (long long)kept->layers - 1, unit,
             (long long)kept->heads - 1);
     double *at = mega_head_at(kept, layer, head);
     if (isnan(*at) || !(*at > 0))
-        mega_text_add(remark, "layer %lld head %lld was removed before\n", (long long)layer,
+        mega_text_add(remark, "layer %lld %s %lld was removed before\n", (long long)layer, unit,
             (long long)head);
     else
         *at = 0;
@@ -225,7 +225,7 @@ static mega_status take_off(
 }
 
 mega_status mega_study_remove(
-    struct mega_head_table *kept, const char *list, struct mega_text *remark)
+    struct mega_head_table *kept, const char *unit, const char *list, struct mega_text *remark)
 {
     int64_t layer = -1;
     const char *at = list;
@@ -234,17 +234,17 @@ mega_status mega_study_remove(
         if (!*at) return MEGA_OK;
         char *end;
         long long n = strtoll(at, &end, 10);
-        if (end == at || n < 0) return refuse(list);
+        if (end == at || n < 0) return refuse(unit, list);
         if (*end == '.' || *end == ':') {
             layer = n;
             bool one = *end == '.';
             at = end + 1;
             if (!one) continue;
             n = strtoll(at, &end, 10);
-            if (end == at || n < 0) return refuse(list);
+            if (end == at || n < 0) return refuse(unit, list);
         }
-        if (layer < 0) return refuse(list);
-        MEGA_TRY(take_off(kept, layer, n, remark));
+        if (layer < 0) return refuse(unit, list);
+        MEGA_TRY(take_off(kept, unit, layer, n, remark));
         at = end;
     }
 }

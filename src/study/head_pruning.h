@@ -52,9 +52,9 @@ mega_status mega_study_prune(const struct mega_study_data *d, const mega_model *
 void mega_study_kept(
     const struct mega_head_table *kept, const mega_model *m, struct mega_text *to);
 
-/* Takes "1.2, 3.0" (layer.head, from 0) or "1: 2 3; 3: 0" off the table; heads that are not
- * there any more are named in `remark`. */
+/* Takes "1.2, 3.0" (layer.head, from 0) or "1: 2 3; 3: 0" off the table, whose units are called
+ * `unit` ("head"); those that are not there any more are named in `remark`. */
 mega_status mega_study_remove(
-    struct mega_head_table *kept, const char *list, struct mega_text *remark);
+    struct mega_head_table *kept, const char *unit, const char *list, struct mega_text *remark);
 
 #endif

@@ -197,7 +197,9 @@ static mega_status see_sentence(mega_run *r, const mega_model *m, const mega_tok
     struct mega_head_maps maps;
     mega_status status = encode(t, start, s, id, word_of, room, &n);
     /* what does not fit is left out whole, so that no pair is cut */
-    if (!status && n > 0 && n <= room) {
+    bool fits = n <= room && s->n <= ROOM;
+    out->left_out += !status && !fits;
+    if (!status && n > 0 && fits) {
         struct mega_batch b = { .n = 1, .tokens = n };
         b.rows[0] = (struct mega_rows){ .B = 1, .T = n };
         b.text[0] = mega_tensor_over(id, MEGA_I32, 2, (int64_t[]){ 1, n });

@@ -18,6 +18,7 @@ struct mega_head_syntax {
     double pairs[MEGA_SYNTAX_SCORES];
     double baseline[MEGA_SYNTAX_SCORES]; /* share at the commonest distance */
     double *distance;                    /* [scores, 2 WIDEST + 1] */
+    int64_t left_out;                    /* sentences that the model cannot take whole */
 };
 
 mega_status mega_head_syntax_new(struct mega_head_syntax *s, const struct mega_model_heads *h);

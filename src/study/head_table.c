@@ -13,7 +13,7 @@ mega_status mega_head_table_new(struct mega_head_table *t, const struct mega_mod
     if (!t->value) return mega_fail(MEGA_NO_MEMORY, "no memory for a table of heads");
     for (int64_t i = 0; i < n; i++) t->value[i] = NAN;
     for (int64_t i = 0; i < h->layers; i++) {
-        const struct mega_kept_heads *kept = &h->layer[i].attention->kept;
+        const struct mega_kept_heads *kept = h->layer[i].kept;
         for (int64_t k = 0; k < kept->heads; k++) *mega_head_at(t, i, kept->number[k]) = 0;
     }
     return MEGA_OK;

@@ -44,14 +44,12 @@ static void linear_zplus(const struct mega_relevance_rule *rule, const double *w
         for (int64_t i = 0; i < n_in; i++)
             r_in[i] += (x[i] + e) * fmax(w[j * n_in + i], e) * r_out[j] / sum;
     }
-    for (int64_t i = 0; i < n_in; i++) r_in[i] = fabs(r_in[i]);
 }
 
-void mega_relevance_linear(const struct mega_relevance_rule *rule, const double *w,
+void mega_relevance_linear_parts(const struct mega_relevance_rule *rule, const double *w,
     const double *b, const double *x, const double *r_out, double *r_in, int64_t n_in,
     int64_t n_out)
 {
-    memset(r_in, 0, (size_t)n_in * sizeof *r_in);
     if (rule->zplus) linear_zplus(rule, w, x, r_out, r_in, n_in, n_out);
     for (int64_t j = 0; j < n_out && !rule->zplus; j++) {
         if (!(fabs(r_out[j]) > 0)) continue;
@@ -62,7 +60,39 @@ void mega_relevance_linear(const struct mega_relevance_rule *rule, const double 
         for (int64_t i = 0; i < n_in; i++)
             r_in[i] += r_out[j] * mega_relevance_share(rule, &s, rest + w[j * n_in + i] * x[i]);
     }
+}
+
+void mega_relevance_linear(const struct mega_relevance_rule *rule, const double *w,
+    const double *b, const double *x, const double *r_out, double *r_in, int64_t n_in,
+    int64_t n_out)
+{
+    memset(r_in, 0, (size_t)n_in * sizeof *r_in);
+    mega_relevance_linear_parts(rule, w, b, x, r_out, r_in, n_in, n_out);
+    for (int64_t i = 0; i < n_in; i++) r_in[i] = fabs(r_in[i]);
     mega_relevance_rescale(rule, mega_relevance_total(r_out, n_out), r_in, n_in);
+}
+
+void mega_relevance_mean(const struct mega_relevance_rule *rule, const double *x,
+    const double *r_out, double *r_in, int64_t T, int64_t D)
+{
+    double e = rule->eps;
+    memset(r_in, 0, (size_t)(T * D) * sizeof *r_in);
+    for (int64_t c = 0; c < D; c++) {
+        struct mega_relevance_sums s = { 0, 0 };
+        double sum = 0;
+        for (int64_t t = 0; t < T; t++) {
+            mega_relevance_see(&s, x[t * D + c] / (double)T);
+            sum += x[t * D + c] + e;
+        }
+        for (int64_t t = 0; t < T; t++) {
+            double z = x[t * D + c] / (double)T;
+            if (!rule->zplus)
+                r_in[t * D + c] = r_out[c] * mega_relevance_share(rule, &s, z);
+            else if (fabs(sum) > 0)
+                r_in[t * D + c] = fabs(r_out[c] * (x[t * D + c] + e) / sum);
+        }
+    }
+    mega_relevance_rescale(rule, mega_relevance_total(r_out, D), r_in, T * D);
 }
 
 void mega_relevance_sum(const struct mega_relevance_rule *rule, const double *x,

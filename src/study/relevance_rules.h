@@ -21,6 +21,11 @@ struct mega_relevance_rule {
 #define MEGA_RELEVANCE_AB ((struct mega_relevance_rule){ false, 1e-5 })
 #define MEGA_RELEVANCE_ZPLUS ((struct mega_relevance_rule){ true, 1e-7 })
 
+static inline struct mega_relevance_rule mega_relevance_rule_of(bool zplus)
+{
+    return zplus ? MEGA_RELEVANCE_ZPLUS : MEGA_RELEVANCE_AB;
+}
+
 /* The two sums that an output's parts are divided by, and one part's share of 1. */
 struct mega_relevance_sums {
     double up, down;
@@ -34,10 +39,18 @@ void mega_relevance_rescale(
     const struct mega_relevance_rule *rule, double total, double *r, int64_t n);
 double mega_relevance_total(const double *r, int64_t n);
 
-/* One row of y = w x + b, w [n_out, n_in], b or NULL: the relevance of y into that of x. */
+/* One row of y = w x + b, w [n_out, n_in], b or NULL: the relevance of y into that of x.
+ * `_parts`: adds to r_in and does not scale it, for layers of which this is a part. */
+void mega_relevance_linear_parts(const struct mega_relevance_rule *rule, const double *w,
+    const double *b, const double *x, const double *r_out, double *r_in, int64_t n_in,
+    int64_t n_out);
 void mega_relevance_linear(const struct mega_relevance_rule *rule, const double *w,
     const double *b, const double *x, const double *r_out, double *r_in, int64_t n_in,
     int64_t n_out);
+
+/* The mean y [D] of T rows x [T, D]. */
+void mega_relevance_mean(const struct mega_relevance_rule *rule, const double *x,
+    const double *r_out, double *r_in, int64_t T, int64_t D);
 
 /* One row of y = x + u. */
 void mega_relevance_sum(const struct mega_relevance_rule *rule, const double *x,

@@ -1,13 +1,19 @@
-/* The recipe's section `heads`: how gates of attention heads train (head_training.h). */
+/* The recipe's section `heads`: how gates of heads and of other units train
+ * (head_training.h). */
 #ifndef MEGA_TRAIN_HEAD_OPTIONS_H
 #define MEGA_TRAIN_HEAD_OPTIONS_H
 
 #include "base/option.h"
 
-enum mega_head_average { MEGA_HEADS_BY_HEAD, MEGA_HEADS_BY_LAYER, MEGA_HEADS_SUM };
+enum mega_head_average {
+    MEGA_HEADS_BY_HEAD,
+    MEGA_HEADS_BY_LAYER,
+    MEGA_HEADS_SUM,
+    MEGA_HEADS_BY_COST
+};
 
 struct mega_head_training_options {
-    double penalty;
+    double penalty, l2;
     int average; /* enum mega_head_average */
     int64_t begin, warmup;
     double target, target_rate;

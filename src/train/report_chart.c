@@ -97,6 +97,11 @@ static double y_of(const struct drawing *d, double value)
     return mega_axis_place(&d->y, value * d->chart->quantity.scale);
 }
 
+static const char *x_name(const struct drawing *d)
+{
+    return d->chart->x ? d->chart->x : "step";
+}
+
 static void draw_grid(const struct drawing *d)
 {
     char word[32];
@@ -115,8 +120,8 @@ static void draw_grid(const struct drawing *d)
             d->height - 8, word);
     }
     mega_text_add(d->to,
-        "<path class='base' d='M%d %dH%d'/><text x='%d' y='%d' text-anchor='end'>step</text>\n",
-        LEFT, d->height - BOTTOM, d->width - RIGHT, LEFT - 8, d->height - 8);
+        "<path class='base' d='M%d %dH%d'/><text x='%d' y='%d' text-anchor='end'>%s</text>\n",
+        LEFT, d->height - BOTTOM, d->width - RIGHT, LEFT - 8, d->height - 8, x_name(d));
 }
 
 /* forth along the highest values, back along the lowest */
@@ -162,7 +167,7 @@ static void draw_dots(
         mega_text_add(d->to, "<circle class='f%d' cx='%.1f' cy='%.1f' r='%s'><title>",
             line->colour, x_of(d, bin[i].step), y_of(d, bin[i].mean), n > 60 ? "1.8" : "3");
         mega_html_add(d->to, line->label);
-        mega_text_add(d->to, ", step %.0f: ", bin[i].step);
+        mega_text_add(d->to, ", %s %.0f: ", x_name(d), bin[i].step);
         mega_html_add(d->to, word);
         mega_text_add(d->to, "</title></circle>\n");
     }
@@ -176,7 +181,8 @@ static void draw_missing(const struct drawing *d, const struct mega_chart_line *
         mega_text_add(d->to, "<path class='missing s%d' d='m%.1f %dl8 8m0-8l-8 8'><title>",
             line->colour, x_of(d, c->at[i].step) - 4, TOP);
         mega_html_add(d->to, line->label);
-        mega_text_add(d->to, ", step %.0f: %g</title></path>\n", c->at[i].step, c->at[i].value);
+        mega_text_add(
+            d->to, ", %s %.0f: %g</title></path>\n", x_name(d), c->at[i].step, c->at[i].value);
         drawn++;
     }
 }

@@ -16,7 +16,8 @@ struct mega_chart_line {
 
 struct mega_chart {
     struct mega_quantity quantity;
-    bool wide; /* takes the page's width, not half of it */
+    const char *x; /* what the steps are; NULL: step */
+    bool wide;     /* takes the page's width, not half of it */
     const struct mega_chart_line *line;
     int n_lines;
 };

@@ -91,6 +91,14 @@ static const struct mega_quantity quantities[] = {
     { "expected_heads", "Heads expected open", "", 1, true, false },
     { "active_heads", "Heads not closed", "", 1, true, false },
     { "partial_heads", "Heads half open", "", 1, true, false },
+    { "expected_groups", "Groups of heads expected open", "", 1, true, false },
+    { "active_groups", "Groups of heads not closed", "", 1, true, false },
+    { "expected_branches", "Attention branches expected open", "", 1, true, false },
+    { "active_branches", "Attention branches not closed", "", 1, true, false },
+    { "expected_channel_blocks", "Blocks of channels expected open", "", 1, true, false },
+    { "active_channel_blocks", "Blocks of channels not closed", "", 1, true, false },
+    { "expected_cost", "Parameters of gated units expected open", "%", 100, true, false },
+    { "active_cost", "Parameters of gated units not closed", "%", 100, true, false },
 };
 
 struct mega_quantity mega_quantity_find(const char *name)

@@ -22,7 +22,7 @@ struct mega_record {
     int64_t step, epoch;
     const char *split; /* VALID */
     const char *note;  /* NOTE: the text */
-    struct mega_value value[16];
+    struct mega_value value[32];
     int n;
     const char *extra; /* more JSON members, or NULL */
 };

@@ -15,12 +15,12 @@ mapfile -t commands < <(sed -n 's/^    \$ mega //p' "$page")
 for command in "${commands[@]}"; do
     eval "\"$mega\" $command" >out 2>err || fail "mega $command: $(cat err)"
     case $command in
-    *json* | *rollout*)
+    *json* | *rollout* | heads\ maps*relevance*)
         ! command -v python3 >/dev/null || python3 -c 'import json, sys; json.load(sys.stdin)' <out || fail "mega $command prints no JSON"
         ;;
     heads\ prune*) grep -q ' parameters; kept: ' out || fail "mega $command said: $(cat out)" ;;
     heads\ maps*csv*) sed -n 2p out | grep -Eqx '1,0,0,0,1' || fail "mega $command said: $(head -3 out)" ;;
-    heads\ report*) grep -q 'What closed when' heads.html ;;
+    heads\ report*) grep -q 'What closed when' heads.html && [[ -s heads.csv && -s heads.json ]] ;;
     heads\ importance*csv*) head -1 weights.csv | grep -qx 'layer,head,weight' ;;
     heads\ importance*) grep -q '^layer ' out ;;
     esac

@@ -1,9 +1,12 @@
 /* A Transformer that reads one text and writes another: padding of the source changes nothing,
  * pieces of the target equal the whole, tied tables are one, options go to either side. */
+#include <math.h>
 #include <stdlib.h>
 
+#include "model/cut.h"
 #include "model/encoder_decoder.h"
 #include "model/small_transformer.h"
+#include "model/units.h"
 
 enum { SOURCE = 9 };
 
@@ -149,6 +152,60 @@ static void options_go_to_either_side(void **state)
     done(&s);
 }
 
+/* the parameters of the model with gates, in one without its closed heads */
+static void cut_cross(const struct both *gated, struct both *small)
+{
+    for (struct mega_param *p = small->store.first; p; p = p->next) {
+        const struct mega_param *old = mega_store_find(&gated->store, p->name);
+        if (old && mega_same_shape(&p->value, &old->value))
+            mega_tensor_copy(&p->value, &old->value);
+    }
+    int64_t layer = 0;
+    for (int64_t i = 0; i < gated->model.decoder.plan.steps; i++)
+        if (gated->model.decoder.step[i].kind == MEGA_BRANCH_CROSS)
+            assert_int_equal(mega_cut_attention(&gated->model.decoder.step[i].attention,
+                                 &small->model.decoder.step[i].attention, layer++, true),
+                MEGA_OK);
+}
+
+static void without_closed_heads_of_cross_attention_the_same_comes_out(void **state)
+{
+    (void)state;
+    static float whole[B * T * V], less[B * T * V], pieces[B * T * V];
+    static const double log_a[] = { -6, 0.4, -6, -3 };
+    struct mega_model_units u = { 0 };
+    struct both gated, small;
+    mega_stream *stream;
+    open(&gated, "dec_cross_gates=concrete dec_kv_heads=1");
+    assert_int_equal(mega_transformer_units_add(&u, &gated.model.encoder), MEGA_OK);
+    assert_int_equal(u.n, 0);
+    assert_int_equal(mega_transformer_units_add(&u, &gated.model.decoder), MEGA_OK);
+    assert_int_equal(u.n, 2);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(u.set[i / 2].kind, MEGA_UNIT_CROSS_HEADS);
+        mega_put(u.set[i / 2].gates->log_a, i % 2, 0, log_a[i]);
+    }
+    mega_model_units_done(&u);
+    open(&small, "dec_kept_cross_heads=1;- dec_kv_heads=1");
+    cut_cross(&gated, &small);
+    memcpy(small.source, gated.source, sizeof small.source);
+    memcpy(small.target, gated.target, sizeof small.target);
+    pass(&gated, NULL, 0, T, whole);
+    pass(&small, NULL, 0, T, less);
+    double most = 0, size = 1;
+    for (int i = 0; i < B * T * V; i++) {
+        most = fmax(most, fabs((double)whole[i] - (double)less[i]));
+        size = fmax(size, fabs((double)whole[i]));
+    }
+    if (!(most <= 1e-6 * size)) fail_msg("%g apart of %g", most, size);
+    assert_int_equal(mega_stream_new(&stream, &small.store, B, 1, T), MEGA_OK);
+    for (int64_t at = 0; at < T; at++) pass(&small, stream, at, 1, pieces);
+    mega_stream_free(stream);
+    small_assert_near("kept_cross_heads", less, pieces);
+    done(&gated);
+    done(&small);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +213,7 @@ int main(void)
         cmocka_unit_test(padding_of_the_source_changes_nothing),
         cmocka_unit_test(tied_tables_are_one),
         cmocka_unit_test(options_go_to_either_side),
+        cmocka_unit_test(without_closed_heads_of_cross_attention_the_same_comes_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

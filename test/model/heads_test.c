@@ -308,6 +308,37 @@ static void texts_of_an_update_share_gates(void **state)
     mega_model_free(m);
 }
 
+/* gates far beyond their ends are exactly 0 and 1 in evaluation, every time */
+static void saturated_gates_are_fixed_ones(void **state)
+{
+    (void)state;
+    static const double open_or_not[18] = { 1, 0, 1, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 1,
+        1 };
+    static float concrete[4096], again[4096], fixed[4096];
+    mega_model *m = make(DECODER(", \"head_gates\": \"concrete\"")),
+               *given = make(DECODER(", \"head_gates\": \"fixed\""));
+    struct mega_model_heads h;
+    struct trial t;
+    open(&t);
+    /* the same parameters, gates aside */
+    assert_int_equal(mega_model_take(given, m), MEGA_OK);
+    set_gates(given, open_or_not);
+    assert_int_equal(mega_model_heads_find(&h, m), MEGA_OK);
+    for (int64_t l = 0; l < h.layers; l++)
+        for (int64_t k = 0; k < h.most; k++)
+            mega_put(h.layer[l].attention->gates.log_a, k, 0,
+                open_or_not[l * h.most + k] > 0 ? 3 : -3);
+    mega_model_heads_done(&h);
+    int64_t n = run(&t, m, NULL, 0, T, concrete);
+    run(&t, m, NULL, 0, T, again);
+    assert_memory_equal(concrete, again, (size_t)n * sizeof *again);
+    run(&t, given, NULL, 0, T, fixed);
+    assert_memory_equal(concrete, fixed, (size_t)n * sizeof *fixed);
+    done(&t);
+    mega_model_free(given);
+    mega_model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +348,7 @@ int main(void)
         cmocka_unit_test(what_is_no_list_of_heads_is_refused),
         cmocka_unit_test(models_without_heads_are_told),
         cmocka_unit_test(texts_of_an_update_share_gates),
+        cmocka_unit_test(saturated_gates_are_fixed_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

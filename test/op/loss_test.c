@@ -117,6 +117,36 @@ static void what_is_logged_follows(void **state)
     assert_string_equal(text, "2.775 2.707 6.53");
 }
 
+/* A target of 1 - q for its word and q / (V - 1) for each other is ours with q V / (V - 1);
+ * where the prediction is the target itself the loss is its entropy: 1.362429 for V = 32000, q
+ * = 0.1. */
+static void entropy(const char *rooms, double by)
+{
+    enum { WORDS = 32000 };
+    struct mega_context_options o = { .rooms = rooms };
+    struct trial t;
+    double q = 0.1;
+    assert_int_equal(mega_context_new(&t.context, &o), MEGA_OK);
+    assert_int_equal(mega_run_new(&t.run, t.context), MEGA_OK);
+    mega_run_begin(t.run, &(struct mega_run_args){ 0 });
+    mega_tensor *x = mega_run_tensor(t.run, MEGA_F32, 2, (int64_t[]){ 1, WORDS }),
+                *word = mega_run_tensor(t.run, MEGA_I32, 1, (int64_t[]){ 1 });
+    mega_put(word, 0, 0, 7);
+    for (int64_t j = 0; j < WORDS; j++)
+        mega_put(x, 0, j, log(j == 7 ? 1 - q : q / (WORDS - 1)));
+    mega_tensor *loss = smoothed_cross_entropy(t.run, x, word, q * WORDS / (WORDS - 1));
+    double got = mega_get(loss, 0, 0);
+    if (!(fabs(got / 1.362429 - 1) <= by)) fail_msg("%.7f, expected 1.362429", got);
+    end(&t);
+}
+
+static void a_prediction_like_the_target_leaves_its_entropy(void **state)
+{
+    (void)state;
+    entropy("none", 1e-6);
+    entropy(NULL, 3e-5); /* sums of 32000 numbers in float32 */
+}
+
 /* z = 0.5: rows add 0.5 * 2.574438^2 and 0.5 * 3.178830^2 */
 static void the_divisor_of_the_softmax_can_be_held(void **state)
 {
@@ -153,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(smoothing_counts_every_word_and_no_padding),
         cmocka_unit_test(what_is_logged_follows),
+        cmocka_unit_test(a_prediction_like_the_target_leaves_its_entropy),
         cmocka_unit_test(the_divisor_of_the_softmax_can_be_held),
         cmocka_unit_test(a_batch_of_padding_has_no_loss),
     };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include <math.h>
+#include <stdio.h>
 
 #include "cmocka_all.h"
 #include "format/node.h"
@@ -66,6 +67,28 @@ static void inverse_sqrt_has_a_warmup_of_its_own(void **state)
     (void)state;
     EXPECT(
         "lr: 1\nschedule: inverse_sqrt", { 0, 0 }, { 2000, 0.5 }, { 4000, 1 }, { 16000, 0.5 });
+}
+
+/* 4 / sqrt(512) min(n^-0.5, n 16000^-1.5) of tensor2tensor and its kin, which count updates
+ * from 1: so much is the peak, and the rate of update n is ours after n updates */
+static void inverse_sqrt_passes_the_values_of_noam(void **state)
+{
+    (void)state;
+    static const struct point points[] = { { 1, 8.73463e-8 }, { 4000, 3.49386e-4 },
+        { 16000, 1.39754e-3 }, { 100000, 5.59017e-4 } };
+    struct mega_schedule s;
+    struct mega_document d;
+    char yaml[120];
+    snprintf(yaml, sizeof yaml, "lr: %.17g\nschedule: inverse_sqrt\nwarmup: 16000",
+        4 / sqrt(512.0) / sqrt(16000.0));
+    if (read(&s, &d, yaml)) fail_msg("%s", mega_message());
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        double got = mega_schedule_rate(&s, points[i].done);
+        if (!(fabs(got / points[i].rate - 1) <= 1e-5))
+            fail_msg(
+                "at %lld expected %g, got %g", (long long)points[i].done, points[i].rate, got);
+    }
+    mega_document_done(&d);
 }
 
 static void cosine_without_a_period_comes_down_once_and_stays(void **state)
@@ -189,6 +212,7 @@ int main(void)
         cmocka_unit_test(a_run_shorter_than_its_warmup_never_leaves_it),
         cmocka_unit_test(fixed_warms_up_as_if_one_update_had_been_made),
         cmocka_unit_test(inverse_sqrt_has_a_warmup_of_its_own),
+        cmocka_unit_test(inverse_sqrt_passes_the_values_of_noam),
         cmocka_unit_test(cosine_without_a_period_comes_down_once_and_stays),
         cmocka_unit_test(cosine_with_a_period_starts_anew_lower_and_longer),
         cmocka_unit_test(step_does_not_count_multiples_within_the_warmup),

@@ -12,8 +12,10 @@
 
 /* two layers of two heads, without a model behind them */
 static struct mega_attention attention[2];
-static struct mega_model_attention layers[2] = { { "0", &attention[0] },
-    { "1", &attention[1] } };
+static struct mega_model_attention layers[2] = {
+    { .path = "0", .heads = 2, .kept = &attention[0].kept, .attention = &attention[0] },
+    { .path = "1", .heads = 2, .kept = &attention[1].kept, .attention = &attention[1] },
+};
 static const int32_t numbers[] = { 0, 1 };
 static const struct mega_model_heads heads = { layers, 2, 2 };
 
@@ -87,11 +89,19 @@ static void shifts_are_positional_from_nine_tenths_on(void **state)
     mega_head_functions_see(&f, &m);
     mega_head_functions_finish(&f);
     near(*mega_head_at(&f.position, 0, 0), 0.90, "the share");
+    near(f.exists[T - 1], 99, "queries with a place before");
     near(*mega_head_at(&f.where, 0, 0), -1, "the offset");
     near(*mega_head_at(&f.position, 0, 1), 0.89, "the share");
     near(*mega_head_at(&f.where, 0, 1), 1, "the offset");
     assert_true(mega_head_is_positional(*mega_head_at(&f.position, 0, 0)));
     assert_false(mega_head_is_positional(*mega_head_at(&f.position, 0, 1)));
+    mega_head_functions_free(&f);
+    /* without the one query that has no place after it */
+    assert_int_equal(mega_head_functions_new(&f, &heads, T, -1, NULL, 0), MEGA_OK);
+    f.skip_border = true;
+    mega_head_functions_see(&f, &m);
+    mega_head_functions_finish(&f);
+    near(*mega_head_at(&f.position, 0, 1), 89.0 / 99, "the share");
     mega_head_functions_free(&f);
     mega_head_maps_free(&m);
 }
@@ -117,6 +127,8 @@ static void the_rarest_token_is_found(void **state)
     mega_head_functions_finish(&f);
     near(*mega_head_at(&f.rarest, 1, 0), 0.5, "the share at the rarest");
     near(*mega_head_at(&f.rare_two, 1, 0), 0.75, "the share at the two rarest");
+    /* 2 of 4 queries are no majority */
+    near(*mega_head_at(&f.majority, 1, 0), 0, "the share of texts");
     mega_head_functions_free(&f);
     mega_head_maps_free(&m);
 }

@@ -120,21 +120,24 @@ static void gradients_are_derivatives_of_the_loss(void **state)
 /* [layers][heads] of one place of a text of 10 bytes, and what came to the embeddings */
 static void relevance(struct setup *s, const mega_model *m, double *share, double *input)
 {
-    static const int32_t id[] = { 77, 97, 120, 32, 119, 97, 115, 32, 97, 32 };
-    struct mega_study_forward f;
+    int32_t id[] = { 77, 97, 120, 32, 119, 97, 115, 32, 97, 32 };
+    struct mega_study_reading reading;
     struct mega_model_heads h;
     struct mega_head_table t;
     double steps[2] = { 0 };
     struct mega_relevance_rule rule = { false, 1e-5 };
-    (void)s;
+    struct mega_batch b = { .n = 1, .tokens = 10 };
+    b.rows[0] = (struct mega_rows){ .B = 1, .T = 10 };
+    b.text[0] = mega_tensor_over(id, MEGA_I32, 2, (int64_t[]){ 1, 10 });
     assert_int_equal(mega_model_heads_find(&h, m), MEGA_OK);
     assert_int_equal(mega_head_table_new(&t, &h), MEGA_OK);
-    assert_int_equal(mega_study_forward_new(&f, m->language.self), MEGA_OK);
-    assert_int_equal(mega_study_forward_run(&f, id, 10), MEGA_OK);
-    assert_int_equal(mega_study_relevance_at(&f, &rule, 6, 32, &t, steps, input), MEGA_OK);
+    assert_int_equal(mega_study_reading_new(&reading, m), MEGA_OK);
+    if (mega_study_reading_run(&reading, s->run, &b)) fail_msg("%s", mega_message());
+    assert_int_equal(
+        mega_study_relevance_at(&reading, &rule, 6, 32, &t, steps, input), MEGA_OK);
     for (int i = 0; i < 8; i++) share[i] = t.value[i];
     assert_true(steps[0] > 0 && steps[1] > 0);
-    mega_study_forward_free(&f);
+    mega_study_reading_free(&reading);
     mega_head_table_free(&t);
     mega_model_heads_done(&h);
 }
@@ -171,6 +174,26 @@ static void relevance_is_conserved(void **state)
     }
 }
 
+/* gates of groups and of blocks of channels, a feed-forward without any of them */
+static void relevance_knows_other_units(void **state)
+{
+    (void)state;
+    struct setup s;
+    double share[8], input[10], total = 0;
+    open_kind(&s, "layernorm",
+        "true, \"group_gates\": \"concrete\", \"channel_gates\": \"concrete\", "
+        "\"head_gates\": \"concrete\", \"channel_block\": 5, \"kept_channels\": \"0 1; -\"",
+        "");
+    relevance(&s, s.model, share, input);
+    for (int i = 0; i < 10; i++) total += input[i];
+    if (!(total <= 1 + 1e-9 && total >= 1 - 2e-5 * 10 * 6)) fail_msg("in all %.6f", total);
+    for (int l = 0; l < 2; l++) {
+        double sum = share[4 * l] + share[4 * l + 1] + share[4 * l + 2] + share[4 * l + 3];
+        if (!(fabs(sum - 1) <= 1e-6)) fail_msg("layer %d sums to %.9f", l, sum);
+    }
+    done(&s);
+}
+
 static void like_heads_have_like_shares(void **state)
 {
     (void)state;
@@ -194,6 +217,172 @@ static void like_heads_have_like_shares(void **state)
     for (int i = 0; i < 8; i++)
         if (!(fabs(share[i] - 0.25) <= 1e-6)) fail_msg("a share of %.7f", share[i]);
     done(&s);
+}
+
+/* ---- classifiers ---- */
+
+static const char classifier[] =
+    "{ \"megac\": 1, \"architecture\": \"classifier\", \"model\": { \"mixer\": "
+    "\"attention\", \"layers\": 2, \"width\": 6, \"ffn\": 5, \"heads\": 2, \"longest\": 16, "
+    "\"prenorm\": %s, \"attention_bias\": true, \"head_layers\": 1, \"head_width\": 4, "
+    "\"positions\": \"%s\", \"pooling\": \"%s\" }, \"inputs\": { \"vocabulary\": 7, "
+    "\"towers\": %d }, \"labels\": [\"a\", \"b\", \"c\"] }";
+
+enum { PLACES = 4 };
+
+static mega_model *classify(
+    const char *prenorm, const char *positions, const char *pooling, int towers)
+{
+    char json[800];
+    struct mega_model_config c;
+    struct mega_document d;
+    mega_model *m;
+    snprintf(json, sizeof json, classifier, prenorm, positions, pooling, towers);
+    assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
+    if (mega_model_config_parse(&c, &d) || mega_model_new(&m, &c, true, false))
+        fail_msg("%s", mega_message());
+    m->document = d;
+    for (struct mega_param *p = m->store.first; p; p = p->next)
+        for (int64_t i = 0; i < p->count; i++)
+            ((float *)p->value.data)[i] =
+                (float)(0.6 * sin(1.3 * (double)i + 0.7 * (double)strlen(p->name)));
+    return m;
+}
+
+/* shares [2][2] of the likeliest class, which is returned, and what came to the places; so many
+ * layers have heads */
+static int64_t relevance_of_class_at(
+    mega_run *r, const mega_model *m, bool zplus, double *share, double *input, int layers)
+{
+    int32_t id[2][PLACES] = { { 2, 5, 1, 3 }, { 4, 4, 0, 6 } };
+    struct mega_study_reading reading;
+    struct mega_model_heads h;
+    struct mega_head_table t;
+    struct mega_relevance_rule rule = mega_relevance_rule_of(zplus);
+    struct mega_batch b = { .n = 1, .tokens = PLACES };
+    double steps[2] = { 0 };
+    for (int k = 0; k < 2; k++) {
+        b.rows[k] = (struct mega_rows){ .B = 1, .T = PLACES };
+        b.text[k] = mega_tensor_over(id[k], MEGA_I32, 2, (int64_t[]){ 1, PLACES });
+    }
+    assert_int_equal(mega_model_heads_find(&h, m), MEGA_OK);
+    assert_int_equal(mega_head_table_new(&t, &h), MEGA_OK);
+    assert_int_equal(mega_study_reading_new(&reading, m), MEGA_OK);
+    if (mega_study_reading_run(&reading, r, &b)) fail_msg("%s", mega_message());
+    assert_int_equal(reading.predictions, 1);
+    int64_t class = mega_study_predicted(&reading, 0);
+    assert_int_equal(
+        mega_study_relevance_at(&reading, &rule, 0, class, &t, steps, input), MEGA_OK);
+    for (int i = 0; i < 4; i++) share[i] = t.value[i];
+    assert_true(steps[0] > 0 && steps[0] < 2 && (steps[1] > 0) == (layers == 2));
+    mega_study_reading_free(&reading);
+    mega_head_table_free(&t);
+    mega_model_heads_done(&h);
+    return class;
+}
+
+static int64_t relevance_of_class(
+    mega_run *r, const mega_model *m, bool zplus, double *share, double *input)
+{
+    return relevance_of_class_at(r, m, zplus, share, input, 2);
+}
+
+/* worked out apart from this code: every layer's Jacobian by complex steps */
+static void relevance_of_a_class_has_the_golden_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pooling;
+        double share[4], input[PLACES];
+    } golden[] = {
+        { "mean", { 0.514049437, 0.485950563, 0.508114164, 0.491885836 },
+            { 0.168240479, 0.260827352, 0.272260709, 0.298581451 } },
+        { "first", { 0.532934747, 0.467065253, 0.507323786, 0.492676214 },
+            { 0.327248248, 0.217041933, 0.220354772, 0.235285040 } },
+    };
+    mega_context *context;
+    mega_run *r;
+    assert_int_equal(mega_context_new(&context, NULL), MEGA_OK);
+    assert_int_equal(mega_run_new(&r, context), MEGA_OK);
+    for (size_t k = 0; k < sizeof golden / sizeof *golden; k++) {
+        double share[4], input[PLACES];
+        mega_model *m = classify("true", "none", golden[k].pooling, 1);
+        assert_int_equal(relevance_of_class(r, m, false, share, input), 0);
+        for (int i = 0; i < 4; i++)
+            if (!(fabs(share[i] - golden[k].share[i]) <= 2e-6))
+                fail_msg("%s: a share of %.9f, expected %.9f", golden[k].pooling, share[i],
+                    golden[k].share[i]);
+        for (int i = 0; i < PLACES; i++)
+            if (!(fabs(input[i] - golden[k].input[i]) <= 5e-6))
+                fail_msg("%s: place %d got %.9f, expected %.9f", golden[k].pooling, i, input[i],
+                    golden[k].input[i]);
+        mega_model_free(m);
+    }
+    mega_run_free(r);
+    mega_context_free(context);
+}
+
+/* the bias of the projection goes to heads that are open, so that it is as without the others
+ */
+static void a_closed_head_of_a_class_has_nothing(void **state)
+{
+    (void)state;
+    mega_context *context;
+    mega_run *r;
+    double share[4], input[PLACES], without[4], left[PLACES], total = 0;
+    mega_model *m = classify("true", "none", "mean", 1), *gated, *cut;
+    struct mega_model_heads_change change = { .kept = "1; -", .fold = true };
+    assert_int_equal(mega_context_new(&context, NULL), MEGA_OK);
+    assert_int_equal(mega_run_new(&r, context), MEGA_OK);
+    assert_int_equal(mega_study_gated(&gated, m), MEGA_OK);
+    mega_study_set_gate(gated, 0, 0, 0);
+    mega_study_set_gate(gated, 1, 0, 0);
+    mega_study_set_gate(gated, 1, 1, 0);
+    relevance_of_class_at(r, gated, false, share, input, 1);
+    assert_true(share[0] <= 0 && share[2] <= 0 && share[3] <= 0);
+    if (!(fabs(share[1] - 1) <= 1e-9)) fail_msg("the open head has %.9f", share[1]);
+    if (mega_model_heads_change(&cut, m, &change)) fail_msg("%s", mega_message());
+    relevance_of_class_at(r, cut, false, without, left, 1);
+    assert_true(isnan(without[0]) && isnan(without[3]));
+    for (int i = 0; i < PLACES; i++) {
+        if (!(fabs(input[i] - left[i]) <= 1e-6))
+            fail_msg("place %d: %.7f with a closed head, %.7f without", i, input[i], left[i]);
+        total += input[i];
+    }
+    if (!(total <= 1 + 1e-9 && total >= 1 - 2e-5 * PLACES * 6)) fail_msg("in all %.6f", total);
+    mega_model_free(cut);
+    mega_model_free(gated);
+    mega_model_free(m);
+    mega_run_free(r);
+    mega_context_free(context);
+}
+
+static void relevance_of_classes_is_conserved(void **state)
+{
+    (void)state;
+    mega_context *context;
+    mega_run *r;
+    assert_int_equal(mega_context_new(&context, NULL), MEGA_OK);
+    assert_int_equal(mega_run_new(&r, context), MEGA_OK);
+    for (int k = 0; k < 16; k++) {
+        int towers = 1 + k / 4 % 2;
+        double share[4], input[2 * PLACES], total = 0;
+        mega_model *m = classify(k % 2 ? "true" : "false", k / 2 % 2 ? "sinusoidal" : "learned",
+            k / 8 ? "first" : "mean", towers);
+        relevance_of_class(r, m, k % 4 == 3, share, input);
+        for (int i = 0; i < towers * PLACES; i++) total += input[i];
+        if (!(total <= 1 + 1e-9 && total >= 1 - 2e-5 * 2 * PLACES * 6))
+            fail_msg("kind %d: in all %.6f", k, total);
+        for (int l = 0; l < 2; l++)
+            if (!(fabs(share[2 * l] + share[2 * l + 1] - 1) <= 1e-6))
+                fail_msg(
+                    "kind %d: layer %d sums to %.9f", k, l, share[2 * l] + share[2 * l + 1]);
+        /* the texts of a pair share */
+        if (towers == 2) assert_true(input[0] > 0 && input[PLACES] > 0 && input[PLACES] < 1);
+        mega_model_free(m);
+    }
+    mega_run_free(r);
+    mega_context_free(context);
 }
 
 static void heads_go_until_as_many_are_left(void **state)
@@ -242,7 +431,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_derivatives_of_the_loss),
         cmocka_unit_test(relevance_is_conserved),
+        cmocka_unit_test(relevance_knows_other_units),
         cmocka_unit_test(like_heads_have_like_shares),
+        cmocka_unit_test(relevance_of_a_class_has_the_golden_values),
+        cmocka_unit_test(a_closed_head_of_a_class_has_nothing),
+        cmocka_unit_test(relevance_of_classes_is_conserved),
         cmocka_unit_test(heads_go_until_as_many_are_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,131 @@ static void a_norm_passes_all_on(void **state)
     for (int i = 0; i < 4; i++) assert_true(isfinite(in[i]));
 }
 
+/* ---- rules against the Jacobian by differences ---- */
+
+/* A map of n_in numbers to n_out, and its rule. */
+struct map {
+    const char *name;
+    int n_in, n_out;
+    void (*run)(const double *x, double *y);
+    void (*rule)(const double *x, const double *r_out, double *r_in);
+};
+
+static const double gain[] = { 1, 0.5, 2, -1 }, offset[] = { 0.1, 0, -0.2, 0.3 },
+                    matrix[] = { 1, 2, -1, 0.3, -1, 0.5, 0.7, -0.2, 0.4, 0.1, -0.6, 1.5 };
+
+static void run_linear(const double *x, double *y)
+{
+    for (int j = 0; j < 3; j++) {
+        y[j] = offset[j];
+        for (int i = 0; i < 4; i++) y[j] += matrix[4 * j + i] * x[i];
+    }
+}
+
+static void rule_linear(const double *x, const double *r_out, double *r_in)
+{
+    mega_relevance_linear(&ab, matrix, offset, x, r_out, r_in, 4, 3);
+}
+
+static void run_sum(const double *x, double *y)
+{
+    for (int i = 0; i < 3; i++) y[i] = x[i] + x[3 + i];
+}
+
+static void rule_sum(const double *x, const double *r_out, double *r_in)
+{
+    mega_relevance_sum(&ab, x, x + 3, r_out, r_in, r_in + 3, 3);
+}
+
+static void run_norm(const double *x, double *y, bool rms)
+{
+    double mean = 0, square = 0;
+    for (int i = 0; i < 4 && !rms; i++) mean += x[i] / 4;
+    for (int i = 0; i < 4; i++) square += (x[i] - mean) * (x[i] - mean) / 4;
+    for (int i = 0; i < 4; i++)
+        y[i] = gain[i] * (x[i] - mean) / sqrt(square + 1e-6) + offset[i];
+}
+
+static void run_layer(const double *x, double *y)
+{
+    run_norm(x, y, false);
+}
+
+static void rule_layer(const double *x, const double *r_out, double *r_in)
+{
+    mega_relevance_norm(&ab, false, 1e-6, gain, offset, x, r_out, r_in, 4);
+}
+
+static void run_rms(const double *x, double *y)
+{
+    run_norm(x, y, true);
+}
+
+static void rule_rms(const double *x, const double *r_out, double *r_in)
+{
+    mega_relevance_norm(&ab, true, 1e-6, gain, offset, x, r_out, r_in, 4);
+}
+
+/* of three rows of two */
+static void run_mean(const double *x, double *y)
+{
+    for (int c = 0; c < 2; c++) y[c] = (x[c] + x[2 + c] + x[4 + c]) / 3;
+}
+
+static void rule_mean(const double *x, const double *r_out, double *r_in)
+{
+    mega_relevance_mean(&ab, x, r_out, r_in, 3, 2);
+}
+
+/* z_ji = r0_j / n + J_ji x_i, shared out, then scaled to what came */
+static void share_by_differences(
+    const struct map *m, const double *x, const double *r_out, double *want)
+{
+    double zero[8] = { 0 }, rest[8], total = 0, given = 0;
+    m->run(zero, rest);
+    for (int i = 0; i < m->n_in; i++) want[i] = 0;
+    for (int j = 0; j < m->n_out; j++) {
+        struct mega_relevance_sums s = { 0, 0 };
+        double z[8];
+        for (int i = 0; i < m->n_in; i++) {
+            double up[8], down[8], more[8], less[8];
+            memcpy(up, x, sizeof up);
+            memcpy(down, x, sizeof down);
+            up[i] += 1e-5;
+            down[i] -= 1e-5;
+            m->run(up, more);
+            m->run(down, less);
+            z[i] = rest[j] / m->n_in + (more[j] - less[j]) / 2e-5 * x[i];
+            mega_relevance_see(&s, z[i]);
+        }
+        for (int i = 0; i < m->n_in; i++)
+            want[i] += r_out[j] * mega_relevance_share(&ab, &s, z[i]);
+        given += r_out[j];
+    }
+    for (int i = 0; i < m->n_in; i++) total += want[i];
+    for (int i = 0; i < m->n_in; i++) want[i] *= given / (total + ab.eps);
+}
+
+static void rules_are_those_of_the_jacobian(void **state)
+{
+    (void)state;
+    static const struct map maps[] = {
+        { "linear", 4, 3, run_linear, rule_linear },
+        { "sum", 6, 3, run_sum, rule_sum },
+        { "layernorm", 4, 4, run_layer, rule_layer },
+        { "rmsnorm", 4, 4, run_rms, rule_rms },
+        { "mean", 6, 2, run_mean, rule_mean },
+    };
+    static const double x[8] = { 0.8, -1.7, 0.5, 2.2, -0.9, 1.1 },
+                        r_out[] = { 0.1, 0.4, 0.2, 0.3 };
+    for (size_t k = 0; k < sizeof maps / sizeof *maps; k++) {
+        double want[8], got[8];
+        share_by_differences(&maps[k], x, r_out, want);
+        maps[k].rule(x, r_out, got);
+        for (int i = 0; i < maps[k].n_in; i++) near(got[i], want[i], 1e-7, maps[k].name);
+    }
+}
+
 /* ---- the core of attention ---- */
 
 enum { T = 4, D = 3, V = 2 };
@@ -171,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_sum_gives_the_golden_values),
         cmocka_unit_test(zplus_shares_by_positive_weights),
         cmocka_unit_test(a_norm_passes_all_on),
+        cmocka_unit_test(rules_are_those_of_the_jacobian),
         cmocka_unit_test(the_core_shares_by_its_jacobian),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,210 @@
+#include "model/cut.h"
+
+#include <string.h>
+
+/* Numbers of the new layer's units and of the old one's; NULL: 0, 1, 2 ... */
+struct cutting {
+    const int32_t *left, *all;
+    int64_t n, n_all;
+};
+
+static struct cutting of_heads(
+    const struct mega_kept_heads *old, const struct mega_kept_heads *new)
+{
+    return (struct cutting){ new->number, old->number, new->heads, old->heads };
+}
+
+static struct cutting of_groups(
+    const struct mega_kept_heads *old, const struct mega_kept_heads *new)
+{
+    return (struct cutting){ new->group_number, old->group_number, new->groups, old->groups };
+}
+
+static int32_t number_of(const int32_t *list, int64_t i)
+{
+    return list ? list[i] : (int32_t)i;
+}
+
+/* where unit i of the new layer stands in the old one, or -1 */
+static int64_t place_of(const struct cutting *c, int64_t i)
+{
+    int32_t number = number_of(c->left, i);
+    for (int64_t k = 0; k < c->n_all; k++)
+        if (number_of(c->all, k) == number) return k;
+    return -1;
+}
+
+static mega_status check(const struct cutting *c, int64_t layer, const char *unit)
+{
+    for (int64_t i = 0; i < c->n; i++)
+        if (place_of(c, i) < 0)
+            return mega_fail(MEGA_BAD_ARGUMENT,
+                "layer %lld has no %s %d any more: it was removed", (long long)layer, unit,
+                number_of(c->left, i));
+    return MEGA_OK;
+}
+
+/* rows of a projection, or numbers of its bias, from row `from` of both on: `channels` of each
+ * unit that is left */
+static void cut_rows_at(mega_tensor *to, const mega_tensor *old, int64_t at, int64_t old_at,
+    int64_t channels, const struct cutting *c)
+{
+    if (!to || !old) return;
+    int64_t width = to->rank > 1 ? mega_width(to) : 1;
+    const float *from = old->data;
+    float *new = to->data;
+    for (int64_t i = 0; i < c->n; i++)
+        memcpy(new + (at + i * channels) * width,
+            from + (old_at + place_of(c, i) * channels) * width,
+            (size_t)(channels * width) * sizeof *new);
+    to->param->version++;
+}
+
+static void cut_rows(
+    mega_tensor *to, const mega_tensor *from, int64_t channels, const struct cutting *c)
+{
+    cut_rows_at(to, from, 0, 0, channels, c);
+}
+
+/* rows that stay as they are */
+static void copy_rows(
+    mega_tensor *to, const mega_tensor *from, int64_t at, int64_t old_at, int64_t rows)
+{
+    cut_rows_at(to, from, at, old_at, rows, &(struct cutting){ NULL, NULL, 1, 1 });
+}
+
+/* Columns of what reads the units, times the gates that are folded: gate(self, k) of unit k of
+ * the old layer. */
+static void cut_columns(mega_tensor *to, const mega_tensor *from, int64_t channels,
+    const struct cutting *c, double (*gate)(const void *self, int64_t k), const void *self)
+{
+    for (int64_t i = 0; i < c->n; i++) {
+        int64_t k = place_of(c, i);
+        double factor = gate ? gate(self, k) : 1;
+        for (int64_t r = 0; r < mega_height(to); r++)
+            for (int64_t j = 0; j < channels; j++)
+                mega_put(to, r, i * channels + j, factor * mega_get(from, r, k * channels + j));
+    }
+    to->param->version++;
+}
+
+static void cut_gates(const struct mega_head_gates *old, const struct mega_head_gates *new,
+    const struct cutting *c)
+{
+    if (old->log_a && new->log_a) cut_rows(new->log_a, old->log_a, 1, c);
+    if (old->open && new->open) cut_rows(new->open, old->open, 1, c);
+}
+
+/* ---- a Transformer's attention ---- */
+
+static double gate_of_head(const void *self, int64_t k)
+{
+    return mega_attention_gate(self, k);
+}
+
+mega_status mega_cut_attention(const struct mega_attention *old,
+    const struct mega_attention *new, int64_t layer, bool fold)
+{
+    struct cutting heads = of_heads(&old->kept, &new->kept),
+                   groups = of_groups(&old->kept, &new->kept);
+    int64_t d = old->options.keys, dv = old->options.values;
+    MEGA_TRY(check(&heads, layer, "head"));
+    if (!heads.n || !new->q) return MEGA_OK;
+    cut_rows(new->q, old->q, d, &heads);
+    cut_rows(new->q_bias, old->q_bias, d, &heads);
+    cut_rows(new->k, old->k, d, &groups);
+    cut_rows(new->k_bias, old->k_bias, d, &groups);
+    cut_rows(new->v, old->v, dv, &groups);
+    cut_rows(new->v_bias, old->v_bias, dv, &groups);
+    cut_columns(new->o, old->o, dv, &heads, fold ? gate_of_head : NULL, old);
+    if (fold) return MEGA_OK;
+    cut_gates(&old->gates, &new->gates, &heads);
+    cut_gates(&old->group_gates, &new->group_gates, &groups);
+    return MEGA_OK;
+}
+
+/* ---- Megalodon's ---- */
+
+static double gate_of_megalodon(const void *self, int64_t k)
+{
+    const struct mega_megalodon_attention *m = self;
+    return mega_head_gates_value(&m->gates, k) * mega_head_gates_value(&m->branch, 0);
+}
+
+mega_status mega_cut_megalodon(const struct mega_megalodon_attention *old,
+    const struct mega_megalodon_attention *new, int64_t layer, bool fold)
+{
+    struct cutting heads = of_heads(&old->kept, &new->kept);
+    int64_t H = old->options.heads, z = old->options.keys / H, e = old->options.values / H;
+    MEGA_TRY(check(&heads, layer, "head"));
+    if (!heads.n) return MEGA_OK;
+    cut_rows(new->wz, old->wz, z, &heads);
+    cut_rows(new->wz_bias, old->wz_bias, z, &heads);
+    cut_rows(new->wv, old->wv, e, &heads);
+    cut_rows(new->wv_bias, old->wv_bias, e, &heads);
+    cut_rows(new->wr, old->wr, e, &heads);
+    cut_rows(new->wr_bias, old->wr_bias, e, &heads);
+    cut_columns(new->gamma, old->gamma, z, &heads, NULL, NULL);
+    cut_columns(new->beta, old->beta, z, &heads, NULL, NULL);
+    cut_columns(new->wh2, old->wh2, e, &heads, fold ? gate_of_megalodon : NULL, old);
+    if (!fold) cut_gates(&old->gates, &new->gates, &heads);
+    return MEGA_OK;
+}
+
+/* ---- Mega's ---- */
+
+static double gate_of_mega(const void *self, int64_t k)
+{
+    return mega_head_gates_value(&((const struct mega_gated_attention *)self)->gates, k);
+}
+
+mega_status mega_cut_mega(const struct mega_gated_attention *old,
+    const struct mega_gated_attention *new, int64_t layer, bool fold)
+{
+    struct cutting heads = of_heads(&old->kept, &new->kept);
+    int64_t D = old->options.width, E = old->options.values, Z = old->options.keys;
+    MEGA_TRY(check(&heads, layer, "head"));
+    if (heads.n) {
+        cut_columns(new->h_weight, old->h_weight, E, &heads, fold ? gate_of_mega : NULL, old);
+        return MEGA_OK;
+    }
+    /* of [u | z | r | hx] the ends */
+    int64_t hx = old->kept.heads ? D + Z + E : D;
+    copy_rows(new->mx_weight, old->mx_weight, 0, 0, D);
+    copy_rows(new->mx_weight, old->mx_weight, D, hx, D);
+    copy_rows(new->mx_bias, old->mx_bias, 0, 0, D);
+    copy_rows(new->mx_bias, old->mx_bias, D, hx, D);
+    return MEGA_OK;
+}
+
+/* ---- feed-forwards ---- */
+
+static double gate_of_block(const void *self, int64_t k)
+{
+    return mega_head_gates_value(&((const struct mega_mlp *)self)->gates, k);
+}
+
+/* a feed-forward whose options do not speak of blocks has all of them */
+static int64_t blocks_of(const struct mega_mlp *f, int64_t block)
+{
+    return f->kept.number ? f->kept.heads : f->hidden / block;
+}
+
+mega_status mega_cut_mlp(
+    const struct mega_mlp *old, const struct mega_mlp *new, int64_t layer, bool fold)
+{
+    if (!old->kept.number && !new->kept.number) return MEGA_OK;
+    int64_t n = (old->kept.number ? old : new)->options.block;
+    const struct cutting blocks = { new->kept.number, old->kept.number, blocks_of(new, n),
+        blocks_of(old, n) };
+    MEGA_TRY(check(&blocks, layer, "block"));
+    if (!blocks.n) return MEGA_OK;
+    cut_rows(new->up, old->up, n, &blocks);
+    cut_rows(new->up_bias, old->up_bias, n, &blocks);
+    cut_rows(new->gate, old->gate, n, &blocks);
+    cut_rows(new->gate_bias, old->gate_bias, n, &blocks);
+    cut_rows(new->mult, old->mult, n, &blocks);
+    cut_columns(new->down, old->down, n, &blocks, fold ? gate_of_block : NULL, old);
+    if (!fold) cut_gates(&old->gates, &new->gates, &blocks);
+    return MEGA_OK;
+}
