@@ -128,7 +128,7 @@ static mega_status add_model(
 static mega_status save_tokenizer(const char *out, const mega_model *m, const char *folder)
 {
     mega_tokenizer *t;
-    if (m->config.architecture != MEGA_LANGUAGE_MODEL || mega_language_tokenizer(&t, m, folder))
+    if (m->config.architecture == MEGA_CLASSIFIER || mega_language_tokenizer(&t, m, folder))
         return MEGA_OK;
     bool bytes = !strcmp(mega_tokenizer_kind(t), "bytes");
     mega_status status = bytes ? MEGA_OK : mega_tokenizer_save(t, out);

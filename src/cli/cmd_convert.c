@@ -101,12 +101,13 @@ static mega_status find_tokenizer(struct source *s, const char *from, const stru
 static mega_status check_tokenizer(const struct source *s)
 {
     const struct mega_model_config *c = &s->foreign.model->config;
-    if (!s->tokenizer || c->architecture != MEGA_LANGUAGE_MODEL) return MEGA_OK;
+    if (!s->tokenizer || c->architecture == MEGA_CLASSIFIER) return MEGA_OK;
     int32_t ids = mega_tokenizer_size(s->tokenizer);
-    if (ids <= c->language.vocabulary.size) return MEGA_OK;
+    int64_t V = mega_model_config_vocabulary(c).size;
+    if (ids <= V) return MEGA_OK;
     return mega_fail(MEGA_BAD_ARGUMENT,
         "the tokenizer has %d ids, the model knows %lld: is it the model's own?", ids,
-        (long long)c->language.vocabulary.size);
+        (long long)V);
 }
 
 /* "5GB": decimal with B, binary with iB */

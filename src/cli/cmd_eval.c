@@ -1,5 +1,5 @@
 /* mega eval: loss and accuracy of a classifier on labelled rows, perplexity and bits a byte of
- * a language model on texts. */
+ * a language model on texts, loss and accuracy of a masked one on hidden tokens. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +155,27 @@ static void print_texts_json(const struct mega_tally *t, const struct mega_job *
     mega_text_done(&text);
 }
 
+/* nats and the share that was found, of tokens that are always the same */
+static void print_masked(const struct mega_tally *t, const struct options *o)
+{
+    struct mega_text text = { 0 };
+    if (!o->json) {
+        printf("%lld masked tokens in %lld rows: loss %.6f nats, accuracy %.4f%%\n",
+            (long long)t->tokens, (long long)t->rows, mega_tally_loss(t),
+            100 * mega_tally_accuracy(t));
+        return;
+    }
+    mega_text_add(&text,
+        "{\"rows\": %lld, \"masked\": %lld, \"correct\": %lld, \"loss\": ", (long long)t->rows,
+        (long long)t->tokens, (long long)t->correct);
+    mega_json_add_real(&text, mega_tally_loss(t));
+    mega_text_add(&text, ", \"accuracy\": ");
+    mega_json_add_real(&text, mega_tally_accuracy(t));
+    mega_text_add(&text, "}");
+    puts(text.failed ? "" : text.data);
+    mega_text_done(&text);
+}
+
 static mega_status eval_texts(
     struct mega_session *s, const struct options *o, const char *file, struct mega_tally *t)
 {
@@ -163,6 +184,10 @@ static mega_status eval_texts(
     MEGA_TRY(mega_session_open_texts(s));
     MEGA_TRY(mega_job_load(s->job, split));
     MEGA_TRY(mega_evaluate(s->run, s->model, s->job, split, o->batch, o->tokens, false, t));
+    if (t->architecture == MEGA_MASKED_MODEL) {
+        print_masked(t, o);
+        return MEGA_OK;
+    }
     if (o->json) {
         print_texts_json(t, s->job);
         return MEGA_OK;
@@ -191,7 +216,8 @@ static int run(const struct mega_line *line)
 
 const struct mega_command mega_command_eval = {
     .name = "eval",
-    .summary = "Measure a classifier's accuracy, a language model's perplexity",
+    .summary = "Measure accuracy of a classifier or of masked tokens, a language model's "
+               "perplexity",
     .words = "RUN_OR_MODEL [FILE|-]",
     .least = 1,
     .most = 2,
@@ -199,6 +225,9 @@ const struct mega_command mega_command_eval = {
     .options_size = sizeof(struct options),
     .manual = "Of a run folder the best checkpoint is taken. Without FILE the run's recipe "
               "says where the rows are. Metrics are sums over "
-              "rows, never means of batches.",
+              "rows, never means of batches.\n\n"
+              "Of a masked language model the tokens that are hidden are drawn by each row's "
+              "number alone, with the recipe's shares (task.mask_share, 0.15): the same file "
+              "gives the same numbers every time.",
     .run = run,
 };

@@ -33,8 +33,10 @@ void mega_help_menu(FILE *to)
         MEGA_VERSION);
     for (const struct mega_command *const *c = mega_commands; *c; c++)
         fprintf(to, "  %-14s %s\n", (*c)->name, (*c)->summary);
-    fprintf(to, "\nmega help COMMAND tells more; mega help recipe lists the keys of a "
-                "recipe,\nmega help variants what can be changed about the Transformer.\n");
+    fprintf(to,
+        "\nmega help COMMAND tells more; mega help recipe lists the keys of a "
+        "recipe,\nmega help variants what can be changed about the Transformer, mega help "
+        "presets\nthe known models that a recipe may start from.\n");
 }
 
 void mega_help_options(FILE *to, const struct mega_option *table)

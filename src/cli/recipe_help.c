@@ -63,15 +63,19 @@ static void some_keys(FILE *to, const char *section, const char *with, const cha
 static void task_keys(FILE *to, bool markdown)
 {
     const struct mega_option *table[] = { mega_language_options, mega_corpus_options };
-    some_keys(to, "task", "name", "lm", table, 2, markdown);
+    const struct mega_option *masks[] = { mega_masking_options };
+    some_keys(to, "task", "name", "lm or masked_lm", table, 2, markdown);
+    some_keys(to, "task", "name", "masked_lm", masks, 1, markdown);
 }
 
 static void model_keys(FILE *to, bool markdown)
 {
     for (const struct mega_mixer *const *m = mega_mixers; *m; m++)
         some_keys(to, "model", "mixer", (*m)->name, &(*m)->options, 1, markdown);
-    const struct mega_option *encoder = mega_transformer_encoder_table;
-    some_keys(to, "model", "encoder", "transformer", &encoder, 1, markdown);
+    const struct mega_option *encoder = mega_transformer_encoder_table,
+                             *masked = mega_masked_model_options;
+    some_keys(to, "model", "task masked_lm and", "the keys below", &masked, 1, markdown);
+    some_keys(to, "model", "task masked_lm or encoder", "transformer", &encoder, 1, markdown);
     for (const struct mega_decoder_type *const *d = mega_decoders; *d; d++) {
         const struct mega_option *table[] = { mega_language_model_options, (*d)->options };
         some_keys(to, "model", "task lm and decoder", (*d)->name, table, 2, markdown);

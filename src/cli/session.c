@@ -27,7 +27,13 @@ static void set_foreign_texts(struct mega_session *s)
 {
     const struct mega_decoder_type *decoder = s->model->language.decoder;
     struct mega_corpus_options *c = &s->files.language.corpus;
-    mega_task_options_language(&s->files);
+    mega_task_options_language(&s->files, s->model->config.architecture);
+    if (s->model->config.architecture == MEGA_MASKED_MODEL) {
+        int64_t longest = mega_model_config_longest(&s->model->config);
+        if (longest && longest < c->length) c->length = longest;
+        c->end_of_document = MEGA_END_NONE;
+        return;
+    }
     c->end_of_document = MEGA_END_NONE;
     c->start = strcmp(decoder->name, "llama") ? MEGA_START_NONE : MEGA_START_BOS;
 }
@@ -43,7 +49,7 @@ static mega_status read_task(struct mega_session *s, const char *path)
         d = &s->recipe;
     }
     const struct mega_node *task = mega_node_find(d->root, "task");
-    if (!task && s->model->config.architecture == MEGA_LANGUAGE_MODEL) {
+    if (!task && s->model->config.architecture != MEGA_CLASSIFIER) {
         set_foreign_texts(s);
         return MEGA_OK;
     }
@@ -56,15 +62,10 @@ static mega_status open_all(
     MEGA_TRY(mega_run_folder_model(path, s->folder));
     MEGA_TRY(mega_open_context(&s->context, o));
     MEGA_TRY(mega_model_load(&s->model, s->folder));
-    if (s->model->config.architecture == MEGA_MASKED_MODEL)
-        return mega_fail(MEGA_UNSUPPORTED,
-            "%s: a masked language model: mega inspect and mega convert know it, no task of "
-            "this program does",
-            s->folder);
     MEGA_TRY(mega_run_new(&s->run, s->context));
     MEGA_TRY(read_task(s, path));
     set_precision(s, precision);
-    if (s->model->config.architecture == MEGA_LANGUAGE_MODEL) return MEGA_OK;
+    if (s->model->config.architecture != MEGA_CLASSIFIER) return MEGA_OK;
     MEGA_TRY(mega_classify_open_model(&s->task, s->model, &s->files));
     s->job = mega_classify_job(s->task);
     return MEGA_OK;
@@ -80,8 +81,11 @@ mega_status mega_session_need_classes(const struct mega_session *s, const char *
     return s->task ? MEGA_OK
                    : mega_fail(MEGA_UNSUPPORTED,
                          "%s: a language model has no classes, so mega %s has nothing to say: "
-                         "mega eval measures it, mega score and mega generate use it",
-                         s->folder, command);
+                         "mega eval measures it, %s",
+                         s->folder, command,
+                         s->model->config.architecture == MEGA_MASKED_MODEL
+                             ? "mega fill uses it"
+                             : "mega score and mega generate use it");
 }
 
 mega_status mega_session_open(

@@ -71,6 +71,13 @@ mega_status mega_node_read(const struct mega_document *d, const struct mega_node
 mega_status mega_node_read_tables(const struct mega_document *d, const struct mega_node *map,
     const char *where, const struct mega_option *const table[], void *const out[], int n);
 
+/* The same with other defaults: lists of settings ("norm=rmsnorm rotary=rope"), ended by NULL,
+ * of which each holds where the map says nothing; a later one stands above an earlier one. What
+ * no table knows is passed over. NULL: none. */
+mega_status mega_node_read_filled(const struct mega_document *d, const struct mega_node *map,
+    const char *where, const struct mega_option *const table[], void *const out[], int n,
+    const char *const filled[]);
+
 /* Fills defaults alone; texts point at the table. Required options stay zero. */
 void mega_option_defaults(const struct mega_option *table, void *out);
 

@@ -336,11 +336,26 @@ static mega_status refuse_unknown(const struct mega_document *d, const char *sec
         *best ? ", the nearest is " : ": mega help recipe lists them all", best);
 }
 
-mega_status mega_node_read(const struct mega_document *d, const struct mega_node *map,
-    const char *section, const struct mega_option *table, const char *except, void *out)
+/* other defaults, where the table has such an option */
+static mega_status fill(const struct mega_document *d, const struct mega_option *table,
+    const char *const filled[], void *out)
+{
+    struct mega_arena *arena = (struct mega_arena *)(uintptr_t)&d->arena;
+    char name[64], value[64];
+    for (; filled && *filled; filled++)
+        for (const char *at = *filled; next_setting(&at, name, value);)
+            if (mega_option_find(table, name))
+                MEGA_TRY(mega_option_assign(arena, table, name, value, out));
+    return MEGA_OK;
+}
+
+static mega_status read_map(const struct mega_document *d, const struct mega_node *map,
+    const char *section, const struct mega_option *table, const char *except,
+    const char *const filled[], void *out)
 {
     char where[PLACE];
     mega_option_defaults(table, out);
+    MEGA_TRY(fill(d, table, filled, out));
     if (map && map->kind != MEGA_NODE_MAP && map->kind != MEGA_NODE_NULL)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "%s%s is a single value, expected a section of keys", place_of(d, map, where),
@@ -370,6 +385,12 @@ mega_status mega_node_read(const struct mega_document *d, const struct mega_node
             return mega_fail(MEGA_BAD_ARGUMENT, "%s: the key %s%s%s is missing: %s", d->name,
                 section, *section ? "." : "", o->name, o->help);
     return MEGA_OK;
+}
+
+mega_status mega_node_read(const struct mega_document *d, const struct mega_node *map,
+    const char *section, const struct mega_option *table, const char *except, void *out)
+{
+    return read_map(d, map, section, table, except, NULL, out);
 }
 
 /* ---- printing ---- */
@@ -429,6 +450,13 @@ void mega_option_print(
 mega_status mega_node_read_tables(const struct mega_document *d, const struct mega_node *map,
     const char *where, const struct mega_option *const table[], void *const out[], int n)
 {
+    return mega_node_read_filled(d, map, where, table, out, n, NULL);
+}
+
+mega_status mega_node_read_filled(const struct mega_document *d, const struct mega_node *map,
+    const char *where, const struct mega_option *const table[], void *const out[], int n,
+    const char *const filled[])
+{
     /* each is told the others' names */
     mega_status status = MEGA_OK;
     for (int i = 0; i < n && !status; i++) {
@@ -436,7 +464,7 @@ mega_status mega_node_read_tables(const struct mega_document *d, const struct me
         for (int k = 0; k < n; k++)
             if (k != i) mega_option_add_names(&others, table[k]);
         status = others.failed ? mega_fail(MEGA_NO_MEMORY, "no memory to read %s", d->name)
-                               : mega_node_read(d, map, where, table[i], others.data, out[i]);
+                               : read_map(d, map, where, table[i], others.data, filled, out[i]);
         mega_text_done(&others);
     }
     return status;

@@ -45,7 +45,10 @@ static mega_status open_model(struct mega_text_model *m, const char *path)
     const mega_model *model = m->foreign.model;
     if (model->config.architecture != MEGA_LANGUAGE_MODEL)
         return mega_fail(MEGA_UNSUPPORTED,
-            "%s: a classifier writes no text: mega predict and mega eval use it", path);
+            "%s: a %s writes no text: mega %s and mega eval use it", path,
+            model->config.architecture == MEGA_MASKED_MODEL ? "masked language model"
+                                                            : "classifier",
+            model->config.architecture == MEGA_MASKED_MODEL ? "fill" : "predict");
     m->step = (struct mega_step_model){ .model = &model->language,
         .store = &model->store,
         .features = features,

@@ -3,6 +3,7 @@
 
 #include "format/option_json.h"
 #include "model/model.h"
+#include "model/presets.h"
 #include "model/transformer_options.h"
 #include "model/transformer_rules.h"
 
@@ -31,6 +32,24 @@ static mega_status check_size(const char *kind, const char *name, size_t need, s
                               name, need);
 }
 
+/* the key of a section that a preset does not go with */
+static mega_status refuse_kind(const struct mega_document *d, const struct mega_node *section,
+    const struct mega_preset *p, const char *key, const char *found)
+{
+    const struct mega_node *n = mega_node_find(section, key);
+    return mega_fail(MEGA_BAD_ARGUMENT,
+        "%s:%d:%d: model.%s is %s, but model.preset %s fills the keys of the Transformer: "
+        "leave %s out, or say transformer",
+        d->name, n->line, n->column, key, found, p->name, key);
+}
+
+/* what a preset fills, if there is one */
+static struct mega_preset_lists filled_by(
+    const struct mega_preset *p, unsigned of, const char *first, bool ends)
+{
+    return p ? mega_preset_settings(p, of, first, ends) : (struct mega_preset_lists){ { 0 } };
+}
+
 /* ---- classifiers ---- */
 
 const struct mega_option mega_classifier_options[] = {
@@ -42,13 +61,16 @@ const struct mega_option mega_classifier_options[] = {
     { 0 },
 };
 
-static mega_status read_transformer(
-    struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
+static mega_status read_transformer(struct mega_model_config *c, const struct mega_document *d,
+    const struct mega_node *section, const struct mega_preset *p)
 {
-    const struct mega_option *tables[] = { mega_classifier_options,
+    int named;
+    const struct mega_option *tables[] = { mega_preset_options, mega_classifier_options,
         mega_transformer_encoder_table, mega_head_options };
-    void *values[] = { c, &c->transformer, &c->head };
-    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 3));
+    void *values[] = { &named, c, &c->transformer, &c->head };
+    struct mega_preset_lists filled =
+        filled_by(p, MEGA_PRESET_ENCODER, "encoder=transformer", false);
+    MEGA_TRY(mega_node_read_filled(d, section, "model", tables, values, 4, filled.list));
     c->transformer.recompute = (int)mega_recompute_resolve(c->transformer.recompute);
     c->transformer.headless = true;
     return in_model(d, mega_transformer_check(&c->transformer));
@@ -59,16 +81,21 @@ static mega_status read_classifier(
 {
     mega_option_defaults(mega_classifier_options, c);
     MEGA_TRY(find_choice(mega_classifier_options, d, section, &c->encoder_kind));
-    if (c->encoder_kind == MEGA_ENCODER_TRANSFORMER) return read_transformer(c, d, section);
+    const struct mega_preset *p;
+    int named;
+    MEGA_TRY(mega_preset_read(&p, d, section, MEGA_PRESET_ENCODER));
+    if (p && !mega_node_find(section, "encoder")) c->encoder_kind = MEGA_ENCODER_TRANSFORMER;
+    if (c->encoder_kind == MEGA_ENCODER_TRANSFORMER) return read_transformer(c, d, section, p);
+    if (p) return refuse_kind(d, section, p, "encoder", "mixer");
     mega_option_defaults(mega_encoder_options, &c->encoder);
     MEGA_TRY(find_choice(
         mega_option_find(mega_encoder_options, "mixer"), d, section, &c->encoder.mixer));
     const struct mega_mixer *mixer = mega_mixers[c->encoder.mixer];
     MEGA_TRY(check_size("mixer", mixer->name, mixer->options_size, sizeof c->mixer));
-    const struct mega_option *tables[] = { mega_classifier_options, mega_encoder_options,
-        mixer->options, mega_head_options };
-    void *values[] = { c, &c->encoder, c->mixer, &c->head };
-    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 4));
+    const struct mega_option *tables[] = { mega_preset_options, mega_classifier_options,
+        mega_encoder_options, mixer->options, mega_head_options };
+    void *values[] = { &named, c, &c->encoder, c->mixer, &c->head };
+    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 5));
     c->encoder.recompute = (int)mega_recompute_resolve(c->encoder.recompute);
     return MEGA_OK;
 }
@@ -99,11 +126,21 @@ static mega_status read_language_model(
     struct mega_language_model_config *l = &c->language;
     mega_option_defaults(mega_language_model_options, l);
     MEGA_TRY(find_choice(mega_language_model_options, d, section, &l->decoder));
+    const struct mega_preset *p;
+    int named;
+    MEGA_TRY(mega_preset_read(&p, d, section, MEGA_PRESET_DECODER));
+    int transformer = mega_choice_find(MEGA_DECODER_CHOICES, "transformer");
+    if (p && !mega_node_find(section, "decoder")) l->decoder = transformer;
     const struct mega_decoder_type *decoder = mega_decoders[l->decoder];
+    if (p && l->decoder != transformer)
+        return refuse_kind(d, section, p, "decoder", decoder->name);
     MEGA_TRY(check_size("decoder", decoder->name, decoder->options_size, sizeof l->options));
-    const struct mega_option *tables[] = { mega_language_model_options, decoder->options };
-    void *values[] = { l, l->options };
-    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 2));
+    const struct mega_option *tables[] = { mega_preset_options, mega_language_model_options,
+        decoder->options };
+    void *values[] = { &named, l, l->options };
+    struct mega_preset_lists filled =
+        filled_by(p, MEGA_PRESET_DECODER, "decoder=transformer", false);
+    MEGA_TRY(mega_node_read_filled(d, section, "model", tables, values, 3, filled.list));
     return decoder->check ? in_model(d, decoder->check(l->options)) : MEGA_OK;
 }
 
@@ -120,10 +157,15 @@ static mega_status read_masked(
     struct mega_model_config *c, const struct mega_document *d, const struct mega_node *section)
 {
     struct mega_masked_model_options *o = &c->masked.options;
-    const struct mega_option *tables[] = { mega_masked_model_options,
+    const struct mega_preset *p;
+    int named;
+    MEGA_TRY(mega_preset_read(&p, d, section, MEGA_PRESET_ENCODER));
+    const struct mega_option *tables[] = { mega_preset_options, mega_masked_model_options,
         mega_transformer_encoder_table };
-    void *values[] = { o, &o->encoder };
-    MEGA_TRY(mega_node_read_tables(d, section, "model", tables, values, 2));
+    void *values[] = { &named, o, &o->encoder };
+    struct mega_preset_lists filled = filled_by(p, MEGA_PRESET_ENCODER, "", true);
+    MEGA_TRY(mega_node_read_filled(d, section, "model", tables, values, 3, filled.list));
+    o->encoder.recompute = (int)mega_recompute_resolve(o->encoder.recompute);
     o->encoder.headless = true;
     return in_model(d, mega_transformer_check(&o->encoder));
 }

@@ -1,9 +1,11 @@
 #include "model/encoder_decoder.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "format/node.h"
 #include "graph/ops.h"
+#include "model/presets.h"
 #include "model/transformer_options.h"
 
 void mega_encoder_decoder_defaults(struct mega_encoder_decoder_options *o)
@@ -13,10 +15,31 @@ void mega_encoder_decoder_defaults(struct mega_encoder_decoder_options *o)
     mega_option_defaults(mega_transformer_table, &o->decoder);
 }
 
+/* all that a preset fills, on both sides */
+static mega_status set_preset(
+    struct mega_arena *arena, struct mega_encoder_decoder_options *o, const char *name)
+{
+    const struct mega_preset *p = mega_preset_find(name);
+    char key[64], value[64];
+    int used;
+    if (!p || !(p->of & MEGA_PRESET_PAIR))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "preset is '%s': no model that reads one text and "
+            "writes another (mega help presets)",
+            name);
+    struct mega_preset_lists filled = mega_preset_settings(p, MEGA_PRESET_PAIR, "", true);
+    for (const char *const *list = filled.list; *list; list++)
+        for (const char *at = *list; sscanf(at, " %63[^= ]=%63s%n", key, value, &used) == 2;
+             at += used)
+            MEGA_TRY(mega_encoder_decoder_set(arena, o, key, value));
+    return MEGA_OK;
+}
+
 mega_status mega_encoder_decoder_set(struct mega_arena *arena,
     struct mega_encoder_decoder_options *o, const char *name, const char *value)
 {
     bool encoder = !strncmp(name, "enc_", 4), decoder = !strncmp(name, "dec_", 4);
+    if (!strcmp(name, "preset")) return set_preset(arena, o, value);
     if (!strcmp(name, "tie_enc_dec_embedding") || !strcmp(name, "tie_token_emb")) {
         if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
             return mega_fail(

@@ -22,7 +22,8 @@ struct mega_encoder_decoder_options {
 void mega_encoder_decoder_defaults(struct mega_encoder_decoder_options *o);
 
 /* Sets an option by name, as a Transformer's table has it: of both sides, or with enc_ or dec_
- * before it of one; or tie_enc_dec_embedding. Lists go into the arena. */
+ * before it of one; or tie_enc_dec_embedding; or a preset, which sets all that it knows and
+ * therefore comes first. Lists go into the arena. */
 mega_status mega_encoder_decoder_set(struct mega_arena *arena,
     struct mega_encoder_decoder_options *o, const char *name, const char *value);
 

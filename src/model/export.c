@@ -9,6 +9,20 @@
 #include "model/transformer_rules.h"
 #include "op/contracts.h"
 
+static int64_t head_of(const struct mega_transformer_options *o)
+{
+    return o->keys.each ? o->keys.each : o->heads.each ? o->width / o->heads.each : 0;
+}
+
+/* rotary: rope is another word for all channels of a head, or some */
+static void name_rotary(struct mega_transformer_options *o)
+{
+    struct mega_rotary_options *r = &o->attention.rotary;
+    if (r->kind != MEGA_ROTARY_ROPE) return;
+    r->kind = MEGA_ROTARY_NONE;
+    if (!r->dims) r->dims = head_of(o);
+}
+
 /* of a language model that is a Transformer */
 static mega_status language_options(const mega_model *m, struct mega_transformer_options *out)
 {
@@ -19,6 +33,7 @@ static mega_status language_options(const mega_model *m, struct mega_transformer
             "this model is a %s: other programs have files for Llama, GPT-2 and BERT alone",
             m->config.architecture == MEGA_LANGUAGE_MODEL ? l->decoder->title : "classifier");
     *out = ((const struct mega_transformer *)l->self)->options;
+    name_rotary(out);
     return MEGA_OK;
 }
 
@@ -73,11 +88,6 @@ static mega_status check_decoder(const struct mega_transformer_options *o, const
     return check(d, program);
 }
 
-static int64_t head_of(const struct mega_transformer_options *o)
-{
-    return o->keys.each ? o->keys.each : o->width / o->heads.each;
-}
-
 static mega_status check_llama(const struct mega_transformer_options *o, const char *program)
 {
     const struct demand d[] = { { o->norm == MEGA_RMSNORM, "other norms than RMSNorm" },
@@ -126,7 +136,8 @@ static mega_status check_llama2c(const struct mega_transformer_options *o)
 static const char *const bert_known[] = { "layers", "width", "ffn", "longest", "heads",
     "positions", "position_scale", "attention_bias", "activation", "up_bias", "down_bias",
     "norm", "norm_eps", "norm_affine", "norm_bias", "placement", "final_norm", "type_emb",
-    "post_emb_norm", "dropout", "attention_dropout", "recompute", NULL };
+    "post_emb_norm", "dropout", "attention_dropout", "recompute", "init_std", "attn_init",
+    "zero_init_branch_output", "branch_init_depth", NULL };
 
 /* ends of a file: those with a pooled vector belong to pretraining or to no task at all */
 static const char *bert_architecture(const struct mega_foreign_config *c)

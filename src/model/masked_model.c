@@ -76,6 +76,32 @@ void mega_masked_model_build(mega_build *b, struct mega_masked_model *m,
     if (options->next) build_linear(b, "next", 2, o.width, &m->next, &m->next_bias);
 }
 
+/* of features */
+static mega_tensor *states_of(mega_run *r, const struct mega_masked_model *m, mega_tensor *h)
+{
+    enum mega_act act = (enum mega_act)m->encoder.options.act;
+    return mega_norm_run(r, &m->norm, linear(r, h, m->dense, m->dense_bias, act));
+}
+
+mega_tensor *mega_masked_model_states(mega_run *r, const struct mega_masked_model *m,
+    mega_tensor *ids, const struct mega_rows *rows)
+{
+    struct mega_transformer_inputs in = { .ids = ids };
+    return states_of(r, m, mega_transformer_features_of(r, &m->encoder, &in, rows, NULL));
+}
+
+mega_tensor *mega_masked_model_logits(
+    mega_run *r, const struct mega_masked_model *m, mega_tensor *states)
+{
+    return linear(r, states, m->encoder.embedding.table, m->bias, MEGA_ACT_LINEAR);
+}
+
+mega_tensor *mega_masked_model_loss(mega_run *r, const struct mega_masked_model *m,
+    mega_tensor *states, mega_tensor *target, double smoothing, mega_tensor **each)
+{
+    return output_loss(r, states, m->encoder.embedding.table, m->bias, target, smoothing, each);
+}
+
 void mega_masked_model_run(mega_run *r, const struct mega_masked_model *m, mega_tensor *ids,
     mega_tensor *types, const struct mega_rows *rows, struct mega_masked_model_ends *out)
 {
@@ -88,8 +114,5 @@ void mega_masked_model_run(mega_run *r, const struct mega_masked_model *m, mega_
             r, pool(r, h, rows, MEGA_POOL_FIRST), m->pooler, m->pooler_bias, MEGA_ACT_TANH);
     if (m->options.next)
         out->next = linear(r, out->pooled, m->next, m->next_bias, MEGA_ACT_LINEAR);
-    if (!m->options.masked) return;
-    enum mega_act act = (enum mega_act)m->encoder.options.act;
-    mega_tensor *t = mega_norm_run(r, &m->norm, linear(r, h, m->dense, m->dense_bias, act));
-    out->logits = linear(r, t, m->encoder.embedding.table, m->bias, MEGA_ACT_LINEAR);
+    if (m->options.masked) out->logits = mega_masked_model_logits(r, m, states_of(r, m, h));
 }

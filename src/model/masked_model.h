@@ -40,4 +40,15 @@ struct mega_masked_model_ends {
 void mega_masked_model_run(mega_run *r, const struct mega_masked_model *m, mega_tensor *ids,
     mega_tensor *types, const struct mega_rows *rows, struct mega_masked_model_ends *out);
 
+/* What the task of masked tokens needs, of a model with the masked head; all types are 0.
+ * ids [B, T] I32 -> states t [B, T, D]; t [.., D] -> logits [.., V]; the sum of -log p(target)
+ * over the places that have one, target [B * T] I32 (negative: none), of which *each, if not
+ * NULL, becomes the single terms [B * T]. */
+mega_tensor *mega_masked_model_states(mega_run *r, const struct mega_masked_model *m,
+    mega_tensor *ids, const struct mega_rows *rows);
+mega_tensor *mega_masked_model_logits(
+    mega_run *r, const struct mega_masked_model *m, mega_tensor *states);
+mega_tensor *mega_masked_model_loss(mega_run *r, const struct mega_masked_model *m,
+    mega_tensor *states, mega_tensor *target, double smoothing, mega_tensor **each);
+
 #endif

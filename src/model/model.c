@@ -51,14 +51,27 @@ void mega_model_free(mega_model *m)
     free(m);
 }
 
+static const char *masked_doubt(const struct mega_masked_model_options *o, int n)
+{
+    if (o->pooler && n-- == 0)
+        return "pooler is true, but masked tokens do not train it: it stays as it begins";
+    return mega_transformer_doubt(&o->encoder, n);
+}
+
 const char *mega_model_config_doubt(const struct mega_model_config *c, int n)
 {
+    if (c->architecture == MEGA_MASKED_MODEL) return masked_doubt(&c->masked.options, n);
     const struct mega_decoder_type *decoder = mega_decoders[c->language.decoder];
     if (c->architecture == MEGA_LANGUAGE_MODEL)
         return decoder->doubt ? decoder->doubt(c->language.options, n) : NULL;
     return c->encoder_kind == MEGA_ENCODER_TRANSFORMER
                ? mega_transformer_doubt(&c->transformer, n)
                : NULL;
+}
+
+struct mega_vocabulary mega_model_config_vocabulary(const struct mega_model_config *c)
+{
+    return c->architecture == MEGA_MASKED_MODEL ? c->masked.vocabulary : c->language.vocabulary;
 }
 
 int64_t mega_model_config_longest(const struct mega_model_config *c)

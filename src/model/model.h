@@ -50,6 +50,9 @@ const char *mega_model_config_doubt(const struct mega_model_config *c, int n);
 /* Places that a text can have; 0: any number. */
 int64_t mega_model_config_longest(const struct mega_model_config *c);
 
+/* The tokens of a language model, masked or not. */
+struct mega_vocabulary mega_model_config_vocabulary(const struct mega_model_config *c);
+
 /* What the recipe said about recomputation. */
 enum mega_recompute mega_model_recompute(const struct mega_model_config *c);
 

@@ -58,6 +58,7 @@ struct mega_attention_options mega_transformer_attention(
     a.output.norm = norm_options(o);
     a.output.inner_norm |= o->placement == MEGA_PLACEMENT_SUBLN;
     a.cross = cross;
+    if (o->full_every > 0 && (i + 1) % o->full_every == 0) a.score.past = 0;
     a.score.residual = cross ? o->cross.residual : a.score.residual;
     a.gates = o->gates;
     a.kept = cross ? o->kept_cross : o->kept_heads;

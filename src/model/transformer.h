@@ -51,6 +51,8 @@ struct mega_transformer_options {
     struct mega_ints chunk;                  /* attention window; -1: none */
     struct mega_attention_options attention; /* what all of them share; the rest is filled in */
     struct mega_cross_options cross;
+    int64_t
+        full_every; /* of so many attentions the last has no attention.score.past; 0: none */
     int64_t shift_memory; /* attentions that a memory moves down by at every segment */
     int positions, act, norm, placement; /* enum mega_positions_type, mega_act or
                                             MEGA_MLP_SOLU, mega_norm_type, mega_placement */
@@ -70,11 +72,12 @@ struct mega_transformer_options {
     struct mega_mlp_slot_options mlp;
     struct mega_embedding_options embedding;
     struct mega_transformer_head_options head;
-    int start;      /* enum mega_start: small is N(0, 2/(5D)) for attention (1910.05895) */
-    double std;     /* of all weights; 0: 0.02 */
-    bool zero_init; /* branches begin as zero */
-    int recompute;  /* enum mega_recompute */
-    double dropout; /* of embeddings and branches, where they do not say */
+    int start;       /* enum mega_start: small is N(0, 2/(5D)) for attention (1910.05895) */
+    double std;      /* of all weights; 0: 0.02 */
+    bool zero_init;  /* branches begin as zero */
+    bool depth_init; /* the last weights of branches by 1 / sqrt(2 layers) */
+    int recompute;   /* enum mega_recompute */
+    double dropout;  /* of embeddings and branches, where they do not say */
     struct mega_reals attention_dropout, hidden_dropout;
     int64_t other_layers; /* of a decoder's encoder, an encoder's decoder; 0: none */
     mega_tensor *table;   /* the tokens' table, where another model has it */

@@ -13,7 +13,8 @@ void mega_transformer_head_build(mega_build *b, struct mega_transformer_head *h,
     struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 },
                      root = { MEGA_INIT_CONSTANT, sqrt((double)width), 0 };
     int64_t one = 1;
-    *h = (struct mega_transformer_head){ .options = *o };
+    double factor = o->factor < 0 ? 1 / sqrt((double)width) : o->factor > 0 ? o->factor : 1;
+    *h = (struct mega_transformer_head){ .options = *o, .factor = factor };
     h->weight =
         table ? table
               : mega_param_add(b, "lm_head.weight", small, 2, (int64_t[]){ vocabulary, width });
@@ -27,10 +28,15 @@ void mega_transformer_head_build(mega_build *b, struct mega_transformer_head *h,
     mega_build_leave(b, entered);
 }
 
+static bool is_scaled(const struct mega_transformer_head *h)
+{
+    return h->factor < 1 || h->factor > 1;
+}
+
 bool mega_transformer_head_is_plain(const struct mega_transformer_head *h)
 {
     const struct mega_transformer_head_options *o = &h->options;
-    return !o->fixed && !o->mixture && !o->sigsoftmax && !(o->logit_clamp > 0);
+    return !o->fixed && !o->mixture && !o->sigsoftmax && !(o->logit_clamp > 0) && !is_scaled(h);
 }
 
 static mega_tensor *log_sum(mega_run *r, mega_tensor *const *x, int n, bool one)
@@ -73,6 +79,7 @@ mega_tensor *mega_transformer_head_run(
     mega_run *r, const struct mega_transformer_head *h, mega_tensor *x)
 {
     int64_t k = h->options.mixture, D = x ? mega_width(x) : 0;
+    if (is_scaled(h)) x = scale(r, x, NULL, h->factor);
     if (!k) return logits(r, h, x);
     mega_tensor *part[MEGA_LOG_SUM_MOST],
         *states = linear(r, x, h->mos_proj, NULL, MEGA_ACT_LINEAR),

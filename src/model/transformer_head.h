@@ -8,6 +8,7 @@
 struct mega_transformer_head_options {
     double clamp;       /* c tanh(x / c) of the last state, before its norm; 0: none */
     double logit_clamp; /* of logits */
+    double factor;      /* of the state that they are made of; -1: 1 / sqrt(D); 0: 1 */
     bool fixed;         /* logits are learned factors of cosines (FixNorm) */
     int64_t mixture;    /* softmaxes that are mixed; 0: one */
     bool sigsoftmax;    /* logits + log sigmoid(logits) (1805.10829) */
@@ -24,6 +25,8 @@ struct mega_transformer_head_options {
             NULL, "logits are cosines times one learned number", 0 },                          \
         { "output_mos", MEGA_OPTION_INT, MEGA_HEAD_FIELD(at, mixture), "0", 0, 15, NULL, "N",  \
             "softmaxes that are mixed (1711.03953); 0: one", 0 },                              \
+        { "logit_scale", MEGA_OPTION_REAL, MEGA_HEAD_FIELD(at, factor), "1", -1, 1e6, NULL,    \
+            "X", "factor of the state that logits are made of; -1: 1 / sqrt(D) (T5)", 0 },     \
     {                                                                                          \
         "output_sigsoftmax", MEGA_OPTION_BOOL, MEGA_HEAD_FIELD(at, sigsoftmax), "false", 0, 0, \
             NULL, NULL, "log sigmoid of a logit is added to it (1805.10829)", 0                \
@@ -32,6 +35,7 @@ struct mega_transformer_head_options {
 struct mega_transformer_head {
     struct mega_transformer_head_options options;
     mega_tensor *weight, *bias;       /* [V, D], the table itself if tied; [V] or NULL */
+    double factor;                    /* of the state, resolved */
     mega_tensor *scale;               /* [1]: fixed */
     mega_tensor *mos_proj, *mos_gate; /* [k D, D], [k, D] */
 };

@@ -75,6 +75,8 @@ static void begin(struct mega_param *p, const struct mega_transformer_options *o
         p->init = xavier(p, is_one_of(p->name, scaled) ? mega_transformer_gain(o) : 1);
     if (o->start == MEGA_START_SMALL && strstr(p->name, ".attn.") && usual)
         p->init.b = sqrt(2 / (5 * (double)o->width));
+    if (o->depth_init && p->init.kind == MEGA_INIT_NORMAL && is_one_of(p->name, last))
+        p->init.b /= sqrt(2 * (double)o->plan.layers);
     if (o->zero_init && is_one_of(p->name, last))
         p->init = (struct mega_init){ MEGA_INIT_CONSTANT, 0, 0 };
 }

@@ -243,6 +243,10 @@ static mega_status check_ends(const struct mega_transformer_options *o)
             "the factor is of normalised rows" },
         { o->numbers && (e->fixed || o->tied), e->fixed ? "l2norm_embed" : "tied", "numbers",
             "there is no table" },
+        { (o->head.factor < 0 || o->head.factor > 1 ||
+              (o->head.factor > 0 && o->head.factor < 1)) &&
+                o->head.fixed,
+            "logit_scale", "fixnorm_output", "cosines do not know it" },
         { o->head.mixture && o->head.fixed, "output_mos", "fixnorm_output",
             "each mixes logits its own way" },
     };
@@ -258,6 +262,8 @@ static mega_status check_rest(const struct mega_transformer_options *o)
         { solu && o->gated, "activation solu", "gated", "it has a gate of its own" },
         { o->mlp.gate_clamp > 0 && !o->gated, "ff_gate_clamp", "gated false",
             "there is no gate" },
+        { o->full_every && !o->attention.score.past, "max_attend_full_every",
+            "max_attend_past 0", "every attention sees all keys" },
         { s->mask && !s->steps.n && !s->steps.each, "shift_mask", "shift_tokens 0",
             "nothing is shifted" },
         { o->plan.drop_path && !o->plan.layer_dropout.n && !(o->plan.layer_dropout.each > 0),
@@ -311,8 +317,9 @@ const char *const mega_transformer_core[] = { "layers", "width", "ffn", "longest
     "rotary_base", "rotary_factor", "rotary_interleaved", "attention_bias", "activation",
     "gated", "up_bias", "down_bias", "norm", "norm_eps", "norm_affine", "norm_bias",
     "placement", "final_norm", "tied", "head_bias", "dropout", "attention_dropout",
-    "hidden_dropout", "recompute", "head_gates", "gate_init", "gate_glorot", "gate_noise",
-    "gate_hard", "gate_temperature", "gate_low", "gate_high", "gate_eps", "kept_heads", NULL };
+    "hidden_dropout", "recompute", "init_std", "attn_init", "zero_init_branch_output",
+    "branch_init_depth", "head_gates", "gate_init", "gate_glorot", "gate_noise", "gate_hard",
+    "gate_temperature", "gate_low", "gate_high", "gate_eps", "kept_heads", NULL };
 
 static bool is_known(const char *name, const char *const known[])
 {

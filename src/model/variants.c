@@ -16,6 +16,7 @@ const struct mega_variant *const mega_variant_groups[] = { mega_variants_ends,
 const char mega_variant_core[] =
     "layers|width|ffn|ff_mult|longest|heads|keys|values|chunk|attention_bias|head_bias|"
     "norm_affine|norm_bias|norm_eps|final_norm|init_std|attn_init|zero_init_branch_output|"
+    "branch_init_depth|attn_scale|"
     "dropout|emb_dropout|attention_dropout|hidden_dropout|sublayer_dropout|"
     "cross_token_dropout|recompute|kept_heads|kept_cross_heads|kept_channels";
 

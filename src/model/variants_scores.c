@@ -178,12 +178,14 @@ const struct mega_variant mega_variants_scores[] = {
         .paper = "2004.05150",
         .slot = "A5",
         .options = "max_attend_past=N",
+        .more = "max_attend_full_every",
         .adds = "",
         .cost = "at most N + 1 visible keys (two-way: 2 N + 1)",
         .executor = "tiles",
         .mathematics = "key j is visible to query i if i - j <= N (two-way: |i - j| <= N)",
         .pitfalls = "chunk cuts the text into blocks that do not see each other; this one "
-                    "slides. Layers add up: L layers see L N places back.",
+                    "slides. Layers add up: L layers see L N places back. Gemma 2 takes "
+                    "max_attend_full_every: 2, so that every other layer sees all.",
         .conflicts = "" },
     { .name = "prefix-lm",
         .title = "a prefix that all see",

@@ -45,7 +45,7 @@ void mega_batch_view(struct mega_batch *b, const struct mega_host *h)
 void mega_batch_dry(
     struct mega_batch *b, enum mega_architecture a, int64_t B, int64_t T, const int32_t *len)
 {
-    int64_t targets = a == MEGA_LANGUAGE_MODEL ? B * T : B;
+    int64_t targets = a == MEGA_CLASSIFIER ? B : B * T;
     *b = (struct mega_batch){ .n = B };
     for (int k = 0; k < 2; k++) {
         b->rows[k] = (struct mega_rows){ .B = B, .T = T, .len = len };
@@ -72,7 +72,10 @@ mega_tensor *mega_batch_loss(mega_run *r, const mega_model *m, const struct mega
     mega_tensor *target = mega_run_input(r, &b->target);
     if (m->config.architecture == MEGA_CLASSIFIER)
         return cross_entropy(r, mega_classifier_run(r, &m->classifier, text, rows), target);
-    mega_tensor *x = mega_language_model_features(r, &m->language, text[0], rows[0]);
     double smoothing = mega_run_mode(r) & MEGA_RUN_TRAIN ? b->smoothing : 0;
+    if (m->config.architecture == MEGA_MASKED_MODEL)
+        return mega_masked_model_loss(r, &m->masked,
+            mega_masked_model_states(r, &m->masked, text[0], rows[0]), target, smoothing, NULL);
+    mega_tensor *x = mega_language_model_features(r, &m->language, text[0], rows[0]);
     return mega_language_model_loss(r, &m->language, x, target, rows[0], smoothing, NULL);
 }

@@ -11,7 +11,7 @@ struct mega_batch {
     struct mega_rows rows[2];
     mega_tensor text[2];  /* ids [B, T] I32; the second text of pairs */
     mega_tensor target;   /* classes [B] I32; of a language model the next tokens [B * T] I32,
-                             negative: not counted */
+                             of a masked one the hidden ones; negative: not counted */
     int64_t n;            /* rows */
     int64_t places;       /* B * T of all towers: what the pass computes */
     int64_t tokens;       /* without padding; of a language model the targets that count */

@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "task/masked_lm.h"
 #include "task/tokens.h"
 
 struct mega_language {
     struct mega_job job;
     struct mega_task_options options;
-    struct mega_decoder_shape shape;
+    int64_t longest; /* places that the model takes; 0: any number */
+    bool masked;
+    struct mega_masking masking; /* its key is a split's and an epoch's */
     mega_tokenizer *tokenizer;
     struct mega_text_encoder encoder;
     struct mega_corpora *corpora;
@@ -35,14 +38,15 @@ static void close_job(struct mega_job *job)
 static const struct mega_job_type language_type;
 
 static mega_status new_job(struct mega_language **out, const struct mega_task_options *options,
-    const struct mega_language_model_config *model)
+    const struct mega_model_config *model)
 {
     struct mega_language *l = *out = calloc(1, sizeof *l);
     if (!l) return mega_fail(MEGA_NO_MEMORY, "no memory for a task");
     l->job.type = &language_type;
     l->options = *options;
-    l->shape = mega_decoders[model->decoder]->shape(model->options);
-    return MEGA_OK;
+    l->longest = mega_model_config_longest(model);
+    l->masked = model->architecture == MEGA_MASKED_MODEL;
+    return l->masked ? mega_masked_lm_check(&l->options.language, model) : MEGA_OK;
 }
 
 static mega_status open_corpora(struct mega_language *l, const struct mega_log *log)
@@ -50,8 +54,15 @@ static mega_status open_corpora(struct mega_language *l, const struct mega_log *
     l->encoder = mega_text_encoder_of(l->tokenizer);
     struct mega_corpus_options *c = &l->options.language.corpus;
     if (c->evaluate == MEGA_EVALUATE_AUTO)
-        c->evaluate = l->shape.longest ? MEGA_EVALUATE_ROWS : MEGA_EVALUATE_STREAM;
+        c->evaluate = l->longest || l->masked ? MEGA_EVALUATE_ROWS : MEGA_EVALUATE_STREAM;
     return mega_corpora_open(&l->corpora, corpus_options(l), &l->encoder, log);
+}
+
+/* what hides tokens of a vocabulary of V, if any do */
+static mega_status take_masks(struct mega_language *l, int64_t V)
+{
+    if (!l->masked) return MEGA_OK;
+    return mega_masked_lm_masks(&l->masking, l->tokenizer, &l->options.language.masking, V);
 }
 
 static mega_status load(struct mega_job *job, enum mega_split split)
@@ -67,16 +78,20 @@ mega_status mega_language_open(struct mega_job **out, const struct mega_task_opt
     struct mega_model_config *model, const struct mega_log *log)
 {
     struct mega_language *l;
-    mega_status status = new_job(&l, options, &model->language);
+    mega_status status = new_job(&l, options, model);
     if (!status) status = mega_tokenizer_open(&l->tokenizer, options->language.tokenizer);
     if (!status) status = open_corpora(l, log);
     if (!status) status = load(&l->job, MEGA_SPLIT_TRAIN);
+    struct mega_vocabulary v = { 0 };
+    if (!status) v = (struct mega_vocabulary){ l->encoder.vocabulary, l->encoder.pad };
+    /* a tokenizer without a mask gets one behind its ids */
+    if (!status && l->masked && mega_tokenizer_mask(l->tokenizer) < 0) v.size++;
+    if (!status) status = take_masks(l, v.size);
     if (status) {
         mega_job_close(l ? &l->job : NULL);
         return status;
     }
-    model->language.vocabulary =
-        (struct mega_vocabulary){ l->encoder.vocabulary, l->encoder.pad };
+    model->language.vocabulary = model->masked.vocabulary = v;
     *out = &l->job;
     return MEGA_OK;
 }
@@ -88,7 +103,7 @@ mega_status mega_language_tokenizer(
     const struct mega_node *name = task ? mega_node_find(task, "tokenizer") : NULL;
     bool bytes = name && name->text && !strcmp(name->text, "bytes");
     MEGA_TRY(mega_tokenizer_open(out, bytes ? "bytes" : folder));
-    int64_t has = mega_tokenizer_size(*out), V = m->config.language.vocabulary.size;
+    int64_t has = mega_tokenizer_size(*out), V = mega_model_config_vocabulary(&m->config).size;
     if (has <= V) return MEGA_OK;
     mega_tokenizer_close(*out);
     *out = NULL;
@@ -110,8 +125,9 @@ mega_status mega_language_open_model(struct mega_job **out, const mega_model *m,
             &read, &m->document, mega_node_find(m->document.root, "task")));
         files = &read;
     }
-    mega_status status = new_job(&l, files, &m->config.language);
+    mega_status status = new_job(&l, files, &m->config);
     if (!status) status = mega_language_tokenizer(&l->tokenizer, m, folder);
+    if (!status) status = take_masks(l, mega_model_config_vocabulary(&m->config).size);
     if (!status) status = open_corpora(l, log);
     if (status)
         mega_job_close(l ? &l->job : NULL);
@@ -179,25 +195,35 @@ static mega_status save(const struct mega_job *job, const char *folder)
 struct text_batches {
     struct mega_batches batches;
     struct mega_text_batches *text;
+    bool masked;
+    struct mega_masking masking;
 };
 
 static mega_status fill(struct mega_batches *b, int64_t k, struct mega_host *h)
 {
+    const struct text_batches *t = (struct text_batches *)b;
     h->is_text = true;
-    return mega_text_batch_fill(&h->text, ((struct text_batches *)b)->text, k);
+    MEGA_TRY(mega_text_batch_fill(&h->text, t->text, k));
+    return t->masked ? mega_masking_apply(&t->masking, &h->text) : MEGA_OK;
 }
 
 static void count(const struct mega_batches *b, int64_t k, int64_t *rows, int64_t *tokens)
 {
-    struct mega_text_units u =
-        mega_text_batches_units(((const struct text_batches *)b)->text, k, 1);
+    const struct text_batches *t = (const struct text_batches *)b;
+    if (t->masked) {
+        mega_masking_units(&t->masking, t->text, k, rows, tokens);
+        return;
+    }
+    struct mega_text_units u = mega_text_batches_units(t->text, k, 1);
     *rows += u.rows;
     *tokens += u.targets;
 }
 
 static void largest(const struct mega_batches *b, int64_t *rows, int64_t *places)
 {
-    mega_text_batches_largest(((const struct text_batches *)b)->text, rows, places);
+    const struct text_batches *t = (const struct text_batches *)b;
+    mega_text_batches_largest(t->text, rows, places);
+    if (t->masked) *places += t->masking.n_before + t->masking.n_after;
 }
 
 static void free_batches(struct mega_batches *b)
@@ -219,16 +245,20 @@ static mega_status make_batches(struct mega_job *job, enum mega_split split,
         .bucket = how->bucket,
         .shuffle = how->shuffle,
         .multiple = 1,
-        .longest = l->shape.longest };
+        .longest = l->longest };
     struct mega_text_batching text;
     MEGA_TRY((how->shuffle ? mega_text_batching_train : mega_text_batching_evaluate)(
         &text, corpus_options(l), &l->encoder, &batching));
+    if (l->masked) MEGA_TRY(mega_masked_lm_rows(&text, &l->masking));
     char what[32];
     snprintf(what, sizeof what, "task.%s", mega_split_names[split]);
     struct text_batches *b = calloc(1, sizeof *b);
     *out = NULL;
     if (!b) return mega_fail(MEGA_NO_MEMORY, "no memory for the order of the rows");
     b->batches.type = &batches_type;
+    b->masked = l->masked;
+    b->masking = l->masking;
+    b->masking.key = mega_masked_lm_key(how, epoch);
     mega_status status = mega_text_batches_open(&b->text, what, &l->slice[split], &text, epoch);
     if (status) {
         free(b);

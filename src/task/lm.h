@@ -1,5 +1,5 @@
-/* Language modelling: which token comes next. Text becomes tokens by a tokenizer, tokens become
- * rows in one of the ways of data/corpus.h. */
+/* Language modelling: which token comes next, or which are hidden (masked_lm.h). Text becomes
+ * tokens by a tokenizer, tokens become rows in one of the ways of data/corpus.h. */
 #ifndef MEGA_TASK_LM_H
 #define MEGA_TASK_LM_H
 

@@ -73,7 +73,12 @@ static mega_status find_name(
 
 static bool is_language(const struct mega_task_options *o)
 {
-    return mega_tasks[o->name]->architecture == MEGA_LANGUAGE_MODEL;
+    return mega_tasks[o->name]->architecture != MEGA_CLASSIFIER;
+}
+
+static bool is_masked(const struct mega_task_options *o)
+{
+    return mega_tasks[o->name]->architecture == MEGA_MASKED_MODEL;
 }
 
 mega_status mega_task_options_read(
@@ -82,23 +87,26 @@ mega_status mega_task_options_read(
     *o = (struct mega_task_options){ 0 };
     MEGA_TRY(find_name(o, d, section));
     if (!is_language(o)) return mega_node_read(d, section, "task", mega_task_options, NULL, o);
-    const struct mega_option *tables[] = { mega_language_options, mega_corpus_options };
-    void *values[] = { o, &o->language.corpus };
-    return mega_node_read_tables(d, section, "task", tables, values, 2);
+    const struct mega_option *tables[] = { mega_language_options, mega_corpus_options,
+        mega_masking_options };
+    void *values[] = { o, &o->language.corpus, &o->language.masking };
+    return mega_node_read_tables(d, section, "task", tables, values, is_masked(o) ? 3 : 2);
 }
 
-void mega_task_options_language(struct mega_task_options *o)
+void mega_task_options_language(struct mega_task_options *o, enum mega_architecture a)
 {
     *o = (struct mega_task_options){ 0 };
     mega_option_defaults(mega_language_options, o);
     mega_option_defaults(mega_corpus_options, &o->language.corpus);
-    o->name = mega_choice_find(names + 1, "lm");
+    mega_option_defaults(mega_masking_options, &o->language.masking);
+    o->name = mega_choice_find(names + 1, a == MEGA_MASKED_MODEL ? "masked_lm" : "lm");
 }
 
 void mega_task_options_print(const struct mega_task_options *o, struct mega_text *to)
 {
     mega_option_print(is_language(o) ? mega_language_options : mega_task_options, o, 2, to);
     if (is_language(o)) mega_option_print(mega_corpus_options, &o->language.corpus, 2, to);
+    if (is_masked(o)) mega_option_print(mega_masking_options, &o->language.masking, 2, to);
 }
 
 void mega_task_options_json(const struct mega_task_options *o, int indent, struct mega_text *to)
@@ -107,4 +115,6 @@ void mega_task_options_json(const struct mega_task_options *o, int indent, struc
         to, is_language(o) ? mega_language_options : mega_task_options, o, indent, false);
     if (is_language(o))
         mega_option_add_json(to, mega_corpus_options, &o->language.corpus, indent, true);
+    if (is_masked(o))
+        mega_option_add_json(to, mega_masking_options, &o->language.masking, indent, true);
 }

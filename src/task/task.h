@@ -8,12 +8,14 @@
 #include "base/log.h"
 #include "data/corpus.h"
 #include "data/examples.h"
+#include "data/masking.h"
 #include "model/model.h"
 
 /* What language models need of the section. */
 struct mega_language_options {
     const char *tokenizer; /* a file, a folder, or "bytes" */
     struct mega_corpus_options corpus;
+    struct mega_masking_options masking; /* of masked ones */
 };
 
 /* The recipe's section `task`: a name, and what that task needs. */
@@ -35,8 +37,8 @@ extern const struct mega_option mega_language_options[]; /* the name and languag
  * lines, adds it to a JSON object. */
 mega_status mega_task_options_read(struct mega_task_options *o, const struct mega_document *d,
     const struct mega_node *section);
-/* Language modelling with all defaults. */
-void mega_task_options_language(struct mega_task_options *o);
+/* The task that trains such language models, with all defaults. */
+void mega_task_options_language(struct mega_task_options *o, enum mega_architecture a);
 
 void mega_task_options_print(const struct mega_task_options *o, struct mega_text *to);
 void mega_task_options_json(

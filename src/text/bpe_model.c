@@ -6,6 +6,7 @@
 #include "text/bpe_long.h"
 #include "text/byte_chars.h"
 #include "text/unicode.h"
+#include "text/wordpiece.h"
 
 /* ---- making ---- */
 
@@ -63,7 +64,8 @@ static bool merges_use(const struct mega_bpe_model *m, int32_t id)
 /* seams are of use where words are characters and no rule looks at a whole word */
 static bool may_cut(const struct mega_bpe_model *m)
 {
-    if (m->splitter.byte_level || m->whole_first || m->prefix.size || m->suffix.size)
+    if (m->longest_word || m->splitter.byte_level || m->whole_first || m->prefix.size ||
+        m->suffix.size)
         return false;
     if (m->unk >= 0 && merges_use(m, m->unk)) return false;
     for (int i = 0; m->byte_fallback && i < 256; i++)
@@ -210,6 +212,8 @@ static mega_status merge_word(const struct job *j, const char *text, size_t n, s
     struct mega_merging *merging = &j->own->merging;
     int32_t *symbol = mega_merging_room(merging, n);
     if (!symbol) return mega_fail(MEGA_NO_MEMORY, "no memory to encode a long word");
+    if (j->m->longest_word)
+        return mega_wordpiece_cut(j->t, j->m, text, n, &j->own->piece, symbol, count);
     size_t symbols = symbols_of((void *)(uintptr_t)j, text, n, symbol, NULL);
     return mega_merges_apply(&j->m->merges, merging, symbols, count);
 }
@@ -217,7 +221,8 @@ static mega_status merge_word(const struct job *j, const char *text, size_t n, s
 /* windows know nothing of a word's start and end */
 static bool by_windows(const struct job *j, size_t n)
 {
-    return n >= MEGA_WORD_LONG && !j->m->prefix.size && !j->m->suffix.size;
+    return n >= MEGA_WORD_LONG && !j->m->longest_word && !j->m->prefix.size &&
+           !j->m->suffix.size;
 }
 
 static mega_status merge_windows(const struct job *j, const char *text, size_t n)

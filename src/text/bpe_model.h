@@ -1,5 +1,5 @@
-/* A BPE model: from a text to ids through normaliser, splitter and merges, as a tokenizer.json
- * or GPT-2's files describe it. */
+/* A BPE model: from a text to ids through normaliser, splitter and merges (or, in their place,
+ * the longest pieces: WordPiece), as a tokenizer.json or GPT-2's files describe it. */
 #ifndef MEGA_TEXT_BPE_MODEL_H
 #define MEGA_TEXT_BPE_MODEL_H
 
@@ -23,6 +23,9 @@ struct mega_bpe_model {
     bool fuse_unk;      /* unknown neighbours are one */
     bool whole_first;   /* a word that is a piece is that piece, whatever the merges say */
     struct mega_span prefix, suffix; /* of pieces inside a word; at a word's end */
+    int64_t longest_word; /* > 0: no merges, but the longest pieces from left to right
+                             (wordpiece.h); words of more characters are unknown */
+    size_t longest_piece; /* bytes; of that */
 };
 
 /* To be called when vocabulary, merges and flags are there: bytes and seams. */

@@ -9,15 +9,17 @@ struct state {
     bool specials;
     bool begun; /* something was written */
     bool word;  /* a word ended: a blank comes before the next */
+    bool any;   /* a piece came, whatever it wrote */
     int strip;  /* blanks still to be taken off the start */
 };
 
 static struct state start(const mega_tokenizer *t, const struct mega_decode_options *o)
 {
     bool inside = o && o->inside;
-    return (struct state){
-        .specials = o && o->specials, .begun = inside, .strip = inside ? 0 : t->joining.strip
-    };
+    return (struct state){ .specials = o && o->specials,
+        .begun = inside,
+        .any = inside,
+        .strip = inside ? 0 : t->joining.strip };
 }
 
 static mega_status add(
@@ -29,8 +31,11 @@ static mega_status add(
     const struct mega_piece *p = &t->vocab.piece[id];
     if (p->flags & MEGA_PIECE_SPECIAL && !s->specials) return MEGA_OK;
     const struct mega_joining *j = &t->joining;
-    const char *from = p->surface.data, *end = from + p->surface.size;
-    if (s->word && j->blank) mega_text_add(out, "%s", j->blank);
+    bool joins = p->flags & MEGA_PIECE_JOINS;
+    const struct mega_span *written = joins && !s->any ? &p->text : &p->surface;
+    const char *from = written->data, *end = from + written->size;
+    if (s->word && j->blank && !joins) mega_text_add(out, "%s", j->blank);
+    s->any = true;
     s->word = !(p->flags & MEGA_PIECE_OPEN);
     if (p->flags & MEGA_PIECE_WHOLE)
         s->strip = 0;

@@ -5,6 +5,7 @@
 
 #include "text/byte_chars.h"
 #include "text/tokenizer_json.h"
+#include "text/wordpiece.h"
 
 struct reader {
     mega_tokenizer *t;
@@ -197,6 +198,17 @@ static mega_status read_bpe(struct reader *r, const struct mega_node *node)
     return MEGA_OK;
 }
 
+static mega_status read_wordpiece(struct reader *r, const struct mega_node *node)
+{
+    struct mega_span prefix = text_of(node, "prefix", "##");
+    const struct mega_node *cleanup = mega_node_find(node, "cleanup");
+    if (r->fused)
+        return refuse(r, node, "the decoder", "WordPiece after the pieces are one text");
+    r->fused = true;
+    return mega_wordpiece_surfaces(
+        r->t, prefix, !cleanup || cleanup->kind != MEGA_NODE_BOOL || cleanup->boolean);
+}
+
 static mega_status read_decoder(struct reader *r, const struct mega_node *node);
 
 static mega_status read_sequence(struct reader *r, const struct mega_node *node)
@@ -219,6 +231,7 @@ static const struct {
     { "Replace", read_replace },
     { "Sequence", read_sequence },
     { "Strip", read_strip },
+    { "WordPiece", read_wordpiece },
 };
 
 static mega_status read_decoder(struct reader *r, const struct mega_node *node)

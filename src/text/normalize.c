@@ -45,6 +45,35 @@ static struct mega_normal_step *new_step(struct mega_normalizer *z, enum mega_no
     return &step[z->n++];
 }
 
+mega_status mega_normalizer_bert(
+    struct mega_normalizer *z, const struct mega_bert_normalizer *b)
+{
+    const struct {
+        bool is;
+        enum mega_normal what;
+    } step[] = {
+        { b->clean, MEGA_NORMAL_CLEAN },
+        { b->ideographs, MEGA_NORMAL_IDEOGRAPHS },
+        { b->strip_accents, MEGA_NORMAL_NFD },
+        { b->strip_accents, MEGA_NORMAL_STRIP_MARKS },
+        { b->lower, MEGA_NORMAL_LOWERCASE },
+    };
+    for (size_t i = 0; i < sizeof step / sizeof *step; i++)
+        if (step[i].is && !new_step(z, step[i].what)) return MEGA_NO_MEMORY;
+    return MEGA_OK;
+}
+
+/* accents go where it is said, else with upper case */
+static mega_status read_bert(struct mega_normalizer *z, const struct mega_node *node)
+{
+    bool lower = flag(node, "lowercase", true);
+    return mega_normalizer_bert(
+        z, &(struct mega_bert_normalizer){ .clean = flag(node, "clean_text", true),
+               .ideographs = flag(node, "handle_chinese_chars", true),
+               .strip_accents = flag(node, "strip_accents", lower),
+               .lower = lower });
+}
+
 mega_status mega_normalizer_read(
     struct mega_normalizer *z, const struct mega_document *d, const struct mega_node *node)
 {
@@ -63,12 +92,13 @@ mega_status mega_normalizer_read(
             MEGA_TRY(mega_normalizer_read(z, d, each));
         return MEGA_OK;
     }
+    if (!strcmp(type->text, "BertNormalizer")) return read_bert(z, node);
     int what = mega_choice_find(names, type->text);
     if (what < 0)
         return mega_fail(MEGA_UNSUPPORTED,
             "%s:%d:%d: the normalizer '%.80s' is not supported (NFC, NFD, NFKC, NFKD, "
             "Lowercase, "
-            "StripAccents, Strip, Prepend, Replace and Sequence are)",
+            "StripAccents, Strip, Prepend, Replace, BertNormalizer and Sequence are)",
             d->name, type->line, type->column, type->text);
     struct mega_normal_step *step = new_step(z, (enum mega_normal)what);
     if (!step) return MEGA_NO_MEMORY;
@@ -132,28 +162,62 @@ static mega_status normal_form(
     return MEGA_OK;
 }
 
+/* what may be put into the text in place of a character: itself, nothing, something else */
+static void put_cleaned(uint32_t code, const char *p, int length, struct mega_text *out)
+{
+    bool line = code == '\t' || code == '\n' || code == '\r';
+    if (!line && (code == 0xFFFD || mega_char_is_other(code))) return;
+    if (line || mega_char_is_space(code))
+        mega_text_add_bytes(out, " ", 1);
+    else
+        mega_text_add_bytes(out, p, (size_t)length);
+}
+
+static void put_apart(uint32_t code, const char *p, int length, struct mega_text *out)
+{
+    bool apart = mega_char_is_ideograph(code);
+    if (apart) mega_text_add_bytes(out, " ", 1);
+    mega_text_add_bytes(out, p, (size_t)length);
+    if (apart) mega_text_add_bytes(out, " ", 1);
+}
+
+static void put_unless(bool gone, const char *p, int length, struct mega_text *out)
+{
+    mega_text_add_bytes(out, p, gone ? 0 : (size_t)length);
+}
+
+static void put_lower(uint32_t code, struct mega_text *out)
+{
+    char bytes[4];
+    /* the one letter whose lower case is two characters */
+    if (code == 0x130) {
+        mega_text_add(out, "i\xCC\x87");
+        return;
+    }
+    code = (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+    mega_text_add_bytes(out, bytes, (size_t)mega_char_write(code, bytes));
+}
+
 static void by_character(
     enum mega_normal what, const char *text, const char *end, struct mega_text *out)
 {
     uint32_t code;
-    char bytes[4];
     int length;
     for (const char *p = text; p < end; p += length) {
         length = mega_char_read(p, end, &code);
         if (!length) return;
-        if (what == MEGA_NORMAL_STRIP_ACCENTS) {
-            utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)code);
-            bool accent = c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME;
-            mega_text_add_bytes(out, p, accent ? 0 : (size_t)length);
-            continue;
+        utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)code);
+        switch (what) {
+        case MEGA_NORMAL_STRIP_ACCENTS:
+            put_unless(c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME, p, length, out);
+            break;
+        case MEGA_NORMAL_STRIP_MARKS:
+            put_unless(c == UTF8PROC_CATEGORY_MN, p, length, out);
+            break;
+        case MEGA_NORMAL_CLEAN: put_cleaned(code, p, length, out); break;
+        case MEGA_NORMAL_IDEOGRAPHS: put_apart(code, p, length, out); break;
+        default: put_lower(code, out);
         }
-        /* the one letter whose lower case is two characters */
-        if (code == 0x130) {
-            mega_text_add(out, "i\xCC\x87");
-            continue;
-        }
-        code = (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
-        mega_text_add_bytes(out, bytes, (size_t)mega_char_write(code, bytes));
     }
 }
 
@@ -205,6 +269,9 @@ static mega_status run_step(const struct mega_normal_step *s, struct mega_matche
     case MEGA_NORMAL_NFKC:
     case MEGA_NORMAL_NFKD: return normal_form(s->what, text, n, out);
     case MEGA_NORMAL_LOWERCASE:
+    case MEGA_NORMAL_CLEAN:
+    case MEGA_NORMAL_IDEOGRAPHS:
+    case MEGA_NORMAL_STRIP_MARKS:
     case MEGA_NORMAL_STRIP_ACCENTS: by_character(s->what, text, text + n, out); return MEGA_OK;
     case MEGA_NORMAL_STRIP: strip(s, text, n, goes_on, out); return MEGA_OK;
     case MEGA_NORMAL_PREPEND:

@@ -17,7 +17,11 @@ struct mega_normalizer {
             MEGA_NORMAL_STRIP_ACCENTS,
             MEGA_NORMAL_STRIP,
             MEGA_NORMAL_PREPEND,
-            MEGA_NORMAL_REPLACE
+            MEGA_NORMAL_REPLACE,
+            /* parts of BERT's */
+            MEGA_NORMAL_CLEAN,      /* control characters vanish, white space becomes blanks */
+            MEGA_NORMAL_IDEOGRAPHS, /* blanks around Chinese characters */
+            MEGA_NORMAL_STRIP_MARKS /* Mn alone */
         } what;
         bool left, right;             /* strip */
         struct mega_span text;        /* prepend, replace: what is put there */
@@ -32,6 +36,13 @@ struct mega_normalizer {
 mega_status mega_normalizer_read(
     struct mega_normalizer *z, const struct mega_document *d, const struct mega_node *node);
 void mega_normalizer_done(struct mega_normalizer *z);
+
+/* What BERT's normaliser does, as steps. */
+struct mega_bert_normalizer {
+    bool clean, ideographs, strip_accents, lower;
+};
+mega_status mega_normalizer_bert(
+    struct mega_normalizer *z, const struct mega_bert_normalizer *b);
 
 /* Normalises valid UTF-8; the result is in `out` (cleared first), `spare` is used on the way.
  * `goes_on`: nothing is put before the text, nor taken from its front. */

@@ -261,6 +261,11 @@ bool mega_tokenizer_is_special(const mega_tokenizer *t, int32_t id)
     return mega_vocab_has(&t->vocab, id) && t->vocab.piece[id].flags & MEGA_PIECE_SPECIAL;
 }
 
+int32_t mega_tokenizer_mask(const mega_tokenizer *t)
+{
+    return mega_vocab_any(&t->vocab, "[MASK] <mask>");
+}
+
 int32_t mega_vocab_any(const struct mega_vocab *v, const char *names)
 {
     for (size_t size; *names; names += size + (names[size] == ' ')) {

@@ -47,6 +47,9 @@ mega_status mega_splitter_read(
 
 /* GPT-2's, as its own files mean it. */
 mega_status mega_splitter_gpt2(struct mega_splitter *s);
+
+/* BERT's: white space is thrown away, each punctuation mark is a word. */
+mega_status mega_splitter_bert(struct mega_splitter *s);
 void mega_splitter_done(struct mega_splitter *s);
 
 /* One thread's memory. */

@@ -144,11 +144,31 @@ static mega_status read_metaspace(
         &step->pattern, "pre-tokenizer", step->mark.data, step->mark.size);
 }
 
+mega_status mega_splitter_bert(struct mega_splitter *s)
+{
+    for (int i = 0; i < 2; i++) {
+        struct mega_split_step *step = new_step(s, MEGA_SPLIT_CHARACTERS);
+        if (!step) return MEGA_UNSUPPORTED;
+        step->is = i ? mega_char_is_punctuation : mega_char_is_space;
+        step->behavior = i ? MEGA_SPLIT_ISOLATED : MEGA_SPLIT_REMOVED;
+    }
+    s->drops = true;
+    return MEGA_OK;
+}
+
+static mega_status read_bert(
+    struct mega_splitter *s, const struct mega_document *d, const struct mega_node *node)
+{
+    (void)d, (void)node;
+    return mega_splitter_bert(s);
+}
+
 static const struct {
     const char *type;
     mega_status (*read)(
         struct mega_splitter *s, const struct mega_document *d, const struct mega_node *node);
 } readers[] = {
+    { "BertPreTokenizer", read_bert },
     { "ByteLevel", read_byte_level },
     { "Split", read_split },
     { "Digits", read_digits },

@@ -98,6 +98,9 @@ mega_status mega_tokenizer_read(mega_tokenizer **out, const struct mega_tokenize
 /* The id of the first of "a b c" that is in the vocabulary, or -1. */
 int32_t mega_vocab_any(const struct mega_vocab *v, const char *names);
 
+/* The id that stands for a hidden token ("[MASK]", "<mask>"), or -1. */
+int32_t mega_tokenizer_mask(const mega_tokenizer *t);
+
 bool mega_ids_add(struct mega_ids *ids, const int32_t *id, size_t n); /* false: no memory */
 
 void mega_emit_block(struct mega_workspace *w);

@@ -1,9 +1,11 @@
-/* Hugging Face's tokenizer.json: a BPE model with its normalizer, pre-tokenizer, added tokens,
- * post-processor and decoder. What is in it and not known here is refused by name. */
+/* Hugging Face's tokenizer.json: a BPE or WordPiece model with its normalizer, pre-tokenizer,
+ * added tokens, post-processor and decoder. What is in it and not known here is refused by
+ * name. */
 #include <stdlib.h>
 
 #include "text/bpe_model.h"
 #include "text/tokenizer_json.h"
+#include "text/wordpiece.h"
 
 /* ---- the model ---- */
 
@@ -58,6 +60,31 @@ static mega_status read_merge(
     return mega_bpe_model_merge(t, m, rank, left, right, name, node->line);
 }
 
+static bool is_wordpiece(const struct mega_node *model)
+{
+    return !strcmp(text_of(model, "type").data, "WordPiece");
+}
+
+/* what a file does not say is as its own program has it */
+static mega_status read_wordpiece(mega_tokenizer *t, struct mega_bpe_model *m,
+    const struct mega_document *d, const struct mega_node *model)
+{
+    const struct mega_node *vocab = child(model, "vocab", MEGA_NODE_MAP),
+                           *longest = child(model, "max_input_chars_per_word", MEGA_NODE_INT);
+    struct mega_span unk = text_of(model, "unk_token"),
+                     prefix = text_of(model, "continuing_subword_prefix");
+    if (!vocab)
+        return mega_fail(MEGA_BAD_FILE, "%s:%d:%d: expected an object \"vocab\" in the model",
+            d->name, model->line, model->column);
+    MEGA_TRY(mega_vocab_read(&t->vocab, d, vocab));
+    m->prefix = prefix.size || mega_node_find(model, "continuing_subword_prefix")
+                    ? prefix
+                    : (struct mega_span){ "##", 2 };
+    m->longest_word = longest && longest->integer > 0 ? longest->integer : 100;
+    return mega_wordpiece_finish(
+        t, m, unk.size ? unk : (struct mega_span){ "[UNK]", 5 }, d->name);
+}
+
 static mega_status check_type(const struct mega_document *d, const struct mega_node *model)
 {
     const struct mega_node *type = mega_node_find(model, "type");
@@ -65,8 +92,8 @@ static mega_status check_type(const struct mega_document *d, const struct mega_n
     const struct mega_node *dropout = mega_node_find(model, "dropout");
     if (strcmp(found, "BPE") != 0)
         return mega_fail(MEGA_UNSUPPORTED,
-            "%s:%d:%d: the model '%.80s' is not supported, expected BPE%s", d->name, type->line,
-            type->column, found,
+            "%s:%d:%d: the model '%.80s' is not supported, expected BPE or WordPiece%s",
+            d->name, type->line, type->column, found,
             !strcmp(found, "Unigram") ? " (give the SentencePiece .model file instead)" : "");
     if (dropout && dropout->kind >= MEGA_NODE_INT && dropout->real > 0)
         return mega_fail(MEGA_UNSUPPORTED,
@@ -80,6 +107,7 @@ static mega_status read_model(mega_tokenizer *t, struct mega_bpe_model *m)
     const struct mega_document *d = &m->document;
     const struct mega_node *model = child(d->root, "model", MEGA_NODE_MAP);
     if (!model) return mega_fail(MEGA_BAD_FILE, "%s: expected an object \"model\"", d->name);
+    if (is_wordpiece(model)) return read_wordpiece(t, m, d, model);
     MEGA_TRY(check_type(d, model));
     const struct mega_node *vocab = child(model, "vocab", MEGA_NODE_MAP);
     const struct mega_node *merges = child(model, "merges", MEGA_NODE_LIST);
@@ -322,7 +350,7 @@ static mega_status read(mega_tokenizer *t, const char *path)
     MEGA_TRY(
         mega_json_parse(&m->document, path, t->source[0].bytes.data, t->source[0].bytes.size));
     MEGA_TRY(read_document(t, m));
-    t->name = m->splitter.byte_level ? "byte-level BPE" : "BPE";
+    t->name = m->longest_word ? "WordPiece" : m->splitter.byte_level ? "byte-level BPE" : "BPE";
     return read_config(t, path);
 }
 

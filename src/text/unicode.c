@@ -101,3 +101,19 @@ bool mega_char_is_punctuation(uint32_t code)
     if (code < 0x80 && (c >= UTF8PROC_CATEGORY_SM && c <= UTF8PROC_CATEGORY_SO)) return true;
     return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
 }
+
+bool mega_char_is_other(uint32_t code)
+{
+    utf8proc_category_t c = category(code);
+    return c >= UTF8PROC_CATEGORY_CC && c <= UTF8PROC_CATEGORY_CO;
+}
+
+bool mega_char_is_ideograph(uint32_t code)
+{
+    static const uint32_t range[][2] = { { 0x4E00, 0x9FFF }, { 0x3400, 0x4DBF },
+        { 0x20000, 0x2A6DF }, { 0x2A700, 0x2B73F }, { 0x2B740, 0x2B81F }, { 0x2B920, 0x2CEAF },
+        { 0xF900, 0xFAFF }, { 0x2F800, 0x2FA1F } };
+    for (size_t i = 0; i < sizeof range / sizeof *range; i++)
+        if (code >= range[i][0] && code <= range[i][1]) return true;
+    return false;
+}

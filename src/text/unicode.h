@@ -22,5 +22,7 @@ bool mega_char_is_space(uint32_t code);   /* White_Space */
 bool mega_char_is_word(uint32_t code);    /* letters, marks, numbers, connectors */
 bool mega_char_is_numeric(uint32_t code); /* Nd, Nl, No */
 bool mega_char_is_punctuation(uint32_t code);
+bool mega_char_is_other(uint32_t code);     /* Cc, Cf, Cs, Co */
+bool mega_char_is_ideograph(uint32_t code); /* what BERT takes for Chinese characters */
 
 #endif

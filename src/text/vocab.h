@@ -15,7 +15,9 @@ enum mega_piece_flags {
     MEGA_PIECE_SPECIAL = 2, /* hidden when decoding, unless asked for */
     MEGA_PIECE_OPEN = 4,    /* where words are joined by blanks: none follows this one */
     MEGA_PIECE_ADDED = 8,   /* found in the text as it is spelt, not made by the model */
-    MEGA_PIECE_WHOLE = 16   /* begins a text with the blanks that it has */
+    MEGA_PIECE_WHOLE = 16,  /* begins a text with the blanks that it has */
+    MEGA_PIECE_JOINS = 32   /* where words are joined by blanks: none comes before this one; as
+                               the first of a text it is written as the file has it */
 };
 
 /* A span of bytes that someone else holds. */

@@ -106,7 +106,7 @@ static mega_status read_batch(const struct mega_safetensors *s, const char *path
         MEGA_TRY(read_i32(s, path, texts[k], 2, &b->text[k], &owned[2 * k]));
         MEGA_TRY(read_i32(s, path, lengths[k], 1, &len, &owned[2 * k + 1]));
         int64_t B = b->text[0].dim[0], T = b->text[k].dim[1];
-        bool many = a == MEGA_LANGUAGE_MODEL, fits = b->target.dim[0] == (many ? B * T : B);
+        bool many = a != MEGA_CLASSIFIER, fits = b->target.dim[0] == (many ? B * T : B);
         if (doc.data) fits = fits && doc.dim[0] == B && doc.dim[1] == T;
         if (!fits || b->text[k].dim[0] != B || len.dim[0] != B)
             return mega_fail(

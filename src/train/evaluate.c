@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "infer/masked.h"
 #include "task/classify.h"
 #include "task/feed.h"
 #include "train/stop.h"
@@ -62,6 +63,28 @@ static void count_tokens(
     t->bytes += b->bytes;
 }
 
+/* the tally, and the tokens that were hidden */
+struct hidden {
+    struct mega_tally *tally;
+    const int32_t *target;
+};
+
+static void count_hidden(void *arg, int64_t place, const float *logits, int64_t V)
+{
+    const struct hidden *h = arg;
+    h->tally->tokens++;
+    h->tally->correct += predicted(logits, V) == h->target[place];
+    h->tally->loss += loss_of(logits, V, h->target[place]);
+}
+
+static mega_status count_masked(
+    mega_run *r, const mega_model *m, const struct mega_batch *b, struct mega_tally *t)
+{
+    struct hidden h = { t, b->target.data };
+    t->rows += b->n;
+    return mega_masked_logits(r, m, &b->text[0], &b->rows[0], b->target.data, count_hidden, &h);
+}
+
 /* One evaluation on its way. */
 struct evaluation {
     mega_run *run;
@@ -84,6 +107,8 @@ static mega_status follow(struct evaluation *e, const struct mega_batch *b)
 static mega_status run_pass(struct evaluation *e, const struct mega_batch *b)
 {
     mega_run *r = e->run;
+    if (e->tally->architecture == MEGA_MASKED_MODEL)
+        return count_masked(r, e->model, b, e->tally);
     MEGA_TRY(follow(e, b));
     MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ .stream = e->stream }));
     bool language = e->tally->architecture == MEGA_LANGUAGE_MODEL;
@@ -94,7 +119,7 @@ static mega_status run_pass(struct evaluation *e, const struct mega_batch *b)
 static mega_status begin(struct mega_tally *t, const mega_model *m)
 {
     *t = (struct mega_tally){ .architecture = m->config.architecture };
-    if (t->architecture == MEGA_LANGUAGE_MODEL) return MEGA_OK;
+    if (t->architecture != MEGA_CLASSIFIER) return MEGA_OK;
     t->classes = m->config.task.classes;
     t->confusion = calloc((size_t)(t->classes * t->classes), sizeof *t->confusion);
     return t->confusion
@@ -132,12 +157,13 @@ void mega_tally_done(struct mega_tally *t)
 
 double mega_tally_accuracy(const struct mega_tally *t)
 {
-    return t->rows ? (double)t->correct / (double)t->rows : NAN;
+    int64_t units = t->architecture == MEGA_CLASSIFIER ? t->rows : t->tokens;
+    return units ? (double)t->correct / (double)units : NAN;
 }
 
 double mega_tally_loss(const struct mega_tally *t)
 {
-    int64_t units = t->architecture == MEGA_LANGUAGE_MODEL ? t->tokens : t->rows;
+    int64_t units = t->architecture == MEGA_CLASSIFIER ? t->rows : t->tokens;
     return units ? t->loss / (double)units : NAN;
 }
 

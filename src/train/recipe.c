@@ -4,6 +4,7 @@
 
 #include "format/option_json.h"
 #include "graph/precision.h"
+#include "model/presets.h"
 
 #define TRAIN(member) offsetof(struct mega_train_options, member)
 
@@ -67,6 +68,7 @@ static const struct mega_option top_options[] = {
 const struct mega_recipe_table mega_recipe_tables[] = {
     { "", top_options },
     { "task", mega_task_options },
+    { "model", mega_preset_options },
     { "model", mega_classifier_options },
     { "model", mega_encoder_options },
     { "model", mega_head_options },
@@ -111,12 +113,12 @@ static mega_status read_sections(struct mega_recipe *r)
     MEGA_TRY(mega_node_read(d, mega_node_find(d->root, "heads"), "heads",
         mega_head_training_table, NULL, &r->heads));
     r->train.precision = mega_precision_resolve(r->train.precision);
-    bool language = r->model.architecture == MEGA_LANGUAGE_MODEL;
+    bool language = r->model.architecture != MEGA_CLASSIFIER;
     if (r->train.average == MEGA_AVERAGE_AUTO)
         r->train.average = language ? MEGA_AVERAGE_TOKENS : MEGA_AVERAGE_ROWS;
     if (r->train.metric == MEGA_METRIC_AUTO)
         r->train.metric = language ? MEGA_METRIC_LOSS : MEGA_METRIC_ACCURACY;
-    if (language && r->train.metric == MEGA_METRIC_ACCURACY)
+    if (r->model.architecture == MEGA_LANGUAGE_MODEL && r->train.metric == MEGA_METRIC_ACCURACY)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "%s: train.metric is accuracy, but a language model is measured by its loss",
             d->name);

@@ -13,9 +13,9 @@ enum { ROWS = 4, LONGEST = 256 };
 
 static struct mega_inputs inputs_of(const mega_model *m)
 {
-    const struct mega_vocabulary *v = &m->config.language.vocabulary;
+    struct mega_vocabulary v = mega_model_config_vocabulary(&m->config);
     if (m->config.architecture == MEGA_CLASSIFIER) return m->config.task.inputs;
-    return (struct mega_inputs){ .vocabulary = v->size, .pad = v->pad < 0 ? 0 : v->pad };
+    return (struct mega_inputs){ .vocabulary = v.size, .pad = v.pad < 0 ? 0 : v.pad };
 }
 
 /* places that a text may have; where any number goes, as many as a file may ask for */
@@ -40,7 +40,7 @@ static int64_t answers_of(const mega_model *m, int64_t T)
 struct reference {
     int64_t rows, T;
     int64_t answers; /* numbers a row: logits of its classes, or a language model's -log p of
-                        the T tokens, each after those before it */
+                        the T tokens, each after those before it (a masked one's: among all) */
     int32_t *id[2], *len[2]; /* numbers, too, are stored as their ids */
     float *logits;
 };
@@ -128,6 +128,21 @@ static mega_tensor *read_on(
     return each;
 }
 
+/* each token of a row, seen with all others */
+static mega_tensor *read_all(
+    mega_run *r, const mega_model *m, const struct reference *f, struct mega_rows *rows)
+{
+    int64_t n = f->rows * f->T;
+    *rows = (struct mega_rows){ .B = f->rows, .T = f->T, .len = f->len[0] };
+    mega_tensor *text = text_of(r, f, 0, false), *each = NULL,
+                *same = mega_run_tensor(r, MEGA_I32, 1, &n);
+    for (int64_t i = 0; same && i < n; i++)
+        ((int32_t *)same->data)[i] = i % f->T < f->len[0][i / f->T] ? f->id[0][i] : -1;
+    mega_masked_model_loss(
+        r, &m->masked, mega_masked_model_states(r, &m->masked, text, rows), same, 0, &each);
+    return each;
+}
+
 static mega_status forward(
     mega_run *r, const mega_model *m, const struct reference *f, float *logits)
 {
@@ -135,8 +150,10 @@ static mega_status forward(
     mega_dtype dtype = mega_run_set_dtype(r, MEGA_F32);
     MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ 0 }));
     struct mega_rows rows[2];
-    bool language = m->config.architecture == MEGA_LANGUAGE_MODEL;
-    mega_tensor *y = language ? read_on(r, m, f, rows) : classify(r, m, f, rows);
+    enum mega_architecture a = m->config.architecture;
+    mega_tensor *y = a == MEGA_LANGUAGE_MODEL ? read_on(r, m, f, rows)
+                     : a == MEGA_MASKED_MODEL ? read_all(r, m, f, rows)
+                                              : classify(r, m, f, rows);
     if (y) mega_run_read(r, y, logits);
     mega_run_set_dtype(r, dtype);
     return mega_run_end(r);

@@ -216,6 +216,7 @@ static mega_status run_passes(struct trainer *t, struct update_result *result)
     double units = 1, sum = 0;
     int64_t row = 0;
     result->plan.passes = 1;
+    mega_head_training_prepare(&t->heads, &t->progress);
     for (int64_t k = 0; k < result->plan.passes; k++) {
         struct mega_batch *b;
         double loss;
@@ -343,7 +344,8 @@ static mega_status timed_update(struct trainer *t)
 
 /* ---- validation ---- */
 
-/* "accuracy" and the confusion of a classifier, perplexity and bits a byte of a language model;
+/* "accuracy" and the confusion of a classifier, perplexity and bits a byte of a language model,
+ * accuracy of a masked one;
  * `line` gets the same for people, `extra` what is more than a number */
 static void describe_tally(const struct mega_tally *tally, struct mega_record *record,
     struct mega_text *line, struct mega_text *extra)
@@ -362,6 +364,12 @@ static void describe_tally(const struct mega_tally *tally, struct mega_record *r
         return;
     }
     mega_record_add(record, "accuracy", mega_tally_accuracy(tally));
+    if (tally->architecture == MEGA_MASKED_MODEL) {
+        mega_record_add(record, "tokens", (double)tally->tokens);
+        mega_text_add(line, "  accuracy %.2f%%  (%lld masked tokens",
+            100 * mega_tally_accuracy(tally), (long long)tally->tokens);
+        return;
+    }
     mega_record_add(record, "rows", (double)tally->rows);
     mega_text_add(line, "  accuracy %.2f%%  (%lld rows", 100 * mega_tally_accuracy(tally),
         (long long)tally->rows);

@@ -13,7 +13,7 @@ refused 1 "train needs a RECIPE" "$mega" train
 refused 1 "MEGA_THREADS is 'two', expected a number from 1" env MEGA_THREADS=two "$mega" doctor
 refused 1 "rooms 'cpu,gpu': expected cpu" env MEGA_ROOMS=cpu,gpu "$mega" doctor
 [[ $("$mega" --version) == mega\ [0-9]* ]]
-for command in train eval predict generate score "data listops" report "tokenizer train" "tokenizer encode" "tokenizer decode" "tokenizer info" inspect verify average convert "bench models" "bench context" "bench ops" "bench step" "bench variants" doctor help; do
+for command in train eval predict generate score fill "data listops" report "tokenizer train" "tokenizer encode" "tokenizer decode" "tokenizer info" inspect verify average convert "bench models" "bench context" "bench ops" "bench step" "bench variants" doctor help; do
     # shellcheck disable=SC2086 # a command may be two words
     "$mega" help $command >page && grep -q "^Usage: mega $command" page || fail "no help on $command"
     # shellcheck disable=SC2086
@@ -33,5 +33,9 @@ docs=$here/../../docs/reference
 "$mega" help variants >page && [[ $(grep -c '' page) -gt 60 ]] || fail "mega help variants lacks variants"
 "$mega" help variants t5-bias >page && grep -q 'rel_pos_buckets' page || fail "no page of t5-bias"
 "$mega" help --man variants >page && grep -q '^.TH MEGA-VARIANTS 7' page || fail "no man page of variants"
+"$mega" help presets --markdown | diff -u "$docs/presets.md" - || fail "docs/reference/presets.md: print it anew with: mega help presets --markdown"
+"$mega" help presets | grep -q '^llama2 .* 6738415616 ' || fail "mega help presets does not count Llama 2"
+"$mega" help presets mistral >page && grep -q 'max_attend_past: 4095' page && grep -q 'ffn: 14336' page && ! grep -q 11008 page || fail "$(cat page)"
+refused 2 "no preset 'gpt3', the nearest is gpt2" "$mega" help presets gpt3
 refused 2 "no variant 'aliby', the nearest is alibi" "$mega" help variants aliby
 "$mega" help recipe --markdown | diff -u "$docs/recipe.md" - || fail "docs/reference/recipe.md: print it anew with: mega help recipe --markdown"

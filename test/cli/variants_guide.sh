@@ -10,7 +10,7 @@ grep -q 'decoder: transformer' small.yaml
 
 mega() { "$mega" "$@"; }
 mapfile -t commands < <(sed -n 's/^    \$ //p' "$page")
-((${#commands[@]} >= 14)) || fail "the page has ${#commands[@]} commands"
+((${#commands[@]} >= 17)) || fail "the page has ${#commands[@]} commands"
 for command in "${commands[@]}"; do
     eval "$command" >out 2>err || fail "$command: $(cat err)"
 done

@@ -40,12 +40,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (mega_tokenizer_kinds[kinds]) kinds++;
     if (!size) return 0;
     const struct mega_tokenizer_kind *kind = mega_tokenizer_kinds[data[0] % kinds];
-    const char *name = strcmp(kind->name, "BPE codes") ? "merges.txt" : "dict.txt";
+    const char *name = !strcmp(kind->name, "BPE codes")    ? "dict.txt"
+                       : !strcmp(kind->files, "vocab.txt") ? "tokenizer_config.json"
+                       : !strcmp(kind->files, "vocab.json|encoder.json") ? "merges.txt"
+                                                                         : NULL;
     const uint8_t *first = data + 1, *end = data + size;
-    const uint8_t *parted =
-        !strcmp(name, "dict.txt") || !strcmp(kind->files, "vocab.json|encoder.json")
-            ? memchr(first, 0, (size_t)(end - first))
-            : NULL;
+    const uint8_t *parted = name ? memchr(first, 0, (size_t)(end - first)) : NULL;
     struct mega_text file = { 0 }, other = { 0 };
     mega_tokenizer *t;
     mega_text_add_bytes(&file, first, (size_t)((parted ? parted : end) - first));

@@ -2,7 +2,7 @@
 """Makes test/text/expected/: small tokenizers by Hugging Face's library (pip install tokenizers), and what it makes of texts.
 
 Each file holds a tokenizer.json and cases: a text, its ids (special tokens as tokens, without and with the template), and
-the text that comes back. The files are committed; this script is run again only to add to them."""
+the text that comes back. The files are committed; this script is run again only to add to them, with their names."""
 import json
 import os
 import sys
@@ -50,7 +50,31 @@ def fallback(t, size):
     return Tokenizer.from_str(json.dumps(d))
 
 
+MORE = ["x" * 100, "x" * 101, "un" + "\u00e9" * 50, "a\u0000b\ufffdc\u0378d\u200be\u00adf\ue000g\u0085h\u000bi\u001fj",
+        "\u4e2d\u6587ab\u3400\U00020000\U0002a700\U0002b740\U0002b820\U0002b920\uf900\U0002f800\u3042\u30ab",
+        "it's the.quick,brown!fox?I'm don't we'll they've 's", "[CLS] the [MASK] fox [SEP] [UNK] [PAD][MASK]",
+        "\u00c9t\u00e9 \u0130 \u1e9e \u0645\u064f\u062d\u064e \u0915\u093e\u0928\u093c \u0e01\u0e33", "$1+2=3^4`5|6~7 <a> \u00a1b\u00bf \u2014 \u20ac",
+        "quickly thereafter theory dogs' jumps-over_the"]
+
+
+def bert(lower=True, accents=None, cleanup=True, prefix="##", chars=100, size=140):
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    t.normalizer = normalizers.BertNormalizer(lowercase=lower, strip_accents=accents)
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.train_from_iterator(CORPUS + [MORE[5], MORE[8]], trainers.WordPieceTrainer(
+        vocab_size=size, show_progress=False, special_tokens=specials, continuing_subword_prefix=prefix))
+    t.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", t.token_to_id("[CLS]")), ("[SEP]", t.token_to_id("[SEP]"))])
+    t.decoder = decoders.WordPiece(prefix=prefix, cleanup=cleanup)
+    return edit(t, max_input_chars_per_word=chars)
+
+
 def cases():
+    yield "bert", bert()
+    yield "bert_cased", bert(lower=False, cleanup=False)
+    yield "bert_accents", bert(accents=False, prefix="@", chars=6, size=160)
+    yield "bert_stripped", bert(lower=False, accents=True)
     yield "gpt2", byte_level()
     yield "gpt2_prefix", byte_level(prefix=True)
     t = byte_level(pre=pre_tokenizers.Split(Regex(LLAMA3), "isolated"), regex=False)
@@ -105,8 +129,10 @@ def cases():
 def main():
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "expected")
     for name, t in cases():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         found = []
-        for text in TEXTS:
+        for text in TEXTS + (MORE if name.startswith("bert") else []):
             plain = t.encode(text, add_special_tokens=False).ids
             found.append({"text": text, "ids": plain, "frame": t.encode(text).ids,
                           "back": t.decode(plain, skip_special_tokens=True), "back_special": t.decode(plain, skip_special_tokens=False)})

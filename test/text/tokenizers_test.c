@@ -100,7 +100,7 @@ static void what_is_not_supported_is_refused_by_name(void **state)
     } want[] = {
         { "refuse_merge_without_space", "expected a merge of two pieces" },
         { "refuse_merge_result_not_in_vocab", "gives 'ac', which is not in the vocabulary" },
-        { "refuse_wordpiece", "the model 'WordPiece' is not supported" },
+        { "refuse_wordpiece", "a WordPiece vocabulary without its unknown piece [UNK]" },
         { "refuse_unknown_normalizer", "the normalizer 'Precompiled' is not supported" },
     };
     for (int i = 0; i < 4; i++) {
@@ -134,8 +134,8 @@ static void parts_are_refused_by_name(void **state)
     static const struct {
         const char *parts, *says;
     } want[] = {
-        { "\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},",
-            "the pre-tokenizer 'BertPreTokenizer' is not supported" },
+        { "\"pre_tokenizer\": {\"type\": \"UnicodeScripts\"},",
+            "the pre-tokenizer 'UnicodeScripts' is not supported" },
         { "\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(a\"}, "
           "\"behavior\": \"Isolated\"},",
             "the pattern '(a' is not understood: missing closing parenthesis" },
@@ -147,8 +147,7 @@ static void parts_are_refused_by_name(void **state)
         { "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": "
           "\"ByteLevel\"}, {\"type\": \"Digits\"}]},",
             "a pre-tokenizer after ByteLevel, 'Digits'" },
-        { "\"decoder\": {\"type\": \"WordPiece\"},",
-            "the decoder 'WordPiece' is not supported" },
+        { "\"decoder\": {\"type\": \"CTC\"},", "the decoder 'CTC' is not supported" },
         { "\"post_processor\": {\"type\": \"Other\"},",
             "the post-processor 'Other' is not supported" },
         { "\"added_tokens\": [{\"id\": 2, \"content\": \"<s>\"}],",
