@@ -19,9 +19,9 @@ extern const struct mega_mixer mega_mixer_attention, mega_mixer_mega;
 const struct mega_transformer *mega_model_transformer(const mega_model *m)
 {
     const struct mega_language_model *l = &m->language;
+    const struct mega_classifier *c = &m->classifier;
     if (m->config.architecture == MEGA_CLASSIFIER)
-        return m->classifier.kind == MEGA_ENCODER_TRANSFORMER ? &m->classifier.transformer
-                                                              : NULL;
+        return c->kind == MEGA_ENCODER_TRANSFORMER ? &c->transformer : NULL;
     return m->config.architecture == MEGA_LANGUAGE_MODEL &&
                    l->decoder->features == mega_transformer_decode
                ? l->self
@@ -98,7 +98,7 @@ mega_status mega_model_heads_list(struct mega_model_heads *h, const mega_model *
     if (!h->layers)
         return mega_fail(MEGA_UNSUPPORTED,
             "this model has no attention heads that could be told apart: expected a language "
-            "model or a classifier");
+            "model or a classifier with a mixer");
     h->layer = calloc((size_t)h->layers, sizeof *h->layer);
     if (!h->layer) return mega_fail(MEGA_NO_MEMORY, "no memory for a list of heads");
     for (int64_t i = 0; i < h->layers; i++) {
@@ -111,16 +111,8 @@ mega_status mega_model_heads_list(struct mega_model_heads *h, const mega_model *
 mega_status mega_model_heads_find(struct mega_model_heads *h, const mega_model *m)
 {
     MEGA_TRY(mega_model_heads_list(h, m));
-    bool encoder = m->config.architecture == MEGA_CLASSIFIER &&
-                   m->classifier.kind == MEGA_ENCODER_TRANSFORMER;
-    if (h->layer[0].attention && !encoder) return MEGA_OK;
+    if (h->layer[0].attention) return MEGA_OK;
     mega_model_heads_done(h);
-    if (encoder)
-        return mega_fail(MEGA_UNSUPPORTED,
-            "this needs the attention of a language model or of a classifier with mixer "
-            "attention, and the model is a classifier with encoder transformer: mega heads "
-            "prune "
-            "and importance by gradient, ablation and gates take it");
     return mega_fail(MEGA_UNSUPPORTED,
         "this model is a %s, which has no attention heads to be told apart: expected a "
         "Transformer (gpt2, llama, transformer) or a classifier with mixer attention",
@@ -206,14 +198,14 @@ static mega_status configure(struct mega_model_config *c, const mega_model *m,
 {
     *c = m->config;
     const struct mega_transformer *t = mega_model_transformer(m);
-    bool classifier = c->architecture == MEGA_CLASSIFIER;
-    if (t && classifier) {
-        set(mega_transformer_encoder_table, &c->transformer, change);
-        return MEGA_OK;
-    }
     if (!t) {
+        bool classifier = c->architecture == MEGA_CLASSIFIER;
         set(classifier ? mega_mixers[c->encoder.mixer]->options : m->language.decoder->options,
             classifier ? (void *)c->mixer : (void *)c->language.options, change);
+        return MEGA_OK;
+    }
+    if (c->architecture == MEGA_CLASSIFIER) {
+        set(mega_transformer_encoder_table, &c->transformer, change);
         return MEGA_OK;
     }
     bool preset = strcmp(mega_decoders[c->language.decoder]->name, "transformer") != 0;

@@ -111,4 +111,4 @@ tiny "$cases/a05_50rows.tsv" | sed -e 's/^model: .*/model: { encoder: transforme
 "$mega" heads prune cb cb1 >said 2>err
 grep -q ' parameters; kept: ' said || fail "prune said: $(cat said)"
 awk -v a="$(accuracy cb)" -v b="$(accuracy cb1)" 'BEGIN { d = a - b; exit !(a != "" && d < 2e-5 && d > -2e-5) }' || fail "$(accuracy cb) with gates, $(accuracy cb1) without"
-refused 1 "and the model is a classifier with encoder transformer" "$mega" heads maps cb "$cases/a05_50rows.tsv"
+"$mega" heads importance cb "$cases/a05_50rows.tsv" --method gradient --texts 3 >said
