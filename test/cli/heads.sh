@@ -64,8 +64,9 @@ cp -r small wrong && cp "$(echo a/best)/config.json" wrong/
 refused 1 "expected [" "$mega" eval wrong text.txt
 
 # the recipes are read whole
+"$mega" data listops --out lists --train 64 --valid 16 --test 16 --min-length 20 --max-length 100 --seed 1 >/dev/null
 for recipe in "$here"/../../recipes/heads/*.yaml; do
-    sed -e 's|train: \[.*|train: text.txt|' -e '/^  from:/d' -e 's/^  steps: .*/  steps: 2/' -e 's/^  \(finish\|keep\): .*/  \1: 2/' "$recipe" >recipe.yaml
+    sed -e 's|train: \[.*|train: text.txt|' -e 's|data/demo-listops|lists|' -e '/^  from:/d' -e 's/^  steps: .*/  steps: 2/' -e 's/^  \(finish\|keep\): .*/  \1: 2/' "$recipe" >recipe.yaml
     "$mega" train recipe.yaml --run "recipe-$(basename "$recipe" .yaml)" -q || fail "$recipe does not train"
 done
 
