@@ -14,6 +14,11 @@ double mega_clock_s(void)
     return seconds(CLOCK_MONOTONIC);
 }
 
+double mega_thread_s(void)
+{
+    return seconds(CLOCK_THREAD_CPUTIME_ID);
+}
+
 double mega_date_s(void)
 {
     return seconds(CLOCK_REALTIME);

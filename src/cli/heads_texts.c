@@ -10,9 +10,11 @@ struct taking {
     bool relevance;
 };
 
-/* a token's piece; an id without one (a class's byte, a number) by its number */
+/* a token's piece; an id without one by its number */
 static char *name_of(const struct mega_heads_session *h, int32_t id)
 {
+    if (id == MEGA_PLACE_MEMORY) return strdup("[memory]");
+    if (id == MEGA_PLACE_CLASS) return strdup("[class]");
     size_t size = 0;
     const char *piece = h->tokenizer && id >= 0 && id < mega_tokenizer_size(h->tokenizer)
                             ? mega_tokenizer_piece(h->tokenizer, id, &size)
@@ -24,6 +26,14 @@ static char *name_of(const struct mega_heads_session *h, int32_t id)
     } else if (out) {
         snprintf(out, 16, "%d ", id);
     }
+    return out;
+}
+
+/* a place of pixels or samples by where it stands */
+static char *name_of_number(int64_t place)
+{
+    char *out = malloc(24);
+    if (out) snprintf(out, 24, "%lld ", (long long)place);
     return out;
 }
 
@@ -59,8 +69,12 @@ static mega_status take(void *arg, struct mega_batch *b)
     k->texts->n++;
     if (k->relevance) MEGA_TRY(take_predictions(k, t, b));
     t->token = calloc((size_t)t->maps.T + 1, sizeof *t->token);
+    bool numbers = b->text[0].dtype != MEGA_I32;
     for (int64_t i = 0; t->token && i < t->maps.T; i++)
-        if (!(t->token[i] = name_of(k->heads, t->maps.id[i])))
+        if (!(t->token[i] =
+                    numbers && t->maps.id[i] >= 0
+                        ? name_of_number(i - mega_head_maps_lead(k->heads->session.model))
+                        : name_of(k->heads, t->maps.id[i])))
             return mega_fail(MEGA_NO_MEMORY, "no memory for a text's tokens");
     return t->token ? MEGA_OK : mega_fail(MEGA_NO_MEMORY, "no memory for a text's tokens");
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "op/distance.h"
 
 #define NAMES_RESERVE ((size_t)1 << 30)
 #define KEEP_RESERVE ((size_t)1 << 42)
@@ -182,7 +183,12 @@ static double draw(const struct mega_param *p, struct mega_rng *g, int64_t i)
     }
     case MEGA_INIT_STREAMS: {
         int64_t row = i / t->dim[1], column = i % t->dim[1];
-        return column ? row == column - 1 : row == (int64_t)init->a;
+        int64_t inputs = (int64_t)init->b + 1;
+        return column < inputs ? row == (int64_t)init->a : row == column - inputs;
+    }
+    case MEGA_INIT_SLOPES: {
+        int64_t sides = t->rank > 1 ? t->dim[1] : 1;
+        return mega_alibi_slope((int64_t)init->a, i / sides, i % sides > 0);
     }
     case MEGA_INIT_UNIFORM: return init->a + init->b * (2 * mega_rng_unit(g) - 1);
     case MEGA_INIT_FAN_IN: return init->b / sqrt((double)t->dim[1]) * mega_rng_normal(g);

@@ -21,7 +21,9 @@ enum mega_init_kind {
     MEGA_INIT_ANGLES,    /* logits of exp(-m log(D) / D), m = 1 ... D numbers, in any order */
     MEGA_INIT_PADDED,    /* mean 0, standard deviation b, but row a is 0 */
     MEGA_INIT_IDENTITY,  /* 1 where row and column are equal, else 0 */
-    MEGA_INIT_STREAMS /* [S, 1 + S]: 1 in row a of the first column, the identity behind it */
+    MEGA_INIT_STREAMS, /* [S, R + S], R = b + 1: 1 in row a of the first R columns, the identity
+                          behind them */
+    MEGA_INIT_SLOPES   /* [H, 1] or [H, 2]: those of ALiBi for the first a heads (distance.h) */
 };
 struct mega_init {
     enum mega_init_kind kind;
@@ -55,6 +57,7 @@ struct mega_cell {
     int64_t dim[MEGA_RANK]; /* of one row (ROW), of one place (LOG) */
     int64_t window; /* LOG: places that a query may look back; 0: all that the stream has room
                        for */
+    bool whole;     /* LOG: a run gives all places anew, not the new ones alone */
     double fresh;
     bool statistics; /* ROW: a count, mean or variance of what was read, by which a norm goes */
     int index;
@@ -64,12 +67,22 @@ struct mega_cell {
     bool set;
 };
 
+/* Projections of queries and keys that an update may make too large (clip.c). */
+struct mega_clip {
+    mega_tensor *q, *q_bias, *k, *k_bias; /* biases may be NULL */
+    int64_t heads, groups;
+    double most; /* score of a head */
+    float *peak; /* [heads] the largest since the last update: whoever trains fills it */
+    struct mega_clip *next;
+};
+
 /* All that a model keeps: parameters and cells. */
 struct mega_store {
     struct mega_arena names; /* descriptions */
     struct mega_arena keep;  /* numbers */
     struct mega_param *first, *last;
     struct mega_cell *first_cell, *last_cell;
+    struct mega_clip *first_clip;
     int n_params, n_cells;
     int64_t count;   /* numbers in each flat array, with the gaps of alignment */
     int64_t numbers; /* trainable numbers */
@@ -109,6 +122,11 @@ void mega_store_fill(struct mega_store *s, uint64_t seed);
 struct mega_param *mega_store_find(const struct mega_store *s, const char *name); /* or NULL */
 struct mega_cell *mega_store_find_cell(
     const struct mega_store *s, const char *name); /* or NULL */
+
+/* Heads whose scores have a bound. After an update: shrinks those beyond it, and forgets what
+ * was seen. */
+void mega_clip_add(mega_build *b, const struct mega_clip *clip);
+void mega_store_clip_heads(struct mega_store *s);
 
 /* A hash of all parameters' and buffers' bytes with their names. */
 uint64_t mega_store_hash(const struct mega_store *s);

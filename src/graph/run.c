@@ -76,7 +76,7 @@ mega_status mega_run_begin(mega_run *r, const struct mega_run_args *args)
     r->replaying = r->passes = false;
     r->path[0] = 0;
     r->path_hash = 0;
-    r->n_chains = 0;
+    r->n_chains = r->n_more = 0;
     r->flops = 0;
     r->depth = 0;
     r->spare.n = r->carried.n = 0;

@@ -91,6 +91,10 @@ void mega_run_profile(mega_run *r, struct mega_profile *p);
  * shape. */
 void mega_run_seed(mega_run *r, mega_tensor *t, double each);
 void mega_run_seed_with(mega_run *r, mega_tensor *t, const mega_tensor *cotangent);
+/* A part of the loss that a model makes besides what it returns: `each` of every element of t.
+ * Its gradient starts with seed_more, times `units`. */
+void mega_run_more(mega_run *r, mega_tensor *t, double each);
+void mega_run_seed_more(mega_run *r, double units);
 void mega_run_backward(mega_run *r); /* adds to the parameters' gradients */
 
 /* Makes sure that t has its numbers, for who looks at them before the run ends. */

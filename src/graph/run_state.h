@@ -37,6 +37,7 @@ struct memo_entry {
 };
 enum { SWEEP_CALLS = 32 };
 enum { CHAIN_MOST = 8 };   /* refused regions inside each other */
+enum { MORE_MOST = 8 };    /* parts of a loss besides */
 enum { MEMO_SIZE = 8192 }; /* entries; forgotten at a begin when three quarters are in use */
 
 struct mega_run {
@@ -73,6 +74,11 @@ struct mega_run {
     const struct mega_op
         *chain[CHAIN_MOST]; /* refused regions that we are in, innermost last */
     int n_chains;
+    struct {
+        mega_tensor *t;
+        double each;
+    } more[MORE_MOST]; /* parts of the loss besides (mega_run_more) */
+    int n_more;
 };
 
 struct mega_stream {

@@ -24,7 +24,7 @@ static bool make_cell(mega_stream *s, const struct mega_cell *c)
     cell->value = cell->next = stream_shape(s, c);
     cell->value.data = mega_arena_zeroed(&s->arena, mega_size(&cell->value));
     if (!cell->value.data) return false;
-    if (c->kind == MEGA_CELL_LOG) return true; /* written in place */
+    if (c->kind == MEGA_CELL_LOG && !c->whole) return true; /* written in place */
     cell->next.data = mega_arena_zeroed(&s->arena, mega_size(&cell->next));
     return cell->next.data != NULL;
 }
@@ -204,7 +204,7 @@ void mega_cell_set(mega_run *r, struct mega_cell *c, const mega_tensor *next)
         c->set = true;
     } else if (r->args.stream) {
         struct stream_cell *cell = &r->args.stream->cell[c->index];
-        if (c->kind == MEGA_CELL_LOG) {
+        if (c->kind == MEGA_CELL_LOG && !c->whole) {
             append(r, &cell->value, next);
         } else {
             mega_tensor_copy(&cell->next, next);

@@ -199,3 +199,20 @@ void mega_run_seed(mega_run *r, mega_tensor *t, double each)
 {
     if (!r->status && t) seed(r, t, NULL, each);
 }
+
+void mega_run_more(mega_run *r, mega_tensor *t, double each)
+{
+    if (r->status || !t || r->replaying) return;
+    if (r->n_more == MORE_MOST) {
+        mega_run_fail(r, mega_fail(MEGA_UNSUPPORTED,
+                             "a run with more than %d parts of a loss besides", MORE_MOST));
+        return;
+    }
+    r->more[r->n_more].t = t;
+    r->more[r->n_more++].each = each;
+}
+
+void mega_run_seed_more(mega_run *r, double units)
+{
+    for (int i = 0; i < r->n_more; i++) mega_run_seed(r, r->more[i].t, r->more[i].each * units);
+}

@@ -98,6 +98,8 @@ static void plain(struct mega_maker *m)
     mega_make_rows(m, B, T, kinds_of_rows | (stream ? MEGA_ROWS_PLACE : 0), past);
     if (bias) make_bias(m, 0);
     a->weights = !stream && !c->rows->doc && chance(m, 4);
+    a->log_sum = a->fn == MEGA_ATTENTION_SOFTMAX && chance(m, 4);
+    a->peak = chance(m, 5);
 }
 
 /* ---- variants ---- */
@@ -141,14 +143,22 @@ static int64_t make_places(
 {
     struct mega_attr_attention *a = attr_of(m);
     struct mega_call *c = &m->e->call;
-    bool keys = chance(m, 3), stream = !keys && a->causal && !a->selective && chance(m, 3);
+    bool keys = chance(m, 3), stream = !keys && a->causal && chance(m, 3);
     int64_t S = keys && chance(m, 2) ? 1 + mega_make_below(m, m->small ? 8 : 40) : T, past = 0;
     a->chunk = chance(m, 3) ? 1 + mega_make_below(m, S + 3) : -1;
     /* a lone key has no slope, and what rounding leaves there is nobody's mistake */
     if (chance(m, 4)) a->reach = 2 - m->small + mega_make_below(m, S + 1);
     if (chance(m, 5)) a->prefix = 1 + mega_make_below(m, S + 1);
+    if (a->causal && !keys && !stream && a->chunk < 0 && chance(m, 4)) {
+        a->segment = 1 + mega_make_below(m, S + 1);
+        a->memory = mega_make_below(m, S + 1);
+    }
     make_qkv(m, n, B, T, S);
     if (stream) past = make_past(m, n, B, T);
+    if (stream && a->selective) {
+        int64_t room[] = { B, c->in[MEGA_ATTENTION_PAST_K]->dim[1], 1 };
+        c->in[MEGA_ATTENTION_PAST_FADED] = mega_make_param(m, 3, room, 1, 0.5);
+    }
     if (keys) {
         mega_make_rows(m, B, S, kinds_of_rows, 0);
         c->keys = c->rows;
@@ -183,11 +193,24 @@ static void make_added(
     if (chance(m, 2)) make_bias(m, chance(m, 2) ? n->H : 0);
     if (chance(m, 3)) make_decay(m, n, B, T, S);
     if (chance(m, 4)) {
-        int64_t R = 1 + mega_make_below(m, 3);
+        int64_t R = 1 + mega_make_below(m, 3), heads = chance(m, 2) ? n->H : 1;
         in[MEGA_ATTENTION_SHARE] = mega_make_values(m, 3, (int64_t[]){ B, T, n->H * R }, 0, 1);
-        in[MEGA_ATTENTION_BANK] =
-            mega_make_param(m, 2, (int64_t[]){ R, 1 + mega_make_below(m, S + 3) }, 0, 1);
+        in[MEGA_ATTENTION_BANK] = mega_make_param(
+            m, 2, (int64_t[]){ R * heads, 1 + mega_make_below(m, S + 3) }, 0, 1);
     }
+}
+
+/* forgetting row by row */
+static void make_gates(struct mega_maker *m, const struct mega_heads *n, int64_t B, int64_t T)
+{
+    mega_tensor **in = m->e->call.in;
+    const mega_tensor *past = in[MEGA_ATTENTION_PAST_K];
+    int64_t width = n->H * (1 + mega_make_below(m, 3)), S = mega_window_keys(&m->e->call)->T;
+    in[MEGA_ATTENTION_GATE_Q] = mega_make_values(m, 3, (int64_t[]){ B, T, width }, 0, 1);
+    in[MEGA_ATTENTION_GATE_K] = mega_make_values(m, 3, (int64_t[]){ B, S, width }, 0, 1);
+    if (past)
+        in[MEGA_ATTENTION_PAST_GATE_K] =
+            mega_make_param(m, 3, (int64_t[]){ B, past->dim[1], width }, 0, 1);
 }
 
 /* what only strips can do */
@@ -204,8 +227,10 @@ static void make_strips(struct mega_maker *m, const struct mega_heads *n, int64_
     if (chance(m, 3))
         c->in[MEGA_ATTENTION_BEFORE] =
             mega_make_param(m, 4, (int64_t[]){ B, n->H, T, mega_attention_columns(c) }, 0, 1);
+    if (a->causal && chance(m, 4)) make_gates(m, n, B, T);
     a->weights = !c->in[MEGA_ATTENTION_PAST_K] && !c->rows->doc && chance(m, 4);
     a->scores = chance(m, 3);
+    a->full = a->scores && chance(m, 2);
     a->exec = chance(m, 2) ? MEGA_ATTENTION_STRIP : MEGA_ATTENTION_AUTO;
 }
 
@@ -217,6 +242,8 @@ static void make_slots(struct mega_maker *m, const struct mega_heads *n)
                 (a->fn >= MEGA_ATTENTION_TOPK && a->fn <= MEGA_ATTENTION_GUMBEL);
     if (sums && chance(m, 3)) in[MEGA_ATTENTION_SINK] = mega_make_param(m, 1, &n->H, 0, 1);
     if (sums && chance(m, 4)) a->zeros = 1 + mega_make_below(m, 2);
+    a->log_sum = a->fn == MEGA_ATTENTION_SOFTMAX && chance(m, 4);
+    a->peak = chance(m, 5);
     if (!chance(m, 3)) return;
     int64_t N = 1 + mega_make_below(m, m->small ? 2 : 5);
     in[MEGA_ATTENTION_PREFIX_K] = mega_make_param(m, 3, (int64_t[]){ n->G, N, n->d }, 0, 1);
@@ -249,7 +276,9 @@ void mega_example_attention(struct mega_maker *m)
         plain(m);
     m->e->wants = (1u << MEGA_ATTENTION_INPUTS) - 1;
     m->e->wants &= ~(1u << MEGA_ATTENTION_PAST_K | 1u << MEGA_ATTENTION_PAST_V |
-                     1u << MEGA_ATTENTION_PAST_DECAY);
-    m->e->gives = 1u << MEGA_ATTENTION_O | (a->scores ? 1u << MEGA_ATTENTION_SCORES : 0);
+                     1u << MEGA_ATTENTION_PAST_DECAY | 1u << MEGA_ATTENTION_PAST_GATE_K |
+                     1u << MEGA_ATTENTION_PAST_FADED);
+    m->e->gives = 1u << MEGA_ATTENTION_O | (a->scores ? 1u << MEGA_ATTENTION_SCORES : 0) |
+                  (a->log_sum ? 1u << MEGA_ATTENTION_LOG_SUM : 0);
     m->e->tolerance = 1e-5;
 }

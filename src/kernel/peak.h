@@ -15,7 +15,8 @@ struct mega_peak {
 mega_status mega_peak_measure(
     struct mega_work *work, enum mega_isa isa, double seconds, struct mega_peak *out);
 
-/* The rate of multiply-adds on all threads alone; takes no memory to speak of. */
+/* The rate of multiply-adds on all threads alone; takes no memory to speak of. Of the time that
+ * the threads ran, so that a machine busy with other work has no lower peak. */
 mega_status mega_peak_measure_fma(
     struct mega_work *work, enum mega_isa isa, double seconds, double *gflops);
 

@@ -103,6 +103,15 @@ void mega_attention_build(
     mega_attention_prepare_build(b, &m->prepare, o);
     mega_attention_score_build(b, &m->score, o);
     mega_attention_output_build(b, &m->output, o);
+    if (m->score.peaks)
+        mega_clip_add(b, &(struct mega_clip){ .q = m->q,
+                             .q_bias = m->q_bias,
+                             .k = m->k,
+                             .k_bias = m->k_bias,
+                             .heads = o->heads,
+                             .groups = o->kv_heads,
+                             .most = o->clip,
+                             .peak = m->score.peaks });
     declare_states(b, m);
 }
 
@@ -117,12 +126,26 @@ bool mega_attention_is_nothing(const struct mega_attention *m)
     return !m->used.heads && !m->o_bias;
 }
 
+/* a bank of distances is made anew for every pass: no more of them than places so far */
+static int64_t longest_distance(
+    const struct mega_attention *m, const struct mega_rows *rows, const mega_tensor *past)
+{
+    const struct mega_attention_options *o = &m->options;
+    int64_t most = 0, reach = o->score.past ? o->score.past + 1 : 0;
+    for (int64_t b = 0; past && b < rows->B; b++)
+        if (mega_rows_place(rows, b) > most) most = mega_rows_place(rows, b);
+    most += rows->T;
+    if (o->chunk > 0 && o->chunk < most) most = o->chunk;
+    return reach && reach < most ? reach : most;
+}
+
 int64_t mega_attention_reach(
     mega_run *r, const struct mega_attention *m, const struct mega_rows *rows)
 {
     const mega_tensor *past = m->score.past_keys ? mega_cell_get(r, m->score.past_keys) : NULL;
     int64_t chunk = m->options.chunk;
     if (m->options.memory) return rows->T + m->options.memory;
+    if (m->score.xl_r) return longest_distance(m, rows, past);
     if (chunk > 0 && (past || chunk < rows->T)) return chunk;
     return past ? past->dim[1] : rows->T;
 }
@@ -144,16 +167,18 @@ static bool fits(mega_run *r, const struct mega_attention *m, struct mega_attent
     return false;
 }
 
-/* keys and values of the memory before those of the call; returns their rows */
+/* keys and values of the memory before those of the call, of which some may be hidden; returns
+ * their rows */
 static const struct mega_rows *remember(mega_run *r, const struct mega_attention *m,
-    struct mega_attention_heads *h, mega_tensor *memory, const struct mega_rows *rows)
+    struct mega_attention_heads *h, mega_tensor *memory, const struct mega_rows *rows,
+    const struct mega_rows *hidden)
 {
     if (!memory) return rows;
     mega_tensor *k = linear(r, memory, m->k, m->k_bias, MEGA_ACT_LINEAR),
                 *v = linear(r, memory, m->v, m->v_bias, MEGA_ACT_LINEAR);
     h->k = mega_attention_join(r, k, h->k, 0, rows);
     h->v = mega_attention_join(r, v, h->v, 0, rows);
-    return mega_attention_memory_rows(r, mega_dim(memory, 1), rows);
+    return mega_attention_memory_rows(r, mega_dim(memory, 1), hidden ? hidden : rows);
 }
 
 /* keys and values of a context, which a stream keeps once they are there */
@@ -201,6 +226,7 @@ static mega_tensor *meet_by_parts(mega_run *r, const struct mega_attention *m,
         mega_tensor *y = mega_attention_score_run(r, &m->score, &o, &some, &args);
         out = out ? concat(r, out, y) : y;
     }
+    score->penalty = args.penalty;
     mega_attention_score_keep(r, &m->score, all);
     return out;
 }
@@ -211,18 +237,20 @@ static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
     struct mega_attention_args *args)
 {
     const struct mega_attention_options *o = &m->used;
-    mega_tensor *z = score->z, *from = o->cross ? args->context : z;
+    mega_tensor *z = score->z, *from = o->cross ? args->context : z,
+                *from_v = !o->cross && args->values_from ? args->values_from : from;
+    if (!o->cross && args->keys_from) from = args->keys_from;
     const struct mega_rows *rows = score->rows, *keys = args->context_rows;
     struct mega_attention_heads h = { .q = linear(r, z, m->q, m->q_bias, MEGA_ACT_LINEAR) };
     if (from) {
         h.k = linear(r, from, m->k, m->k_bias, MEGA_ACT_LINEAR);
-        h.v = linear(r, from, m->v, m->v_bias, MEGA_ACT_LINEAR);
+        h.v = linear(r, from_v, m->v, m->v_bias, MEGA_ACT_LINEAR);
     }
     out->q = h.q;
     out->v = args->values = h.v;
-    h.v = mega_attention_mix_values(r, &m->prepare, o, h.v, args->first, from);
+    h.v = mega_attention_mix_values(r, &m->prepare, o, h.v, args->first, from_v);
     keys = o->cross ? mega_kept_context(r, keys, o->score.context_drop)
-                    : remember(r, m, &h, args->memory, rows);
+                    : remember(r, m, &h, args->memory, rows, args->keys);
     mega_attention_prepare_run(r, &m->prepare, o, &h, args->phase, rows, keys);
     keep_context(r, m, &h);
     if (keys != rows) score->keys = keys;
@@ -242,12 +270,15 @@ mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m
     struct mega_attention_score_args score = { .z = z,
         .bias = args->bias,
         .before = args->before,
+        .penalty = args->penalty,
+        .segments = o->segment && !args->memory,
         .rows = rows,
         .keys = args->keys == rows ? NULL : args->keys };
     mega_tensor *y = o->prepare.kv_latent
                          ? mega_attention_latent_run(r, &m->latent, &m->score, o, &score)
                          : attend(r, m, &score, &out, args);
     args->scores = score.scores;
+    args->penalty = score.penalty;
     return mega_attention_output_run(r, &m->output, o, y, m->o, m->o_bias, &out);
 }
 
@@ -255,6 +286,7 @@ void mega_attention_states(mega_build *b, struct mega_attention *m)
 {
     if (!m->used.heads) return;
     mega_attention_score_states(b, &m->score, &m->used);
+    mega_attention_hybrid_states(b, &m->output.hybrid, &m->used);
     declare_states(b, m);
 }
 

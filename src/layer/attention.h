@@ -36,7 +36,7 @@ struct mega_attention {
 
 /* What a stack lends an attention for one run, and what it gets. All may be absent. */
 struct mega_attention_args {
-    mega_tensor *bias;    /* [H, 2n-1] (position_bias.h), n at least mega_attention_reach */
+    mega_tensor *bias;    /* (position_bias.h), of n at least mega_attention_reach */
     mega_tensor *phase;   /* [G, d]: of rotary pope */
     mega_tensor *first;   /* value residual: the first layer's values */
     mega_tensor *before;  /* residual attention: scores of the layer before */
@@ -45,6 +45,8 @@ struct mega_attention_args {
     const struct mega_rows *keys; /* rows of its keys where some are hidden (hidden_keys.h) */
     mega_tensor *memory;          /* [B, M, D]: of the segment before, normed as z is */
     mega_tensor *values;          /* out: its own, as projected, [B, T, G dv] */
+    mega_tensor *penalty;         /* in and out: the z-loss of each place so far, or NULL */
+    mega_tensor *keys_from, *values_from; /* what keys and values are made of; NULL: z */
     mega_tensor *scores; /* out, of residual attention: for the next layer's `before` */
 };
 

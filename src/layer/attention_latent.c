@@ -27,6 +27,7 @@ mega_status mega_attention_latent_check(const struct mega_attention_options *o)
         { o->output.belief, "attn_belief" },
         { o->output.on_attn == MEGA_ON_ATTENTION_PAPER, "attn_on_attn: paper" },
         { o->position.kind == MEGA_REL_POS_COPE, "rel_pos: cope" },
+        { o->position.kind == MEGA_REL_POS_XL, "rel_pos: xl" },
         { o->rotary.heads, "rotary_heads" },
         { o->rotary.kind == MEGA_ROTARY_ROPE && !o->rotary.dims,
             "rotary: rope without rotary_dims, the channels of the shared key" },

@@ -89,13 +89,63 @@ static mega_status check_causal(const struct mega_attention_options *o)
         "hides keys of a next-token model and needs causal attention");
     REFUSE_IF(o->score.prefix && !causal, "prefix_lm",
         "a prefix that all see is the exception of causal attention");
+    REFUSE_IF(kind == MEGA_REL_POS_XL && !causal, "rel_pos: xl",
+        "knows the distances of keys before the query: needs causal attention");
+    REFUSE_IF(kind == MEGA_REL_POS_FORGET_ROW && !causal, "rel_pos: forget_row",
+        "forgets what lies before the query: needs causal attention");
     REFUSE_IF((o->output.gate_output || o->output.gate_rank) && !o->output.gate_values &&
                   !o->output.gate_heads,
         "attn_gate_output, attn_gate_rank", "need attn_gate_values or attn_gate_heads");
+    REFUSE_IF(o->output.hybrid && o->cross, "attn_hybrid",
+        "its module reads the text that attention reads: self-attention only");
+    REFUSE_IF(o->output.hybrid == MEGA_HYBRID_CEMA && !causal, "attn_hybrid: cema",
+        "looks back alone: needs causal attention, or ema");
+    REFUSE_IF(
+        o->output.hybrid_mix && !o->output.hybrid, "attn_hybrid_mix", "needs attn_hybrid");
     REFUSE_IF(o->output.belief && o->cross, "attn_belief",
         "needs a place's own value: self-attention only");
     REFUSE_IF(o->score.fn == MEGA_ATTENTION_INVERTED && !o->cross, "attn_fn: inverted",
         "keys choose among queries, the future too: cross-attention only");
+    return MEGA_OK;
+}
+
+/* what position biases ask of the rest */
+static mega_status check_positions(const struct mega_attention_options *o)
+{
+    const struct mega_position_bias_options *p = &o->position;
+    const struct mega_attention_score_options *s = &o->score;
+    bool alibi = p->kind == MEGA_REL_POS_ALIBI;
+    REFUSE_IF(p->alibi_asymmetric && !alibi, "alibi_asymmetric", "needs rel_pos: alibi");
+    REFUSE_IF(p->alibi_learned && !alibi, "alibi_learned", "needs rel_pos: alibi");
+    if (o->cross) return MEGA_OK;
+    REFUSE_IF(p->alibi_asymmetric && o->causal && !s->prefix, "alibi_asymmetric",
+        "no query sees keys ahead: needs attention without causality");
+    if (p->kind != MEGA_REL_POS_XL) return MEGA_OK;
+    REFUSE_IF(o->width % 2, "rel_pos: xl", "sines come in pairs: expected an even width");
+    REFUSE_IF(s->l2, "rel_pos: xl with attn_score: l2", "its terms belong to a product");
+    REFUSE_IF(o->rotary.kind == MEGA_ROTARY_POPE, "rel_pos: xl with rotary: pope",
+        "its heads are as wide as queries are before they turn");
+    REFUSE_IF(s->fn == MEGA_ATTENTION_LAPLACE || s->fn == MEGA_ATTENTION_RELU2,
+        "rel_pos: xl with attn_fn", "laplace and relu2 divide by the keys counted");
+    return MEGA_OK;
+}
+
+/* what training asks of scores */
+static mega_status check_training(const struct mega_attention_options *o)
+{
+    const struct mega_attention_score_options *s = &o->score;
+    REFUSE_IF(o->z_loss > 0 && s->fn != MEGA_ATTENTION_SOFTMAX, "attn_z_loss with attn_fn",
+        "is of the sum that a softmax divides by: expected softmax");
+    if (!(o->clip > 0)) return MEGA_OK;
+    REFUSE_IF(s->fn == MEGA_ATTENTION_SIGMOID, "qk_clip with attn_fn: sigmoid",
+        "its scores have no row to be too large for");
+    REFUSE_IF(o->prepare.qk_norm, "qk_clip with qk_norm",
+        "norms undo what projections are multiplied by");
+    REFUSE_IF(o->prepare.kv_latent, "qk_clip with attn_kv_latent",
+        "no head has keys of its own to shrink");
+    REFUSE_IF(s->l2, "qk_clip with attn_score: l2", "distances do not shrink with projections");
+    REFUSE_IF(o->rotary.kind == MEGA_ROTARY_POPE, "qk_clip with rotary: pope",
+        "magnitudes are not proportional to projections");
     return MEGA_OK;
 }
 
@@ -115,6 +165,10 @@ static mega_status check_scores(const struct mega_attention_options *o)
     REFUSE_IF(sigmoid && a->sigmoid_bias == MEGA_SIGMOID_NEG_LOG && o->longest < 1,
         "attn_sigmoid_bias: neg_log", "is of the longest text, which is not given");
     REFUSE_IF(topk && a->top < 1, "attn_topk", "expected at least 1 key");
+    REFUSE_IF(a->gumbel_hard && a->fn != MEGA_ATTENTION_GUMBEL, "gumbel_hard",
+        "needs attn_fn: gumbel");
+    REFUSE_IF(a->gumbel_eval && a->fn != MEGA_ATTENTION_GUMBEL, "gumbel_eval",
+        "needs attn_fn: gumbel");
     REFUSE_IF(a->through && !topk, "attn_topk_straight_through", "needs attn_fn: topk");
     REFUSE_IF(l2 && a->fn >= MEGA_ATTENTION_LAPLACE && a->fn <= MEGA_ATTENTION_RELU2,
         "qk_norm: l2 with attn_fn", "laplace and relu2 divide by the keys counted");
@@ -123,6 +177,8 @@ static mega_status check_scores(const struct mega_attention_options *o)
         "heads that mix need strips");
     REFUSE_IF(!o->cross && o->position.kind == MEGA_REL_POS_COPE,
         "attn_exec: fused with rel_pos: cope", "contextual positions need whole rows: strips");
+    REFUSE_IF(!o->cross && o->position.kind == MEGA_REL_POS_FORGET_ROW,
+        "attn_exec: fused with rel_pos: forget_row", "gates of rows need whole rows: strips");
     REFUSE_IF(a->selective, "attn_exec: fused with attn_selective",
         "rows that depend on rows before need strips");
     REFUSE_IF(a->residual, "attn_exec: fused with residual_attn",
@@ -130,16 +186,36 @@ static mega_status check_scores(const struct mega_attention_options *o)
     return MEGA_OK;
 }
 
+/* segments of one text in one pass: whatever they hand on they do as the whole text does */
+static mega_status check_segments(const struct mega_attention_options *o)
+{
+    if (o->cross) return MEGA_OK;
+    REFUSE_IF(!o->memory, "mem_segment", "needs max_mem_len: places that a segment remembers");
+    REFUSE_IF(!o->through, "mem_segment with detach_mems: true",
+        "in one pass gradients go through memories: expected detach_mems: false");
+    REFUSE_IF(o->score.selective, "mem_segment with attn_selective",
+        "what has faded ends with a segment");
+    REFUSE_IF(o->prepare.value_residual, "mem_segment with value_residual",
+        "values of memories are not mixed");
+    REFUSE_IF(o->score.hide > 0, "mem_segment with causal_key_mask_prob",
+        "no key of a memory is hidden");
+    return MEGA_OK;
+}
+
 /* segments that see those before */
 static mega_status check_memory(const struct mega_attention_options *o)
 {
+    REFUSE_IF(o->through && !o->segment, "detach_mems: false",
+        "gradients go through segments of one pass alone: expected mem_segment");
+    if (o->segment) MEGA_TRY(check_segments(o));
     if (!o->memory) return MEGA_OK;
     REFUSE_IF(o->memory < 0, "max_mem_len", "expected a number of places, or 0 for none");
     REFUSE_IF(o->cross || !o->causal, "max_mem_len", "needs causal self-attention");
     REFUSE_IF(o->chunk > 0, "max_mem_len with chunk", "chunks keep to themselves");
     REFUSE_IF(o->position.kind == MEGA_REL_POS_FORGET, "max_mem_len with rel_pos: forget",
         "gates of the segments before are not kept");
-    REFUSE_IF(o->score.hide > 0, "max_mem_len with causal_key_mask_prob", "not there yet");
+    REFUSE_IF(o->position.kind == MEGA_REL_POS_FORGET_ROW,
+        "max_mem_len with rel_pos: forget_row", "gates of the segments before are not kept");
     return MEGA_OK;
 }
 
@@ -171,6 +247,7 @@ static mega_status check_kept(const struct mega_attention_options *o)
         { out->head_scale, "attn_head_scale" },
         { out->gate_values || out->gate_heads, "attn_gate_values, attn_gate_heads" },
         { out->belief, "attn_belief" },
+        { out->hybrid, "attn_hybrid" },
         { out->on_attn == MEGA_ON_ATTENTION_PAPER, "attn_on_attn: paper" },
         { out->inner_norm, "an inner norm (placement: subln)" },
     };
@@ -188,6 +265,8 @@ mega_status mega_attention_check(const struct mega_attention_options *o)
     MEGA_TRY(check_rotary(o));
     MEGA_TRY(check_prepare(o));
     MEGA_TRY(check_causal(o));
+    MEGA_TRY(check_positions(o));
+    MEGA_TRY(check_training(o));
     MEGA_TRY(check_memory(o));
     MEGA_TRY(mega_attention_latent_check(o));
     MEGA_TRY(check_kept(o));

@@ -63,6 +63,8 @@ struct mega_attention_score_options {
     bool through;       /* topk: gradients of the softmax */
     int sigmoid_bias;   /* -log(longest), or none */
     double temperature; /* of gumbel; 0: 1 */
+    bool gumbel_hard;   /* gumbel: weight 1 at the largest, gradients of the softmax */
+    int gumbel_eval;    /* gumbel: 1: outside training the largest score without noise */
     int l2;             /* 1: squared distances */
     bool sink;
     int64_t zeros;
@@ -70,6 +72,7 @@ struct mega_attention_score_options {
     int talking; /* MEGA_TALKING_... */
     bool talking_scaled;
     bool selective, residual;
+    int carry;           /* residual: 1: what is carried on has bias and clamp */
     int64_t past;        /* keys at most so many places away; 0: any number */
     double hide;         /* share of keys that training hides, at most */
     bool hide_fixed;     /* exactly that share */
@@ -81,6 +84,7 @@ struct mega_attention_score_options {
 /* ---- heads joined: A8 and A9 ---- */
 
 enum { MEGA_ON_ATTENTION = 1, MEGA_ON_ATTENTION_PAPER };
+enum { MEGA_HYBRID_EMA = 1, MEGA_HYBRID_CEMA };
 enum { MEGA_BELIEF_WHOLE = 1, MEGA_BELIEF_HEADS = 2 }; /* bits */
 
 struct mega_attention_output_options {
@@ -90,6 +94,9 @@ struct mega_attention_output_options {
     int gate_act;                  /* 0: sigmoid, 1: silu */
     int on_attn;                   /* MEGA_ON_ATTENTION...; 0: no */
     int belief;                    /* MEGA_BELIEF_... */
+    int hybrid;                    /* MEGA_HYBRID_...: a module beside attention; 0: none */
+    int64_t hybrid_states;         /* N of its moving average */
+    bool hybrid_mix;               /* weights that the input gives */
     bool inner_norm;               /* before the last projection (2210.06423) */
     struct mega_norm_options norm; /* its kind; the width is the layer's affair */
 };
@@ -121,6 +128,10 @@ struct mega_attention_options {
     int64_t context;                          /* its width Dc; 0: D */
     int64_t context_places; /* what a stream keeps of it; 0: it comes with every pass */
     int64_t memory;         /* places of the segments before that queries see; 0: none */
+    int64_t segment;        /* of the same text in one pass; 0: a pass is one segment */
+    int through;   /* 1: gradients go through memories: with segments of a pass alone */
+    double z_loss; /* weight of the squared logarithms of the softmax's sums; 0: none */
+    double clip;   /* largest score that an update leaves a head; 0: any */
     struct mega_attention_prepare_options prepare;
     struct mega_position_bias_options position;
     struct mega_attention_score_options score;

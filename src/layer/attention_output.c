@@ -55,6 +55,7 @@ void mega_attention_output_build(
     if (a->gate_heads) declare_gate(b, "head_gate", &m->head_gate, o, o->heads, true, 10);
     if (a->gate_values)
         declare_gate(b, "gate", &m->gate, o, o->heads * o->values, a->gate_bias, 1);
+    mega_attention_hybrid_build(b, &m->hybrid, o);
     if (!a->inner_norm) return;
     struct mega_norm_options norm = a->norm;
     norm.width = believed(o);
@@ -130,6 +131,7 @@ mega_tensor *mega_attention_output_run(mega_run *r, const struct mega_attention_
     enum mega_act act = o->output.gate_act ? MEGA_ACT_SILU : MEGA_ACT_SIGMOID;
     if (o->prepare.laser) y = laser(r, y, 0);
     y = scale_heads(r, m, o, y, act, args);
+    y = mega_attention_hybrid_run(r, &m->hybrid, o, y, args->z, args->rows);
     if (m->gate.weight) y = gate(r, y, opening(r, &m->gate, args->z, y), act);
     y = believe(r, o, y, args->v);
     if (o->output.inner_norm) y = mega_norm_run(r, &m->inner, y);

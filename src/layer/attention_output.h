@@ -1,10 +1,10 @@
 /* Slots A8 and A9 of attention: what heads bring, on its way to the model's width, in this
- * order: the logarithm of laser, head scale and lent gates, a gate of heads, a gate of
- * channels, belief, an inner norm, the projection, which may gate itself. */
+ * order: the logarithm of laser, head scale and lent gates, a gate of heads, a module beside
+ * them, a gate of channels, belief, an inner norm, the projection, which may gate itself. */
 #ifndef MEGA_LAYER_ATTENTION_OUTPUT_H
 #define MEGA_LAYER_ATTENTION_OUTPUT_H
 
-#include "layer/attention_options.h"
+#include "layer/attention_hybrid.h"
 
 struct mega_attention_output {
     mega_tensor *head_scale; /* [H] */
@@ -13,6 +13,7 @@ struct mega_attention_output {
         mega_tensor *weight, *bias;         /* [n, D or R], [n]; NULL: there is no gate */
         mega_tensor *out_down, *out_weight; /* the same of the heads' output, [.., H dv] */
     } gate, head_gate;                      /* of channels, n = H dv; of heads, n = H */
+    struct mega_attention_hybrid hybrid;
     struct mega_norm inner;
 };
 

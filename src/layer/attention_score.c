@@ -44,6 +44,31 @@ static void declare_forget(
     if (!o->causal) declare_gates(b, "forget_back", &s->forget_back, &s->forget_back_bias, o);
 }
 
+/* Transformer-XL: what queries add for content and for places, and the sines' projection */
+static void declare_xl(
+    mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
+{
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
+    int64_t heads[] = { o->heads, o->keys };
+    s->xl_u = mega_param_add(b, "xl_u", zero, 2, heads);
+    s->xl_v = mega_param_add(b, "xl_v", zero, 2, heads);
+    size_t entered = mega_build_enter(b, "xl_r");
+    s->xl_r =
+        mega_param_add(b, "weight", small, 2, (int64_t[]){ o->heads * o->keys, o->width });
+    mega_build_leave(b, entered);
+}
+
+static void declare_row_gates(
+    mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
+{
+    struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 };
+    int64_t dim[] = { o->heads * o->position.row_keys, o->width };
+    size_t entered = mega_build_enter(b, "forget");
+    s->row_q = mega_param_add(b, "q", small, 2, dim);
+    s->row_k = mega_param_add(b, "k", small, 2, dim);
+    mega_build_leave(b, entered);
+}
+
 static void declare_positions(
     mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
 {
@@ -53,6 +78,8 @@ static void declare_positions(
     if (p->kind == MEGA_REL_POS_FORGET) declare_forget(b, s, o);
     if (p->kind == MEGA_REL_POS_COPE)
         s->cope = mega_param_add(b, "cope", zero, 2, (int64_t[]){ p->cope_positions, met(o) });
+    if (p->kind == MEGA_REL_POS_XL) declare_xl(b, s, o);
+    if (p->kind == MEGA_REL_POS_FORGET_ROW) declare_row_gates(b, s, o);
     if (p->kind != MEGA_REL_POS_REL_PROJ) return;
     size_t entered = mega_build_enter(b, "rel_proj");
     s->proj =
@@ -75,6 +102,11 @@ void mega_attention_score_build(
         s->talk_post = mega_param_add(b, "talk_post", same, 2, square);
     if (a->talking_scaled) s->talk_scaled = mega_param_add(b, "talk_scaled", same, 2, square);
     declare_positions(b, s, o);
+    if (o->clip > 0) {
+        s->peaks = mega_arena_zeroed(&b->store->names, (size_t)o->heads * sizeof *s->peaks);
+        if (!s->peaks && !b->status)
+            b->status = mega_fail(MEGA_NO_MEMORY, "no memory for the largest scores");
+    }
     mega_attention_score_states(b, s, o);
 }
 
@@ -82,11 +114,16 @@ void mega_attention_score_states(
     mega_build *b, struct mega_attention_score *s, const struct mega_attention_options *o)
 {
     s->past_keys = s->past_values = s->past_decay = s->decay = NULL;
+    s->past_rows = s->faded = NULL;
     if (s->forget && o->causal) {
         s->past_decay = declare_log(b, "forget.log", o->heads, o);
         s->decay = mega_cell_add(b, "forget.sum", MEGA_CELL_ROW, MEGA_F32, 1, &o->heads, 0);
     }
     if (!o->causal || o->cross || o->memory) return;
+    if (s->row_k)
+        s->past_rows = declare_log(b, "forget.keys", o->heads * o->position.row_keys, o);
+    if (o->score.selective) s->faded = declare_log(b, "faded", 1, o);
+    if (s->faded) s->faded->whole = true;
     if (o->prepare.kv_latent) { /* whose first channels are the values */
         s->past_keys = declare_log(b, "latent", o->prepare.kv_latent + o->rotary.dims, o);
         return;
@@ -97,7 +134,8 @@ void mega_attention_score_states(
 
 /* ---- running ---- */
 
-static void fill(struct mega_attr_attention *a, const struct mega_attention_options *o)
+static void fill(
+    struct mega_attr_attention *a, const struct mega_attention_options *o, bool trains)
 {
     const struct mega_attention_score_options *s = &o->score;
     memset(a, 0, sizeof *a);
@@ -116,13 +154,87 @@ static void fill(struct mega_attr_attention *a, const struct mega_attention_opti
     a->clamp = s->clamp;
     a->selective = s->selective;
     a->scores = s->residual;
+    a->full = s->residual && s->carry;
     if (s->fn == MEGA_ATTENTION_TOPK) {
         a->top = s->top;
         a->through = s->through;
     }
     if (s->fn == MEGA_ATTENTION_SIGMOID && s->sigmoid_bias == MEGA_SIGMOID_NEG_LOG)
         a->sigmoid_bias = -log((double)o->longest);
-    if (s->fn == MEGA_ATTENTION_GUMBEL) a->temperature = s->temperature;
+    if (s->fn != MEGA_ATTENTION_GUMBEL) return;
+    a->temperature = s->temperature;
+    a->through = s->gumbel_hard;
+    if (!s->gumbel_eval || trains) return;
+    a->fn = MEGA_ATTENTION_HARD;
+    a->through = false;
+}
+
+/* x and a number for each of its columns */
+static mega_tensor *shifted(mega_run *r, mega_tensor *x, mega_tensor *by)
+{
+    struct mega_attr_squash a;
+    memset(&a, 0, sizeof a);
+    a.kind = MEGA_SQUASH_LINEAR;
+    a.factor = a.inside = 1;
+    struct mega_call c = { .op = &mega_op_squash, .attr = &a };
+    c.in[MEGA_SQUASH_X] = x;
+    c.in[MEGA_SQUASH_BIAS] = by;
+    return mega_run_call(r, &c, NULL);
+}
+
+/* (q + u) k, and (q + v) of each head with its W_r r of every distance, a bank of its own */
+static void relate(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_options *o, mega_tensor *sines, struct mega_call *c)
+{
+    mega_tensor *q = c->in[MEGA_ATTENTION_Q];
+    double by = mega_attention_scale(o);
+    c->in[MEGA_ATTENTION_BIAS] = NULL;
+    c->in[MEGA_ATTENTION_Q] = shifted(r, q, s->xl_u);
+    c->in[MEGA_ATTENTION_SHARE] =
+        scale(r, shifted(r, q, s->xl_v), NULL, by > 0 ? by : 1 / sqrt((double)o->keys));
+    c->in[MEGA_ATTENTION_BANK] = linear(r, s->xl_r, sines, NULL, MEGA_ACT_LINEAR);
+}
+
+static void forget_rows(
+    mega_run *r, const struct mega_attention_score *s, mega_tensor *z, struct mega_call *c)
+{
+    c->in[MEGA_ATTENTION_GATE_Q] = linear(r, z, s->row_q, NULL, MEGA_ACT_LINEAR);
+    c->in[MEGA_ATTENTION_GATE_K] = linear(r, z, s->row_k, NULL, MEGA_ACT_LINEAR);
+    if (s->past_rows) c->in[MEGA_ATTENTION_PAST_GATE_K] = mega_cell_get(r, s->past_rows);
+}
+
+/* what training wants to know of the scores: only while it trains */
+static void ask(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_options *o, struct mega_attr_attention *a)
+{
+    bool trains = mega_run_mode(r) & MEGA_RUN_TRAIN;
+    a->log_sum = trains && o->z_loss > 0;
+    a->peak = trains && s->peaks;
+}
+
+/* the largest scores so far; another pass of the same block finds the same */
+static void note_peaks(mega_run *r, const struct mega_attention_score *s, mega_tensor *of,
+    const struct mega_head_part *part)
+{
+    if (!of) return;
+    mega_run_need(r, of);
+    for (int64_t i = 0; of->data && i < mega_height(of); i++)
+        for (int64_t h = 0; h < mega_width(of); h++) {
+            float *most = &s->peaks[h + (part ? part->head : 0)];
+            *most = fmaxf(*most, (float)mega_get(of, i, h));
+        }
+}
+
+/* sum_h log_sum^2 of each real query, over all attentions */
+static void penalise(mega_run *r, struct mega_attention_score_args *args, mega_tensor *log_sum)
+{
+    if (!log_sum) return;
+    mega_tensor *one = mega_run_tensor(r, MEGA_F32, 2, (int64_t[]){ 1, mega_width(log_sum) });
+    for (int64_t h = 0; one && one->data && h < one->dim[1]; h++) mega_put(one, 0, h, 1);
+    mega_tensor *z =
+        linear(r, gate(r, log_sum, log_sum, MEGA_ACT_LINEAR), one, NULL, MEGA_ACT_LINEAR);
+    z = mask_padding(r, z, args->rows);
+    args->penalty = args->penalty ? add(r, args->penalty, z) : z;
 }
 
 /* running sums of the logarithms of forget gates, and those after the last place */
@@ -185,8 +297,13 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
     struct mega_attention_score_args *args)
 {
     struct mega_attr_attention a;
-    fill(&a, o);
+    fill(&a, o, mega_run_mode(r) & MEGA_RUN_TRAIN);
     a.weights = mega_run_wants(r, "weights");
+    ask(r, s, o, &a);
+    if (args->segments) {
+        a.segment = o->segment;
+        a.memory = o->memory;
+    }
     struct mega_call c = { .op = &mega_op_attention,
         .attr = &a,
         .rows = args->rows,
@@ -206,12 +323,19 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
             [MEGA_ATTENTION_BEFORE] = args->before } };
     look_back(r, s, o, &c, args->part);
     if (s->forget) decay(r, s, &c, args);
+    if (s->xl_r) relate(r, s, o, args->bias, &c);
+    if (s->row_q) forget_rows(r, s, args->z, &c);
+    if (s->faded) c.in[MEGA_ATTENTION_PAST_FADED] = mega_cell_get(r, s->faded);
     if (s->proj)
         c.in[MEGA_ATTENTION_SHARE] = linear(r, args->z, s->proj, NULL, MEGA_ACT_LINEAR);
     mega_tensor *out = mega_run_call(r, &c, args->site ? args->site : "weights");
     mega_run_tap(r, "weights", c.out[1]);
     args->scores = c.out[2];
+    note_peaks(r, s, c.out[MEGA_ATTENTION_PEAK], args->part);
+    penalise(r, args, c.out[MEGA_ATTENTION_LOG_SUM]);
     if (s->past_decay) mega_cell_set(r, s->past_decay, c.in[MEGA_ATTENTION_DECAY]);
+    if (s->past_rows) mega_cell_set(r, s->past_rows, c.in[MEGA_ATTENTION_GATE_K]);
+    if (s->faded) mega_cell_set(r, s->faded, c.out[MEGA_ATTENTION_FADED]);
     /* without a stream latent attention has keys of another width, and none to keep */
     if (!args->part && c.in[MEGA_ATTENTION_PAST_K]) mega_attention_score_keep(r, s, h);
     return out;

@@ -21,9 +21,13 @@ void mega_unit_gates_build(mega_build *b, struct mega_head_gates *g, const char 
     size_t entered = mega_build_enter(b, "%s", name);
     if (kind == MEGA_GATES_FIXED)
         g->open = mega_param_add(b, "open", one, 1, &heads);
-    else
+    else {
+        g->decay = mega_arena_zeroed(&b->store->names, sizeof *g->decay);
+        if (!g->decay && !b->status)
+            b->status = mega_fail(MEGA_NO_MEMORY, "no memory to declare gates");
         g->log_a = mega_param_add(
             b, "log_a", o->glorot ? glorot : start, 4, (int64_t[]){ 1, heads, 1, 1 });
+    }
     mega_build_leave(b, entered);
 }
 
@@ -48,11 +52,34 @@ static mega_tensor *sample(
         g->name);
 }
 
+/* the L2 part of the penalty: a sum of its own beside the loss */
+static void decay(
+    mega_run *r, const struct mega_head_gates *g, mega_tensor *o, const struct mega_rows *rows)
+{
+    struct mega_attr_gate_penalty a;
+    memset(&a, 0, sizeof a);
+    a.gate = g->options.concrete;
+    a.l2 = g->decay->weight;
+    struct mega_call c = { .op = &mega_op_gate_penalty, .attr = &a };
+    c.in[MEGA_GATE_PENALTY_A] = g->log_a;
+    c.in[MEGA_GATE_PENALTY_VALUES] = mask_padding(r, o, rows);
+    mega_tensor *cost = mega_run_call(r, &c, NULL);
+    /* without a tape the block comes again, with one */
+    if (!cost || !cost->wants_grad) return;
+    float sum = 0;
+    mega_run_seed(r, cost, 1);
+    mega_run_read(r, cost, &sum);
+    g->decay->sum += (double)sum;
+}
+
 mega_tensor *mega_head_gates_run(
     mega_run *r, const struct mega_head_gates *g, mega_tensor *o, const struct mega_rows *rows)
 {
     if (g->open) return head_scale(r, o, g->open);
     if (!g->log_a) return o;
+    const unsigned both = MEGA_RUN_TRAIN | MEGA_RUN_GRAD;
+    if (g->decay && g->decay->weight > 0 && (mega_run_mode(r) & both) == both)
+        decay(r, g, o, rows);
     mega_tensor *gates = sample(r, g, rows);
     return g->options.noise == MEGA_GATE_NOISE_ELEMENT ? gate(r, o, gates, MEGA_ACT_LINEAR)
                                                        : head_scale(r, o, gates);

@@ -71,12 +71,21 @@ struct mega_head_gates_options {
             NULL, "X", "noise and probabilities stay so far from 0 and 1", 0                   \
     }
 
+/* The L2 part of the penalty (Louizos et al., 2018, as Voita et al. have it), which training
+ * sets: weight/2 mean_h(P(gate_h > 0)) sum(squares of what the gates multiply) is added to the
+ * loss. */
+struct mega_gate_decay {
+    double weight; /* 0: there is none */
+    double sum;    /* what came to be added since it was 0 */
+};
+
 struct mega_head_gates {
     struct mega_head_gates_options options;
-    const char *name;        /* "gate", below its layer's prefix; of its draws, too */
-    int64_t heads, channels; /* H units; columns of one */
-    mega_tensor *log_a;      /* [1, H, 1, 1], of concrete gates; else NULL */
-    mega_tensor *open;       /* [H], of fixed ones; else NULL */
+    const char *name;              /* "gate", below its layer's prefix; of its draws, too */
+    int64_t heads, channels;       /* H units; columns of one */
+    mega_tensor *log_a;            /* [1, H, 1, 1], of concrete gates; else NULL */
+    mega_tensor *open;             /* [H], of fixed ones; else NULL */
+    struct mega_gate_decay *decay; /* of concrete gates; else NULL */
 };
 
 /* Declares gate.log_a or gate.open below the present prefix, as options->kind says; nothing

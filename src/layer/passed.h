@@ -16,6 +16,8 @@ enum {
     MEGA_PASSED_BIAS,         /* the bias of scores that all layers share */
     MEGA_PASSED_SECOND,       /* the second stream of ResiDual */
     MEGA_PASSED_INPUT,        /* what every branch reads of the stack's input */
+    MEGA_PASSED_PENALTY,      /* [B, T, 1] the z-loss of the attentions so far */
+    MEGA_PASSED_DEEP,         /* [B, T, feed-forwards D]: factors of what these give */
     MEGA_PASSED_LIST,         /* from here on: earlier states of the stream, or streams */
     MEGA_PASSED_MOST = 200    /* in all */
 };

@@ -1,5 +1,6 @@
 #include "layer/position_bias.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "graph/ops.h"
@@ -39,11 +40,26 @@ static void declare_layers(mega_build *b, struct mega_position_bias *p, int64_t 
     }
 }
 
+/* slopes that begin as ALiBi's: of each head, or of either side of the query */
+static void declare_slopes(mega_build *b, struct mega_position_bias *p)
+{
+    const struct mega_position_bias_options *o = &p->options;
+    int64_t sloped = o->alibi_heads ? o->alibi_heads : p->heads;
+    struct mega_init slopes = { MEGA_INIT_SLOPES, (double)sloped, 0 };
+    size_t entered = mega_build_enter(b, "alibi");
+    p->table = mega_param_add(
+        b, "slopes", slopes, 2, (int64_t[]){ p->heads, o->alibi_asymmetric ? 2 : 1 });
+    mega_build_leave(b, entered);
+}
+
 void mega_position_bias_build(mega_build *b, struct mega_position_bias *p,
     const struct mega_position_bias_options *o, int64_t heads, int64_t width, bool causal)
 {
-    *p = (struct mega_position_bias){ .options = *o, .heads = heads, .causal = causal };
+    *p = (struct mega_position_bias){
+        .options = *o, .heads = heads, .width = width, .causal = causal
+    };
     if (o->kind == MEGA_REL_POS_DYNAMIC) declare_layers(b, p, width);
+    if (o->kind == MEGA_REL_POS_ALIBI && o->alibi_learned) declare_slopes(b, p);
     if (o->kind != MEGA_REL_POS_T5) return;
     size_t entered = mega_build_enter(b, "rel_bias");
     p->table = mega_param_add(b, "weight", (struct mega_init){ MEGA_INIT_NORMAL, 0, 0.02 }, 2,
@@ -67,10 +83,42 @@ static mega_tensor *distances(mega_run *r, const struct mega_position_bias *p,
         a.max_distance = o->max_distance;
         a.scale = o->scale;
     }
-    if (kind == MEGA_DISTANCE_ALIBI) a.sloped = o->alibi_heads ? o->alibi_heads : p->heads;
+    if (kind == MEGA_DISTANCE_ALIBI) {
+        a.sloped = o->alibi_heads ? o->alibi_heads : p->heads;
+        a.two_way = o->alibi_asymmetric;
+    }
     return mega_run_call(r,
-        &(struct mega_call){ .op = &mega_op_distance_bias, .in = { p->table }, .attr = &a },
+        &(struct mega_call){
+            .op = &mega_op_distance_bias, .in = { p->table }, .attr = &a }, /* of t5 */
         NULL);
+}
+
+/* [H, 2n-1] of slopes that learn: less the distance's size on either side times its own */
+static mega_tensor *slopes(mega_run *r, const struct mega_position_bias *p, int64_t length)
+{
+    int64_t sides = p->options.alibi_asymmetric ? 2 : 1, n = 2 * length - 1;
+    mega_tensor *far = mega_run_tensor(r, MEGA_F32, 2, (int64_t[]){ n, sides });
+    for (int64_t x = 0; far && far->data && x < n; x++) {
+        double delta = (double)(length - 1 - x);
+        mega_put(far, x, 0, sides > 1 ? -fmax(delta, 0) : -fabs(delta));
+        if (sides > 1) mega_put(far, x, 1, fmin(delta, 0));
+    }
+    return linear(r, p->table, far, NULL, MEGA_ACT_LINEAR);
+}
+
+/* [n, D] of the distances 0 ... n - 1: sines, then cosines */
+static mega_tensor *sines(mega_run *r, const struct mega_position_bias *p, int64_t length)
+{
+    int64_t D = p->width, half = D / 2;
+    mega_tensor *t = mega_run_tensor(r, MEGA_F32, 2, (int64_t[]){ length, D });
+    for (int64_t k = 0; t && t->data && k < half; k++) {
+        double turn = pow(10000, -2 * (double)k / (double)D);
+        for (int64_t x = 0; x < length; x++) {
+            mega_put(t, x, k, sin((double)x * turn));
+            mega_put(t, x, half + k, cos((double)x * turn));
+        }
+    }
+    return t;
 }
 
 /* [H, 2n-1] of a network that reads one distance a row */
@@ -95,7 +143,9 @@ mega_tensor *mega_position_bias_run(
     if (length < 1) length = 1;
     switch (p->options.kind) {
     case MEGA_REL_POS_T5: return distances(r, p, MEGA_DISTANCE_T5, length);
-    case MEGA_REL_POS_ALIBI: return distances(r, p, MEGA_DISTANCE_ALIBI, length);
+    case MEGA_REL_POS_ALIBI:
+        return p->table ? slopes(r, p, length) : distances(r, p, MEGA_DISTANCE_ALIBI, length);
+    case MEGA_REL_POS_XL: return sines(r, p, length);
     case MEGA_REL_POS_DYNAMIC: return dynamic(r, p, length);
     }
     return NULL;

@@ -43,9 +43,9 @@ static void build_gru(mega_build *b, struct mega_residual *m, int64_t D)
 }
 
 /* weights of all states so far, of a mean square of 1 */
-static void build_lime(mega_build *b, struct mega_residual *m, int64_t width, int64_t k)
+static void build_lime(mega_build *b, struct mega_residual *m, int64_t width, int64_t views)
 {
-    int64_t n = k + 1;
+    int64_t n = views * m->states;
     struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
     size_t entered = mega_build_enter(b, "lime"), inside = mega_build_enter(b, "norm");
     mega_norm_declare(b, &m->lime_norm,
@@ -57,18 +57,10 @@ static void build_lime(mega_build *b, struct mega_residual *m, int64_t width, in
     mega_build_leave(b, entered);
 }
 
-void mega_residual_build(mega_build *b, struct mega_residual *m,
-    const struct mega_residual_options *o, int64_t width, int64_t k, bool second, bool skips)
+static void build_kind(mega_build *b, struct mega_residual *m,
+    const struct mega_residual_options *o, const struct mega_residual_place *p)
 {
-    *m = (struct mega_residual){ .kind = (enum mega_residual_kind)o->kind,
-        .stock = o->gate,
-        .relu = o->gate_relu,
-        .sample = o->sample,
-        .second = !second         ? 0
-                  : o->second > 0 ? o->second
-                                  : 1,
-        .keep_as = -1,
-        .skip_from = -1 };
+    int64_t width = p->width, views = p->views && o->views > 1 ? o->views : 1;
     if (m->kind == MEGA_RESIDUAL_GRU) build_gru(b, m, width);
     if (m->kind == MEGA_RESIDUAL_MV_SPLIT) {
         size_t entered = mega_build_enter(b, "mv");
@@ -76,25 +68,46 @@ void mega_residual_build(mega_build *b, struct mega_residual *m,
         m->b = line(b, "b", width, (struct mega_init){ MEGA_INIT_CONSTANT, 0.03, 0 });
         mega_build_leave(b, entered);
     }
-    if (m->kind == MEGA_RESIDUAL_LIME) build_lime(b, m, width, k);
+    if (m->kind == MEGA_RESIDUAL_LIME) build_lime(b, m, width, views);
+    if (m->kind == MEGA_RESIDUAL_DEPTH)
+        mega_depth_build(
+            b, &m->depth, o->depth_heads > 1 ? o->depth_heads : 1, o->depth_query, width);
     if (o->streams > 1)
-        mega_hyper_build(
-            b, &m->hyper, o->streams, o->constraint, o->rounds > 0 ? o->rounds : 5, width, k);
-    if (skips)
+        mega_hyper_build(b, &m->hyper,
+            &(struct mega_hyper_sizes){ .streams = o->streams,
+                .views = views,
+                .rounds = o->rounds > 0 ? o->rounds : 5,
+                .width = width,
+                .stochastic = o->constraint },
+            p->k);
+}
+
+void mega_residual_build(mega_build *b, struct mega_residual *m,
+    const struct mega_residual_options *o, const struct mega_residual_place *p)
+{
+    *m = (struct mega_residual){ .kind = (enum mega_residual_kind)o->kind,
+        .stock = o->gate,
+        .relu = o->gate_relu,
+        .sample = o->sample,
+        .second = !p->second      ? 0
+                  : o->second > 0 ? o->second
+                                  : 1,
+        .states = p->k + 1,
+        .pure = o->kind == MEGA_RESIDUAL_DEPTH && o->depth_pure,
+        .keep_as = -1,
+        .skip_from = -1 };
+    build_kind(b, m, o, p);
+    if (p->skips)
         m->skip = mega_param_add(b, "skip.weight", (struct mega_init){ MEGA_INIT_FAN_IN, 0, 1 },
-            2, (int64_t[]){ width, 2 * width });
+            2, (int64_t[]){ p->width, 2 * p->width });
 }
 
 /* ---- reading ---- */
 
-/* sum_t softmax(W rms(x) + b)_t hid_t, in groups of what one op takes */
-static mega_tensor *look_back(mega_run *r, const struct mega_residual *m, struct mega_carry *c)
+/* sum_t w_t hid_t of n states, in groups of what one op takes */
+static mega_tensor *mixture(mega_run *r, mega_tensor *w, mega_tensor *const *hid, int64_t n)
 {
-    int64_t n = m->lime->dim[0];
-    mega_tensor **hid = c->more + MEGA_PASSED_LIST, *sum = NULL;
-    hid[n - 1] = c->x;
-    mega_tensor *w = softmax(r, linear(r, mega_norm_run(r, &m->lime_norm, c->x), m->lime,
-                                    m->lime_bias, MEGA_ACT_LINEAR));
+    mega_tensor *sum = NULL;
     for (int64_t from = 0; from < n; from += MEGA_MIX_MOST) {
         struct mega_attr_mix a;
         memset(&a, 0, sizeof a);
@@ -110,20 +123,38 @@ static mega_tensor *look_back(mega_run *r, const struct mega_residual *m, struct
     return sum;
 }
 
+/* of each view, softmax(W rms(x) + b) of all states */
+static void look_back(mega_run *r, const struct mega_residual *m, struct mega_carry *c,
+    mega_tensor *view[MEGA_VIEWS])
+{
+    int64_t n = m->states, views = m->lime->dim[0] / n;
+    mega_tensor **hid = c->more + MEGA_PASSED_LIST;
+    mega_tensor *all = linear(
+        r, mega_norm_run(r, &m->lime_norm, c->x), m->lime, m->lime_bias, MEGA_ACT_LINEAR);
+    for (int64_t v = 0; v < views; v++) {
+        mega_tensor *w = softmax(r, views > 1 ? columns(r, all, v * n, n) : all);
+        view[v] = mixture(r, w, hid, n);
+    }
+}
+
 mega_tensor *mega_residual_read(mega_run *r, const struct mega_residual *m,
     struct mega_carry *c, struct mega_residual_turn *turn)
 {
+    mega_tensor **list = c->more + MEGA_PASSED_LIST;
     *turn = (struct mega_residual_turn){ 0 };
-    if (m->keep_as >= 0) c->more[MEGA_PASSED_LIST + m->keep_as] = c->x;
+    if (m->keep_as >= 0) list[m->keep_as] = c->x;
     if (m->skip)
-        c->x = linear(r, concat(r, c->more[MEGA_PASSED_LIST + m->skip_from], c->x), m->skip,
-            NULL, MEGA_ACT_LINEAR);
-    mega_tensor *input = c->more[MEGA_PASSED_INPUT], *u = c->x;
-    if (m->lime) u = look_back(r, m, c);
-    if (m->hyper.streams)
-        u = mega_hyper_read(
-            r, &m->hyper, c->more + MEGA_PASSED_LIST, &turn->alpha, &turn->beta);
-    return input ? add(r, u, input) : u;
+        c->x = linear(r, concat(r, list[m->skip_from], c->x), m->skip, NULL, MEGA_ACT_LINEAR);
+    mega_tensor *input = c->more[MEGA_PASSED_INPUT], *view[MEGA_VIEWS] = { c->x };
+    if (m->lime || m->depth.heads) list[m->states - 1] = c->x;
+    if (m->lime) look_back(r, m, c, view);
+    if (m->depth.heads) view[0] = mega_depth_run(r, &m->depth, list, m->states);
+    if (m->hyper.streams) mega_hyper_read(r, &m->hyper, list, view, &turn->alpha, &turn->beta);
+    for (int i = 0; input && i < MEGA_VIEWS; i++)
+        if (view[i]) view[i] = add(r, view[i], input);
+    turn->keys = view[1];
+    turn->values = view[2];
+    return view[0];
 }
 
 /* ---- writing ---- */
@@ -213,8 +244,13 @@ void mega_residual_write(mega_run *r, const struct mega_residual *m,
     mega_tensor **second = &c->more[MEGA_PASSED_SECOND];
     if (m->second > 0)
         *second = add(r, *second, m->second < 1 ? scale(r, y, NULL, m->second) : y);
+    if (m->pure) {
+        c->x = y;
+        return;
+    }
     mega_tensor *x = mega_sublayer_keep(r, around, c->x);
     switch (m->kind) {
+    case MEGA_RESIDUAL_DEPTH:
     case MEGA_RESIDUAL_LIME:
     case MEGA_RESIDUAL_ADD: x = add(r, y, x); break;
     case MEGA_RESIDUAL_GRU: x = gru(r, m, x, y, rows); break;
@@ -226,6 +262,7 @@ void mega_residual_write(mega_run *r, const struct mega_residual *m,
 
 bool mega_residual_is_plain(const struct mega_residual *m)
 {
-    bool sum = m->kind == MEGA_RESIDUAL_ADD || m->kind == MEGA_RESIDUAL_LIME;
+    bool sum = m->kind == MEGA_RESIDUAL_ADD || m->kind == MEGA_RESIDUAL_LIME ||
+               (m->kind == MEGA_RESIDUAL_DEPTH && !m->pure);
     return sum && !(m->second > 0) && !m->hyper.streams;
 }

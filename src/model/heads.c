@@ -9,6 +9,7 @@
 #include "model/decoder_mega.h"
 #include "model/megalodon.h"
 #include "model/transformer_decoder.h"
+#include "model/transformer_options.h"
 #include "model/transformer_rules.h"
 
 extern const struct mega_mixer mega_mixer_attention, mega_mixer_mega;
@@ -18,6 +19,9 @@ extern const struct mega_mixer mega_mixer_attention, mega_mixer_mega;
 const struct mega_transformer *mega_model_transformer(const mega_model *m)
 {
     const struct mega_language_model *l = &m->language;
+    const struct mega_classifier *c = &m->classifier;
+    if (m->config.architecture == MEGA_CLASSIFIER)
+        return c->kind == MEGA_ENCODER_TRANSFORMER ? &c->transformer : NULL;
     return m->config.architecture == MEGA_LANGUAGE_MODEL &&
                    l->decoder->features == mega_transformer_decode
                ? l->self
@@ -198,6 +202,10 @@ static mega_status configure(struct mega_model_config *c, const mega_model *m,
         bool classifier = c->architecture == MEGA_CLASSIFIER;
         set(classifier ? mega_mixers[c->encoder.mixer]->options : m->language.decoder->options,
             classifier ? (void *)c->mixer : (void *)c->language.options, change);
+        return MEGA_OK;
+    }
+    if (c->architecture == MEGA_CLASSIFIER) {
+        set(mega_transformer_encoder_table, &c->transformer, change);
         return MEGA_OK;
     }
     bool preset = strcmp(mega_decoders[c->language.decoder]->name, "transformer") != 0;

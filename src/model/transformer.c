@@ -66,11 +66,16 @@ struct mega_attention_options mega_transformer_attention(
         a.context_places = 0;
         return a;
     }
-    a.memory = 0;
+    a.memory = a.segment = a.through = 0;
+    a.output.hybrid = 0;
+    a.output.hybrid_mix = false;
     a.context = o->context_width;
     a.causal = false;
     if (o->cross.memories >= 0) a.prepare.memories = o->cross.memories;
-    if (o->cross.fn) a.score.fn = o->cross.fn - 1;
+    if (!o->cross.fn) return a;
+    a.score.fn = o->cross.fn - 1;
+    a.score.gumbel_hard &= a.score.fn == MEGA_ATTENTION_GUMBEL;
+    a.score.gumbel_eval &= a.score.fn == MEGA_ATTENTION_GUMBEL;
     return a;
 }
 
@@ -217,12 +222,16 @@ static void build_first(mega_build *b, struct mega_transformer *m, int64_t i)
     struct mega_transformer_sublayer *s = &m->step[i];
     const struct mega_transformer_options *o = &m->options;
     build_around(b, s, m, m->plan.half[s->module]);
-    mega_residual_build(b, &s->residual, &o->residual, o->width, i,
-        o->placement == MEGA_PLACEMENT_RESIDUAL, mirror_of(m, i) >= 0);
+    mega_residual_build(b, &s->residual, &o->residual,
+        &(struct mega_residual_place){ .width = o->width,
+            .k = i,
+            .second = o->placement == MEGA_PLACEMENT_RESIDUAL,
+            .skips = mirror_of(m, i) >= 0,
+            .views = s->kind == MEGA_BRANCH_ATTENTION });
     set_shift(s, o);
     mega_shift_build(b, &s->shift, o->width);
     if (s->kind == MEGA_BRANCH_MLP)
-        build_mlp(b, &s->mlp, place_of(&m->plan, s->module), o);
+        build_mlp(b, &s->mlp, s->deep = place_of(&m->plan, s->module), o);
     else
         build_attention(b, m, i, place_of(&m->plan, s->module));
 }
@@ -269,7 +278,9 @@ static int64_t listed_states(const struct mega_transformer *m)
 {
     const struct mega_residual_options *o = &m->options.residual;
     if (o->unet) return m->options.plan.layers / 2;
-    if (o->kind == MEGA_RESIDUAL_LIME) return m->plan.steps;
+    /* a last one more: what the head reads of pure depth attention */
+    if (o->kind == MEGA_RESIDUAL_LIME || o->kind == MEGA_RESIDUAL_DEPTH)
+        return m->plan.steps + 1;
     return o->streams > 1 ? o->streams : 0;
 }
 
@@ -279,7 +290,8 @@ static void route_memories(struct mega_transformer *m)
     int64_t n = 0, l = 0, shift = m->options.shift_memory;
     for (int64_t i = 0; i < m->plan.steps; i++) n += m->step[i].kind == MEGA_BRANCH_ATTENTION;
     for (int64_t i = 0; i < m->plan.steps; i++) {
-        int64_t from = i, wanted = n ? (l + shift) % n : 0;
+        bool own = m->options.wrap_memory && l + shift >= n; /* none lies so far above */
+        int64_t from = i, wanted = own ? l : n ? (l + shift) % n : 0;
         if (m->step[i].kind != MEGA_BRANCH_ATTENTION) continue;
         for (from = 0;; from++)
             if (m->step[from].kind == MEGA_BRANCH_ATTENTION && wanted-- == 0) break;
@@ -311,6 +323,11 @@ static void build_plan(mega_build *b, struct mega_transformer *m)
     if (!m->step)
         b->status = mega_fail(
             MEGA_NO_MEMORY, "no memory to declare %lld sublayers", (long long)m->plan.steps);
+    if (m->options.deep)
+        m->deep =
+            mega_param_add(b, "deep_emb", (struct mega_init){ MEGA_INIT_CONSTANT, 1, 0 }, 2,
+                (int64_t[]){
+                    m->options.vocabulary, m->plan.count[MEGA_BRANCH_MLP] * m->options.width });
     mega_stack_build(b, &m->stack, m->plan.steps, (enum mega_recompute)m->options.recompute);
     for (int64_t i = 0; i < m->plan.steps && !b->status; i++) build_step(b, m, i);
     if (!b->status) route_memories(m);
@@ -351,6 +368,13 @@ static void build_shared(mega_build *b, struct mega_transformer *m)
     if (b->status) return;
     if (mega_position_bias_wanted(&a.position))
         mega_position_bias_build(b, &m->bias, &a.position, a.heads, o->width, o->causal);
+    if (o->recycle > 1) {
+        size_t entered = mega_build_enter(b, "recycle");
+        m->recycle =
+            mega_param_add(b, "weight", (struct mega_init){ MEGA_INIT_NORMAL, 0, 0.02 }, 2,
+                (int64_t[]){ o->width, o->width });
+        mega_build_leave(b, entered);
+    }
     if (a.rotary.kind == MEGA_ROTARY_POPE)
         m->phase =
             mega_param_add(b, "pope.phase", (struct mega_init){ MEGA_INIT_CONSTANT, 0, 0 }, 2,
@@ -364,6 +388,13 @@ static void build_head(mega_build *b, struct mega_transformer *m)
     m->has_final_norm = o->final_norm == MEGA_FINAL_NORM_ON ||
                         (o->final_norm == MEGA_FINAL_NORM_AUTO &&
                             mega_placement_ends_with_norm((enum mega_placement)o->placement));
+    if (o->residual.kind == MEGA_RESIDUAL_DEPTH && o->residual.depth_pure) {
+        size_t outside = mega_build_enter(b, "final");
+        mega_depth_build(b, &m->depth,
+            o->residual.depth_heads > 1 ? o->residual.depth_heads : 1, o->residual.depth_query,
+            o->width);
+        mega_build_leave(b, outside);
+    }
     size_t entered = mega_build_enter(b, "final_norm");
     if (m->has_final_norm) mega_norm_declare(b, &m->final_norm, &norm);
     mega_build_leave(b, entered);

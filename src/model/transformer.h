@@ -54,6 +54,7 @@ struct mega_transformer_options {
     int64_t
         full_every; /* of so many attentions the last has no attention.score.past; 0: none */
     int64_t shift_memory; /* attentions that a memory moves down by at every segment */
+    int wrap_memory;      /* 1: the top ones keep their own; 0: get the lowest */
     int positions, act, norm, placement; /* enum mega_positions_type, mega_act or
                                             MEGA_MLP_SOLU, mega_norm_type, mega_placement */
     double position_scale;               /* of learned positions and sines (1) */
@@ -72,6 +73,7 @@ struct mega_transformer_options {
     struct mega_mlp_slot_options mlp;
     struct mega_embedding_options embedding;
     struct mega_transformer_head_options head;
+    bool deep;       /* a token's own factors of what each feed-forward gives */
     int start;       /* enum mega_start: small is N(0, 2/(5D)) for attention (1910.05895) */
     double std;      /* of all weights; 0: 0.02 */
     bool zero_init;  /* branches begin as zero */
@@ -79,6 +81,7 @@ struct mega_transformer_options {
     int recompute;   /* enum mega_recompute */
     double dropout;  /* of embeddings and branches, where they do not say */
     struct mega_reals attention_dropout, hidden_dropout;
+    int64_t recycle;      /* passes over the stack, each with what the last one gave; 0: 1 */
     int64_t other_layers; /* of a decoder's encoder, an encoder's decoder; 0: none */
     mega_tensor *table;   /* the tokens' table, where another model has it */
     struct mega_head_gates_options gates;
@@ -96,6 +99,7 @@ struct mega_transformer_sublayer {
     enum mega_branch_kind kind;
     bool empty;          /* an attention without heads: the branch gives its bias alone */
     double drop;         /* share of the steps that leave it out */
+    int64_t deep;        /* which feed-forward of the plan it is, for its factors */
     int64_t memory_from; /* the execution whose memory of a segment it reads */
     struct mega_sublayer around;
     struct mega_residual residual;
@@ -112,10 +116,13 @@ struct mega_transformer {
     struct mega_stack stack;
     int64_t listed;                        /* states of the stream that are kept for later */
     mega_tensor *reinject, *reinject_gate; /* [D, D], [1, D] or NULL */
-    mega_tensor *streams;                  /* [S, D]: of hyper-connections, or NULL */
-    struct mega_position_bias bias;        /* of all self-attentions */
-    mega_tensor *phase;                    /* [G, d]: of rotary pope, or NULL */
+    mega_tensor *recycle;                  /* [D, D]: of the pass before, or NULL */
+    mega_tensor *deep;    /* [V, feed-forwards D]: factors of what these give, or NULL */
+    mega_tensor *streams; /* [S, D]: of hyper-connections, or NULL */
+    struct mega_position_bias bias; /* of all self-attentions */
+    mega_tensor *phase;             /* [G, d]: of rotary pope, or NULL */
     int64_t first, first_cross; /* the executions whose values others mix in; -1: none does */
+    struct mega_depth depth; /* what the head reads of all states, where these are not added */
     bool has_final_norm;
     struct mega_norm final_norm;
     struct mega_transformer_head head;

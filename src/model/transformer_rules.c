@@ -94,7 +94,9 @@ static mega_status check_chain(
             "scores are added key by key: expected equal windows" },
         { a->prepare.value_residual && !values, "value_residual", "kv_heads or values",
             "the first layer's values are mixed into those of all: expected equal sizes" },
-        { mega_position_bias_wanted(&a->position) && !heads, "rel_pos", "heads",
+        { mega_position_bias_wanted(&a->position) && a->position.kind != MEGA_REL_POS_XL &&
+                !heads,
+            "rel_pos", "heads",
             "all layers share a table of the heads: expected equal numbers of heads" },
         { a->rotary.kind == MEGA_ROTARY_POPE && (!heads || !values), "rotary pope", "heads",
             "all layers share the phases of the heads: expected equal numbers of heads" },
@@ -164,6 +166,19 @@ static mega_status check_norms(const struct mega_transformer_options *o)
     return MEGA_OK;
 }
 
+/* branches read all states that the stream has had */
+static bool collects(const struct mega_residual_options *s)
+{
+    return s->kind == MEGA_RESIDUAL_LIME || s->kind == MEGA_RESIDUAL_DEPTH;
+}
+
+/* the placement has no norm behind the sum */
+static bool only_reads(int placement)
+{
+    return placement == MEGA_PLACEMENT_PRE || placement == MEGA_PLACEMENT_SANDWICH ||
+           placement == MEGA_PLACEMENT_SUBLN || placement == MEGA_PLACEMENT_NONE;
+}
+
 static mega_status check_residual(const struct mega_transformer_options *o)
 {
     const struct mega_residual_options *s = &o->residual;
@@ -202,13 +217,36 @@ static mega_status check_residual(const struct mega_transformer_options *o)
             "learned weights decide what a stream keeps" },
         { s->constraint && s->streams < 2, "stream_constraint", "residual_streams 1",
             "there is nothing to mix" },
-        { s->kind == MEGA_RESIDUAL_LIME &&
-                (o->plan.tied || o->plan.layer_order.n || o->plan.repeat.n),
-            "residual lime", "layers that are executed again",
+        { collects(s) && (o->plan.tied || o->plan.layer_order.n || o->plan.repeat.n),
+            s->kind == MEGA_RESIDUAL_LIME ? "residual lime" : "residual depth_attn",
+            "layers that are executed again",
             "a sublayer weighs all states before it: expected each once" },
-        { s->kind == MEGA_RESIDUAL_LIME && !o->plan.drop_path &&
+        { collects(s) && !o->plan.drop_path &&
                 (o->plan.layer_dropout.n || o->plan.layer_dropout.each > 0),
-            "residual lime", "layer_dropout", "a state would be missing: expected drop_path" },
+            s->kind == MEGA_RESIDUAL_LIME ? "residual lime" : "residual depth_attn",
+            "layer_dropout", "a state would be missing: expected drop_path" },
+        { s->kind == MEGA_RESIDUAL_DEPTH && s->depth_heads > 0 &&
+                o->width % (2 * s->depth_heads),
+            "depth_attn_heads", "width",
+            "heads over the depth turn by pairs of channels: "
+            "expected an even number in each" },
+        { s->kind != MEGA_RESIDUAL_DEPTH &&
+                (s->depth_heads > 1 || s->depth_query || s->depth_pure),
+            "depth_attn_heads, depth_attn_query, depth_attn_add", "residual",
+            "expected depth_attn" },
+        { s->kind == MEGA_RESIDUAL_DEPTH && s->depth_pure &&
+                (s->scale || s->alpha > 0 || !only_reads(o->placement)),
+            "depth_attn_add false", "placement, scale_residual or residual_alpha",
+            "there is no sum to norm or to scale: expected pre, sandwich, subln or none" },
+        { s->views > 1 && !(s->streams > 1) && s->kind != MEGA_RESIDUAL_LIME, "residual_views",
+            "residual", "expected lime or residual_streams: views are mixtures" },
+        { s->views == 2, "residual_views", "2", "expected 1, or 3: queries, keys and values" },
+        { s->views > 1 && (o->shift.steps.n || o->shift.steps.each), "residual_views",
+            "shift_tokens", "one past of tokens is kept, not one a view" },
+        { s->views > 1 && o->attention.prepare.kv_latent, "residual_views", "attn_kv_latent",
+            "keys and values come from one latent" },
+        { s->views > 1 && o->attention.memory > 0, "residual_views", "max_mem_len",
+            "a memory is of one view" },
         { s->reinject_gate && !s->reinject, "reinject_gate", "reinject_input false",
             "there is nothing to gate" },
     };
@@ -230,11 +268,14 @@ static mega_status check_ends(const struct mega_transformer_options *o)
         { remembers && o->positions, "max_mem_len", "positions",
             "positions of every segment would be the same: expected positions none" },
         { remembers && e->memory, "max_mem_len", "num_memory_tokens",
-            "segments with memory tokens are not there yet" },
-        { remembers && o->residual.streams > 1, "max_mem_len", "residual_streams",
-            "memories of several streams are not there yet" },
+            "they stand before a text once, not before each of its segments: attn_num_mem_kv "
+            "serves all of them" },
         { o->shift_memory && !remembers, "shift_mem_down", "max_mem_len 0",
             "there is no memory to move" },
+        { o->shift_memory && o->attention.segment, "shift_mem_down", "mem_segment",
+            "layers of one pass read their own past" },
+        { o->wrap_memory && !o->shift_memory, "shift_mem_wrap", "shift_mem_down 0",
+            "no memory moves" },
         { e->memory_every && !e->memory, "memory_every", "num_memory_tokens 0",
             "there is nothing to repeat" },
         { e->memory_every && !o->causal, "memory_every", "an encoder",
@@ -243,6 +284,12 @@ static mega_status check_ends(const struct mega_transformer_options *o)
             "the factor is of normalised rows" },
         { o->numbers && (e->fixed || o->tied), e->fixed ? "l2norm_embed" : "tied", "numbers",
             "there is no table" },
+        { o->deep && (e->memory || e->class_tokens), "ff_deep_embed",
+            e->memory ? "num_memory_tokens" : "class tokens",
+            "places that are no tokens have no factors" },
+        { o->recycle > 1 && remembers, "recycle_steps", "max_mem_len",
+            "a segment would leave a memory of every pass" },
+        { o->deep && o->numbers, "ff_deep_embed", "numbers", "there are no tokens" },
         { (o->head.factor < 0 || o->head.factor > 1 ||
               (o->head.factor > 0 && o->head.factor < 1)) &&
                 o->head.fixed,
@@ -258,7 +305,10 @@ static mega_status check_rest(const struct mega_transformer_options *o)
 {
     const struct mega_shift_options *s = &o->shift;
     bool solu = o->act == MEGA_MLP_SOLU;
+    const struct mega_attention_score_options *a = &o->attention.score;
     const struct pair pairs[] = {
+        { a->carry && !a->residual && !o->cross.residual, "residual_attn_carry",
+            "residual_attn false", "no scores are carried on" },
         { solu && o->gated, "activation solu", "gated", "it has a gate of its own" },
         { o->mlp.gate_clamp > 0 && !o->gated, "ff_gate_clamp", "gated false",
             "there is no gate" },
@@ -388,5 +438,6 @@ const char *mega_transformer_breaks_stream(const struct mega_transformer_options
     if (!o->causal) return "its attention looks into the future";
     if (o->embedding.memory_every) return "memory_every stands between the places";
     if (o->attention.score.prefix) return "prefix_lm lets places see what follows them";
+    if (o->recycle > 1) return "recycle_steps reads what the stack gave of all places before";
     return NULL;
 }

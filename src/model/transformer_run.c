@@ -28,13 +28,17 @@ static mega_tensor *remembered(
 
 /* the branch of z, which is made of u */
 static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_carry *c,
-    mega_tensor *u, mega_tensor *z, const struct mega_rows *rows)
+    const struct mega_residual_turn *turn, mega_tensor *u, mega_tensor *z,
+    const struct mega_rows *rows)
 {
+    const struct mega_sublayer *around = &e->s->around;
+    mega_tensor *condition = c->more[MEGA_PASSED_CONDITION];
     const struct mega_attention *a = &e->s->attention;
     bool cross = e->s->kind == MEGA_BRANCH_CROSS;
     mega_tensor **values = &c->more[cross ? MEGA_PASSED_CROSS_VALUES : MEGA_PASSED_VALUES],
                 **scores = &c->more[cross ? MEGA_PASSED_CROSS_SCORES : MEGA_PASSED_SCORES];
     struct mega_attention_args args = { .first = *values,
+        .penalty = c->more[MEGA_PASSED_PENALTY],
         .before = a->options.score.residual ? *scores : NULL };
     if (cross) {
         args.context = c->more[MEGA_PASSED_CONTEXT];
@@ -43,13 +47,18 @@ static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_c
         args.bias = c->more[MEGA_PASSED_BIAS];
         args.phase = e->m->phase;
         args.keys = e->keys;
+        if (turn->keys)
+            args.keys_from = mega_sublayer_read_with(r, around, turn->keys, condition);
+        if (turn->values)
+            args.values_from = mega_sublayer_read_with(r, around, turn->values, condition);
     }
     mega_tensor *memory = NULL;
-    if (a->memory) args.memory = remembered(r, e, c->more[MEGA_PASSED_CONDITION], &memory);
+    if (a->memory) args.memory = remembered(r, e, condition, &memory);
     mega_tensor *y = mega_attention_run_with(r, a, z, rows, &args);
     if (a->memory) mega_attention_remember(r, a, memory, u, rows);
     if (e->m->options.attention.prepare.value_residual && !*values) *values = args.values;
     if (a->options.score.residual) *scores = args.scores;
+    c->more[MEGA_PASSED_PENALTY] = args.penalty;
     return y;
 }
 
@@ -85,20 +94,27 @@ static void step(
                                                    (mega_run_mode(r) & MEGA_RUN_TRAIN);
     bool nothing =
         mlp ? mega_mlp_is_nothing(&s->mlp) : mega_attention_is_nothing(&s->attention);
-    if (nothing && mega_sublayer_only_adds(&s->around) && mega_residual_is_plain(&s->residual))
+    if (nothing && mega_sublayer_only_adds(&s->around) &&
+        s->residual.kind == MEGA_RESIDUAL_ADD && mega_residual_is_plain(&s->residual))
         return;
     mega_tensor *condition = c->more[MEGA_PASSED_CONDITION],
                 *u = mega_residual_read(r, &s->residual, c, &turn),
                 *z = mega_sublayer_read_with(r, &s->around, u, condition);
     z = mega_shift_run(r, &s->shift, z, rows);
-    if (mlp && !paths && mega_residual_is_plain(&s->residual) &&
+    mega_tensor *deep = mlp ? c->more[MEGA_PASSED_DEEP] : NULL;
+    if (mlp && !paths && !deep && mega_residual_is_plain(&s->residual) &&
         mega_sublayer_is_plain(&s->around)) {
         mega_tensor *x = mega_sublayer_keep(r, &s->around, c->x);
         c->x = mega_sublayer_settle(
             r, &s->around, mega_mlp_add(r, &s->mlp, z, x, &s->around.drop, rows), condition);
         return;
     }
-    mega_tensor *y = mlp ? mega_mlp_run(r, &s->mlp, z, rows) : attend(r, e, c, u, z, rows);
+    mega_tensor *y =
+        mlp ? mega_mlp_run(r, &s->mlp, z, rows) : attend(r, e, c, &turn, u, z, rows);
+    if (deep) {
+        int64_t D = e->m->options.width;
+        y = gate(r, y, columns(r, deep, s->deep * D, D), MEGA_ACT_LINEAR);
+    }
     y = mega_sublayer_scale(r, &s->around, y, condition, rows);
     if (paths) y = drop_rows(r, s, y, rows);
     mega_residual_write(r, &s->residual, &s->around, c, &turn, y, rows);
@@ -172,25 +188,40 @@ static bool begin(mega_run *r, const struct mega_transformer *m,
     c->more[MEGA_PASSED_CONDITION] = in->condition;
     c->more[MEGA_PASSED_INPUT] = reinjected(r, m, x);
     c->more[MEGA_PASSED_BIAS] = position_bias(r, m, rows);
+    if (m->deep) c->more[MEGA_PASSED_DEEP] = embedding(r, m->deep, in->ids, -1, 1);
     if (second > 0) c->more[MEGA_PASSED_SECOND] = second < 1 ? scale(r, x, NULL, second) : x;
     for (int64_t s = 0; m->streams && s < m->streams->dim[0]; s++)
         c->more[MEGA_PASSED_LIST + s] = add(r, x, one_row(r, m->streams, x, s));
     return true;
 }
 
-/* out of the last sublayer: clamped, normed, without the places that were put in */
-static mega_tensor *finish(mega_run *r, const struct mega_transformer *m,
-    const struct mega_carry *c, const struct mega_embedded *e, mega_tensor **classes)
+/* out of the last sublayer: clamped, normed */
+static mega_tensor *settle(
+    mega_run *r, const struct mega_transformer *m, const struct mega_carry *c)
 {
     mega_tensor *x = c->x, *second = c->more[MEGA_PASSED_SECOND],
                 *condition = c->more[MEGA_PASSED_CONDITION];
     double clamp = m->options.head.clamp;
     for (int64_t s = 1; m->streams && s < m->streams->dim[0]; s++)
         x = add(r, x, c->more[MEGA_PASSED_LIST + s]);
+    if (m->depth.heads) {
+        mega_tensor **list = c->more + MEGA_PASSED_LIST;
+        list[m->plan.steps] = x;
+        x = mega_depth_run(r, &m->depth, list, m->plan.steps + 1);
+    }
     if (second && m->has_final_norm)
         x = add(r, x, mega_norm_run_with(r, &m->final_norm, second, condition));
     if (clamp > 0) x = soft_clamp(r, x, clamp);
     if (!second && m->has_final_norm) x = mega_norm_run_with(r, &m->final_norm, x, condition);
+    return x;
+}
+
+/* the same without the places that were put in */
+static mega_tensor *finish(mega_run *r, const struct mega_transformer *m,
+    const struct mega_carry *c, const struct mega_embedded *e, mega_tensor **classes)
+{
+    mega_tensor *x = settle(r, m, c);
+    mega_run_more(r, c->more[MEGA_PASSED_PENALTY], m->options.attention.z_loss);
     if (m->embedding.memory) x = mega_inserted_drop(r, &e->memory, x);
     if (classes) *classes = m->embedding.classes ? mega_inserted_take(r, &e->classes, x) : NULL;
     return m->embedding.classes ? mega_inserted_drop(r, &e->classes, x) : x;
@@ -211,8 +242,47 @@ static bool check_inputs(mega_run *r, const struct mega_transformer *m,
         status = mega_fail(MEGA_UNSUPPORTED,
             "this Transformer cannot read a text piece by piece: %s",
             mega_transformer_breaks_stream(&m->options));
+    if (m->deep && !in->ids)
+        status = mega_fail(MEGA_BAD_ARGUMENT,
+            "ff_deep_embed without tokens: each of them has factors of its own");
     if (status) mega_run_fail(r, status);
     return !mega_run_status(r);
+}
+
+/* x, through which no gradient goes */
+static mega_tensor *fixed(mega_run *r, mega_tensor *x)
+{
+    mega_tensor *t = x ? mega_run_input(r, x) : NULL;
+    if (!t) return NULL;
+    t->wants_grad = false;
+    t->grad = NULL;
+    t->param = NULL;
+    return t;
+}
+
+/* what the n-th pass over the stack begins with, after the one before */
+static void recycle(mega_run *r, const struct mega_transformer *m,
+    const struct mega_transformer_inputs *in, const struct mega_embedded *e,
+    struct mega_carry *c)
+{
+    struct mega_embedded next = *e;
+    mega_tensor *given = fixed(r, settle(r, m, c));
+    next.x = add(r, e->x, linear(r, given, m->recycle, NULL, MEGA_ACT_LINEAR));
+    if (!mega_run_status(r)) begin(r, m, in, &next, c);
+}
+
+/* all executions of the plan; n: which pass over it this is */
+static void run_plan(mega_run *r, const struct mega_transformer *m,
+    const struct execution *execution, const struct mega_rows *rows, int64_t n,
+    struct mega_carry *c)
+{
+    for (int64_t i = 0; i < m->plan.steps; i++) {
+        if (is_left_out(r, m, i)) continue;
+        struct mega_block block = { m->step[i].path,
+            m->step[i].repeat + (int)(n * m->plan.steps), m->stack.again[i], step,
+            &execution[i] };
+        mega_run_block(r, &block, c, rows);
+    }
 }
 
 mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transformer *m,
@@ -230,13 +300,14 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
     *kept = *in;
     const struct mega_attention_score_options *score = &m->options.attention.score;
     const struct mega_rows *keys = mega_hidden_keys(r, e.rows, score->hide, score->hide_fixed);
-    for (int64_t i = 0; i < m->plan.steps; i++) {
+    for (int64_t i = 0; i < m->plan.steps; i++)
         execution[i] = (struct execution){ keys, m, &m->step[i], kept };
-        if (is_left_out(r, m, i)) continue;
-        struct mega_block block = { m->step[i].path, m->step[i].repeat, m->stack.again[i], step,
-            &execution[i] };
-        mega_run_block(r, &block, &carry, e.rows);
+    run_plan(r, m, execution, e.rows, 0, &carry);
+    for (int64_t n = 1; m->recycle && n < m->options.recycle && !mega_run_status(r); n++) {
+        recycle(r, m, in, &e, &carry);
+        run_plan(r, m, execution, e.rows, n, &carry);
     }
+    if (mega_run_status(r)) return NULL;
     return finish(r, m, &carry, &e, classes);
 }
 

@@ -150,25 +150,38 @@ const struct mega_variant mega_variants_heads[] = {
         .paper = "1901.02860",
         .slot = "A3",
         .options = "max_mem_len=N",
+        .more = "mem_segment|detach_mems",
         .adds = "",
         .cost = "N more keys; N D numbers a layer and row are kept between segments",
         .executor = "tiles",
-        .mathematics = "keys and values from [norm(m) ; norm(x)], m the last N inputs of this "
-                       "layer in earlier segments, without gradient",
-        .pitfalls = "Needs relative positions, or none.",
-        .conflicts = "absolute positions; attn_kv_latent" },
+        .mathematics =
+            "keys and values from [norm(m) ; norm(x)], m the last N inputs of this "
+            "layer in earlier segments, without gradient\n"
+            "  mem_segment: a text of one pass is read so, in segments of S places: a "
+            "query sees its segment and the N places before it, and gradients go "
+            "through them all (detach_mems: false)",
+        .pitfalls =
+            "Needs relative positions, or none. Training takes every row as one segment "
+            "without a memory, unless mem_segment cuts it into several; a stream's "
+            "passes are its segments.",
+        .conflicts =
+            "absolute positions; attn_kv_latent; num_memory_tokens; rel_pos=forget, "
+            "forget_row; mem_segment: attn_selective, value_residual, shift_mem_down" },
     { .name = "enhanced-recurrence",
         .title = "enhanced recurrence (ERNIE-Doc)",
         .paper = "2012.15688",
         .slot = "A3",
         .options = "max_mem_len=N shift_mem_down=N",
+        .more = "shift_mem_wrap",
         .adds = "",
         .cost = "as xl-memory",
         .executor = "tiles",
         .mathematics =
             "the l-th attention reads the memory of the (l + s)-th, modulo their number: "
             "with s = 1 what the segment before left of its own output",
-        .pitfalls = "The top s layers get the memories of the lowest.",
+        .pitfalls =
+            "The top s layers get the memories of the lowest; shift_mem_wrap: own: they "
+            "keep their own.",
         .conflicts = "as xl-memory; without max_mem_len" },
     { .name = "head-scale",
         .title = "scaled heads (NormFormer)",
@@ -263,6 +276,23 @@ const struct mega_variant mega_variants_heads[] = {
                        "together (true), each by itself (heads), or both side by side",
         .pitfalls = "Attention to oneself is taken out.",
         .conflicts = "attention to a context" },
+    { .name = "hybrid",
+        .title = "a moving average beside attention (Hymba)",
+        .paper = "2411.13676",
+        .slot = "A8",
+        .options = "attn_hybrid=ema",
+        .more = "attn_hybrid_states|attn_hybrid_mix",
+        .adds = "attn.hybrid.in.weight [H dv, D], N(0, 0.02^2); attn.hybrid.own_norm.weight, "
+                "attn.hybrid.norm.weight [H, dv], stored less 1, 0; the average's own; mix: "
+                "attn.hybrid.mix.weight [H, D], 0",
+        .cost = "+2 D H dv a token, and the average",
+        .executor = "",
+        .mathematics =
+            "o' = (rms(o) + rms(m)) / 2, head by head, m = average(z W^T): Mega's EMA (ema) or "
+            "Megalodon's complex one (cema); mix: mu rms(o) + (1 - mu) rms(m), mu = "
+            "sigmoid(z W'^T)",
+        .pitfalls = "What attention looks up stands beside what an average keeps.",
+        .conflicts = "attention to a context; cema: attention without causality; kept_heads" },
     { .name = "attention-on-attention",
         .title = "attention on attention",
         .paper = "1908.06954",

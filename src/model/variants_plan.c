@@ -93,5 +93,19 @@ const struct mega_variant mega_variants_plan[] = {
         .pitfalls = "The context comes with the call: see the C interface. only_cross: c f, a "
                     "text that does not look at itself.",
         .conflicts = "calls without a context" },
+    { .name = "recycling",
+        .title = "the stack's output once more as its input",
+        .paper = "",
+        .slot = "M2",
+        .options = "recycle_steps=N",
+        .adds = "recycle.weight [D, D], N(0, 0.02^2)",
+        .cost = "N times the FLOPs",
+        .executor = "",
+        .mathematics =
+            "X_n = X_0 + W out_(n-1), out_(n-1) what the stack gave of X_(n-1), after its "
+            "final norm, without gradient; N passes",
+        .pitfalls = "Gradients go through the last pass alone. A text cannot be read piece by "
+                    "piece, so generation is refused.",
+        .conflicts = "max_mem_len" },
     { .name = NULL },
 };

@@ -19,7 +19,8 @@ const struct mega_variant mega_variants_scores[] = {
         .pitfalls = "auto takes tiles wherever they can do it; fused asks for them and refuses "
                     "what they cannot do, strip asks for whole rows of all heads. All give the "
                     "same numbers up to rounding.",
-        .conflicts = "fused: talking heads, residual_attn, attn_selective, rel_pos=cope" },
+        .conflicts = "fused: talking heads, residual_attn, attn_selective, rel_pos=cope, "
+                     "rel_pos=forget_row" },
     { .name = "t5-bias",
         .title = "T5's relative positions in buckets",
         .paper = "1910.10683",
@@ -42,16 +43,34 @@ const struct mega_variant mega_variants_scores[] = {
         .paper = "2108.12409",
         .slot = "A4",
         .options = "rel_pos=alibi",
-        .more = "alibi_heads",
-        .adds = "",
+        .more = "alibi_heads|alibi_asymmetric|alibi_learned",
+        .adds = "alibi_learned: alibi.slopes [H, 1], asymmetric [H, 2]: one table a stack, "
+                "beginning as the slopes",
         .cost = "+H adds for each visible key",
         .executor = "tiles",
         .mathematics =
             "s_ij -= slope_h |i - j|;  slopes 2^(-8 (k+1) / P) of the first P heads, "
-            "P the largest power of two, then every second one of 2P heads",
+            "P the largest power of two, then every second one of 2P heads\n"
+            "  alibi_asymmetric: keys ahead have slopes of their own, those of the heads in "
+            "the "
+            "other order; alibi_learned: slopes are parameters that begin so",
         .pitfalls = "Texts longer than those trained on work. Absolute positions are not "
                     "needed: positions: none.",
-        .conflicts = "other values of rel_pos" },
+        .conflicts = "other values of rel_pos; alibi_asymmetric: causal attention" },
+    { .name = "xl-bias",
+        .title = "Transformer-XL's relative positions",
+        .paper = "1901.02860",
+        .slot = "A4",
+        .options = "rel_pos=xl",
+        .adds = "attn.xl_u, attn.xl_v [H, d], 0; attn.xl_r.weight [H d, D], N(0, 0.02^2)",
+        .cost = "+2 H d for each visible key, +2 H d D for each distance a pass",
+        .executor = "tiles",
+        .mathematics = "s_ij = scale ((q_i + u) k_j + (q_i + v) (W_r r_{i-j})),  r_x = sines, "
+                       "then cosines of x 10000^(-2t/D)",
+        .pitfalls = "W_r r of all distances is made anew in every pass: reading token by token "
+                    "costs more than other biases do. Goes with max_mem_len.",
+        .conflicts = "attention without causality; attn_score=l2; rotary=pope; attn_kv_latent; "
+                     "other values of rel_pos" },
     { .name = "dynamic-bias",
         .title = "position bias from a small network",
         .paper = "2108.00154, 2111.09883",
@@ -82,6 +101,23 @@ const struct mega_variant mega_variants_scores[] = {
             "With large biases it is plain attention. The sums go on across passes of a "
             "stream, so generation token by token gives the same.",
         .conflicts = "attention without causality; other values of rel_pos" },
+    { .name = "row-forgetting",
+        .title = "forgetting row by row",
+        .paper = "",
+        .slot = "A4",
+        .options = "rel_pos=forget_row",
+        .more = "forget_row_dim",
+        .adds = "attn.forget.q, attn.forget.k [H e, D], N(0, 0.02^2)",
+        .cost = "+4 D H e a token, +2 H e for each visible key",
+        .executor = "strips",
+        .mathematics = "g_ij = log sigmoid(q'_i k'_j / sqrt(e)) for j < i, heads of e "
+                       "channels;  s_ij += sum "
+                       "of g_it over t = j ... i - 1",
+        .pitfalls =
+            "Each query forgets in its own way. At first a place away halves a weight. A "
+            "stream keeps the small keys.",
+        .conflicts = "attention without causality; attn_exec=fused; max_mem_len; other values "
+                     "of rel_pos" },
     { .name = "cope",
         .title = "contextual positions",
         .paper = "2405.18719",
@@ -114,11 +150,14 @@ const struct mega_variant mega_variants_scores[] = {
         .paper = "2012.11747",
         .slot = "A4",
         .options = "residual_attn=true",
+        .more = "residual_attn_carry",
         .adds = "",
         .cost = "keeps B H T^2 scores of each layer",
         .executor = "strips",
-        .mathematics = "s^l = scale q k^T + s^(l-1); what is carried on is without bias, clamp "
-                       "and mask",
+        .mathematics =
+            "s^l = scale q k^T + s^(l-1); what is carried on is without bias, clamp "
+            "and mask; residual_attn_carry: full: with bias and clamp, so that a bias "
+            "of all layers is added once more in each",
         .pitfalls = "The paper uses norms after the branches: placement: post. Memory grows "
                     "with the square of the length.",
         .conflicts = "attn_exec=fused; layers of different heads; layer_dropout" },
@@ -171,7 +210,9 @@ const struct mega_variant mega_variants_scores[] = {
         .mathematics =
             "f_j = 0; row by row: s_ij -= f_j for all heads, then f_j += relu(s_ij of "
             "head 0) for 0 < j < i",
-        .pitfalls = "Head 0 learns what later queries need not see; the first key never fades.",
+        .pitfalls =
+            "Head 0 learns what later queries need not see; the first key never fades. A "
+            "stream keeps a number for each key.",
         .conflicts = "attention without causality; attn_exec=fused" },
     { .name = "window",
         .title = "a window of attention",
@@ -269,12 +310,15 @@ const struct mega_variant mega_variants_scores[] = {
         .paper = "1611.01144",
         .slot = "A6",
         .options = "attn_fn=gumbel",
-        .more = "attn_temperature",
+        .more = "attn_temperature|gumbel_hard|gumbel_eval",
         .adds = "",
         .cost = "one random number for each visible key",
         .executor = "tiles",
-        .mathematics = "p = softmax((s + noise) / temperature)",
-        .pitfalls = "Noise is a function of seed, step and place: a run can be repeated.",
+        .mathematics = "p = softmax((s + noise) / temperature); gumbel_hard: 1 at the largest, "
+                       "with that softmax's gradients",
+        .pitfalls =
+            "Noise is a function of seed, step and place: a run can be repeated. There is "
+            "noise outside training too, unless gumbel_eval: argmax.",
         .conflicts = "other values of attn_fn; attn_score=l2" },
     { .name = "inverted",
         .title = "inverted attention (slot attention)",
@@ -311,5 +355,33 @@ const struct mega_variant mega_variants_scores[] = {
         .mathematics = "the softmax's sum of head h gets e^(e_h) more",
         .pitfalls = "At first as one zero slot. A row without a visible key gives 0.",
         .conflicts = "attn_fn=sigmoid" },
+    { .name = "attention-z-loss",
+        .title = "z-loss of attention",
+        .paper = "2202.08906",
+        .slot = "A6",
+        .options = "attn_z_loss=N",
+        .adds = "",
+        .cost = "none worth the name: a softmax has its sums anyway",
+        .executor = "",
+        .mathematics =
+            "loss + w mean over tokens of sum_h log(sum_j exp s_ij)^2, all attentions",
+        .pitfalls =
+            "Of training alone, and no part of the loss that is printed. 1e-4 is usual.",
+        .conflicts = "functions other than softmax" },
+    { .name = "qk-clip",
+        .title = "QK-clip: heads whose scores may not grow",
+        .paper = "2507.20534",
+        .slot = "training",
+        .options = "qk_clip=N",
+        .adds = "",
+        .cost = "small; other functions than softmax go by strips",
+        .executor = "",
+        .mathematics =
+            "after an update, of each head with a largest score m > N: W_q, W_k times "
+            "sqrt(N / m); W_q alone times N / m where heads share keys",
+        .pitfalls =
+            "The largest score is that of the update's passes, before the update. 100 is "
+            "usual.",
+        .conflicts = "attn_fn=sigmoid; qk_norm; attn_kv_latent; attn_score=l2; rotary=pope" },
     { .name = NULL },
 };

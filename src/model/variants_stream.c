@@ -233,13 +233,36 @@ const struct mega_variant mega_variants_stream[] = {
         .paper = "2502.09245",
         .slot = "M3",
         .options = "residual=lime",
-        .adds = "lime.weight, lime.bias, lime.norm.weight: a sublayer",
+        .more = "residual_views",
+        .adds = "lime.weight [R (k + 1), D], lime.bias, lime.norm.weight: a sublayer",
         .cost = "+2 D k a token at sublayer k; keeps all inputs",
         .executor = "",
         .mathematics = "a branch reads sum_t w_t x_t over the inputs x_0 ... x_k of all "
                        "sublayers so far, w = softmax(W rms(x) + b)",
-        .pitfalls = "Memory grows with the number of sublayers.",
-        .conflicts = "residual_streams" },
+        .pitfalls =
+            "Memory grows with the number of sublayers. residual_views: 3: queries, keys "
+            "and values of self-attention have mixtures of their own.",
+        .conflicts = "residual_streams; residual_views: shift_tokens, attn_kv_latent, "
+                     "max_mem_len" },
+    { .name = "depth-attention",
+        .title = "attention over depth",
+        .paper = "2603.15031, 2601.21582",
+        .slot = "M3",
+        .options = "residual=depth_attn",
+        .more = "depth_attn_heads|depth_attn_query|depth_attn_add",
+        .adds = "depth.query [1, 1, D], 0, or depth.wq [D, D], 0; depth.norm.weight [D], 1: a "
+                "sublayer; depth_attn_add: false: final.depth.* too",
+        .cost = "attends over k + 1 states a token at sublayer k; keeps all inputs",
+        .executor = "",
+        .mathematics = "a branch reads sum_t softmax_t(turn(q, k) turn(rms(x_t), t) / sqrt(d)) "
+                       "x_t, head by "
+                       "head, over the inputs x_0 ... x_k of all sublayers so far; q learned, "
+                       "or W rms(x_k)",
+        .pitfalls =
+            "Memory grows with the number of sublayers. depth_attn_add: false: a branch's "
+            "output is the next state alone, and the head reads attention over all.",
+        .conflicts = "residual_streams; layers that are executed again; layer_dropout; "
+                     "depth_attn_add=false: norms behind the sum" },
     { .name = "orthogonal",
         .title = "orthogonal updates",
         .paper = "2505.11881",
@@ -270,16 +293,19 @@ const struct mega_variant mega_variants_stream[] = {
         .paper = "2409.19606, 2512.24880",
         .slot = "M3",
         .options = "residual_streams=N",
-        .more = "stream_constraint|stream_rounds",
-        .adds = "hc.* : D (N + 3) + N (N + 2) + 2 a sublayer",
+        .more = "stream_constraint|stream_rounds|residual_views",
+        .adds = "hc.* : D (N + 3) + N (N + 2) + 2 a sublayer; with views D (N + 5) + N (N + 4) "
+                "+ 2 an attention",
         .cost = "the stream is N times as wide",
         .executor = "",
         .mathematics =
             "N streams; a branch reads sum_s alpha_s X_s, and its output goes to each "
             "stream t: X_t = sum_s A_st X_s + beta_t y; alpha, A, beta from static numbers and "
             "the streams themselves; doubly_stochastic: A by Sinkhorn's rounds",
-        .pitfalls = "At first all streams are the plain one. 4 is usual.",
-        .conflicts = "other values of residual; unet_skips; placement residual, deepnorm" },
+        .pitfalls = "At first all streams are the plain one. 4 is usual. residual_views: 3: "
+                    "queries, keys and values of self-attention read mixtures of their own.",
+        .conflicts = "other values of residual; unet_skips; placement residual, deepnorm; "
+                     "residual_views: shift_tokens, attn_kv_latent, max_mem_len" },
     { .name = "unet-skips",
         .title = "U-Net skips",
         .paper = "2209.12152",

@@ -15,9 +15,15 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     struct mega_heads n = mega_heads_of(c);
     mega_dtype type = mega_activation(c, c->in[Q]).dtype;
     out[MEGA_ATTENTION_O] = mega_shaped(type, 3, B, T, n.H * n.dv, 0);
+    mega_tensor each = mega_shaped(mega_wide_type(c), 3, B, T, n.H, 0); /* of query and head */
     if (a->scores)
         out[MEGA_ATTENTION_SCORES] =
             mega_shaped(mega_wide_type(c), 4, B, n.H, T, mega_attention_columns(c));
+    if (a->log_sum) out[MEGA_ATTENTION_LOG_SUM] = each;
+    if (a->peak) out[MEGA_ATTENTION_PEAK] = each;
+    const mega_tensor *faded = c->in[MEGA_ATTENTION_PAST_FADED];
+    if (faded)
+        out[MEGA_ATTENTION_FADED] = mega_shaped(mega_wide_type(c), 3, B, faded->dim[1], 1, 0);
     if (!a->weights) return MEGA_OK;
     if (W < T && !c->keys)
         out[MEGA_ATTENTION_WEIGHTS] = mega_shaped(type, 4, B, n.H * ((T + W - 1) / W), W, W);
@@ -48,9 +54,12 @@ static void cost(const struct mega_call *c, double *flops, double *bytes)
     *flops = 2 * queries * width * keys;
     if (c->in[MEGA_ATTENTION_COPE])
         *flops += 2 * queries * (double)(n.H * mega_count(c->in[MEGA_ATTENTION_COPE]));
+    if (c->in[MEGA_ATTENTION_GATE_Q])
+        *flops += 2 * queries * (double)mega_width(c->in[MEGA_ATTENTION_GATE_Q]) * keys;
     *bytes = size_of(c->in[Q]) + size_of(c->in[K]) + size_of(c->in[V]) +
-             size_of(c->in[MEGA_ATTENTION_BEFORE]);
-    for (int i = 0; i <= MEGA_ATTENTION_SCORES; i++) *bytes += size_of(c->out[i]);
+             size_of(c->in[MEGA_ATTENTION_BEFORE]) + size_of(c->in[MEGA_ATTENTION_GATE_Q]) +
+             size_of(c->in[MEGA_ATTENTION_GATE_K]);
+    for (int i = 0; i < MEGA_ATTENTION_OUTPUTS; i++) *bytes += size_of(c->out[i]);
 }
 
 /* In rows [B, T, .] as the output is: a query looks at its own window alone, which is what a
@@ -58,12 +67,13 @@ static void cost(const struct mega_call *c, double *flops, double *bytes)
 #define BY_ROWS                                                                                \
     (1u << MEGA_ATTENTION_Q | 1u << MEGA_ATTENTION_K | 1u << MEGA_ATTENTION_V |                \
         1u << MEGA_ATTENTION_DECAY | 1u << MEGA_ATTENTION_DECAY_BACK |                         \
-        1u << MEGA_ATTENTION_SHARE)
+        1u << MEGA_ATTENTION_SHARE | 1u << MEGA_ATTENTION_GATE_Q |                             \
+        1u << MEGA_ATTENTION_GATE_K)
 
 const struct mega_op mega_op_attention = {
     .name = "attention",
     .n_in = MEGA_ATTENTION_INPUTS,
-    .n_out = 3,
+    .n_out = MEGA_ATTENTION_OUTPUTS,
     .optional = (1u << MEGA_ATTENTION_INPUTS) - (1u << MEGA_ATTENTION_BIAS),
     .attr_size = sizeof(struct mega_attr_attention),
     .shape = shape,

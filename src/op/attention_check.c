@@ -24,6 +24,7 @@ const char *mega_attention_needs_strips(const struct mega_call *c)
     if (c->in[MEGA_ATTENTION_COPE]) return "contextual positions (cope)";
     if (c->in[MEGA_ATTENTION_BEFORE] || a->scores) return "scores of other layers (residual)";
     if (a->selective) return "selective attention";
+    if (c->in[MEGA_ATTENTION_GATE_Q]) return "forgetting row by row";
     return a->weights ? "weights given out" : NULL;
 }
 
@@ -74,6 +75,8 @@ static mega_status check_numbers(const struct mega_attr_attention *a)
     MEGA_TRY(check_count("reach", a->reach));
     MEGA_TRY(check_count("prefix", a->prefix));
     MEGA_TRY(check_count("zeros", a->zeros));
+    MEGA_TRY(check_count("segment", a->segment));
+    MEGA_TRY(check_count("memory", a->memory));
     if (!isfinite(a->sigmoid_bias))
         return mega_fail(MEGA_BAD_ARGUMENT, "attention: sigmoid_bias is %g: expected a number",
             a->sigmoid_bias);
@@ -130,8 +133,18 @@ static mega_status check_features(const struct mega_call *c)
         return apart("cope", "attention that is not causal", "it counts back from the query");
     if (a->selective && !a->causal)
         return apart("selective", "attention that is not causal", "later queries lose keys");
-    if (a->selective && c->in[MEGA_ATTENTION_PAST_K])
-        return apart("selective", "a stream", "what has faded is not kept");
+    if (a->selective && c->in[MEGA_ATTENTION_PAST_K] && !c->in[MEGA_ATTENTION_PAST_FADED])
+        return apart("selective", "a stream", "it needs what has faded of the past, too");
+    if (c->in[MEGA_ATTENTION_PAST_FADED] && !a->selective)
+        return apart("past_faded", "attention that is not selective", "nothing fades");
+    if (c->in[MEGA_ATTENTION_GATE_Q] && !a->causal)
+        return apart("gates of rows", "attention that is not causal",
+            "they forget what lies before the query");
+    if (a->segment && (!a->causal || a->chunk > 0 || c->keys || c->in[MEGA_ATTENTION_PAST_K]))
+        return apart("segments", "windows, streams, other keys or sight of the future",
+            "they are parts of a whole text");
+    if (a->log_sum && a->fn != MEGA_ATTENTION_SOFTMAX)
+        return apart("log_sum", "functions other than softmax", "they have no such sum");
     if (a->weights && (c->in[MEGA_ATTENTION_PAST_K] || c->rows->doc))
         return apart("weights", "streams and documents", "their windows have no common shape");
     if (c->keys && c->in[MEGA_ATTENTION_PAST_K])
@@ -190,7 +203,27 @@ static mega_status check_past(const struct mega_call *c, const struct mega_heads
             c, "past_v", v, "[%lld, %lld, %lld]", (number)B, (number)P, (number)(n->G * n->dv));
     if (c->in[MEGA_ATTENTION_DECAY] && !c->in[MEGA_ATTENTION_PAST_DECAY])
         return apart("decay", "a stream", "it needs the past's too");
+    MEGA_TRY(check_rows(c, "past_faded", MEGA_ATTENTION_PAST_FADED, P, 1));
     return check_rows(c, "past_decay", MEGA_ATTENTION_PAST_DECAY, P, n->H);
+}
+
+/* gates of rows: heads of any width */
+static mega_status check_gates(const struct mega_call *c, const struct mega_heads *n)
+{
+    const mega_tensor *q = c->in[MEGA_ATTENTION_GATE_Q],
+                      *past = c->in[MEGA_ATTENTION_PAST_GATE_K];
+    MEGA_TRY(check_pair(c, "gates of rows", MEGA_ATTENTION_GATE_Q, MEGA_ATTENTION_GATE_K));
+    if (past && !q) return apart("past_gate_k", "no gates", "they need those of this call");
+    if (!q) return MEGA_OK;
+    if (c->in[MEGA_ATTENTION_PAST_K] && !past)
+        return apart("gates of rows", "a stream", "they need the past's keys too");
+    int64_t width = mega_width(q);
+    if (width < 1 || !has_shape(q, c->rows->B, c->rows->T, n->H, -1))
+        return mega_op_refuse(c, "gate_q", q, "[%lld, %lld, a multiple of %lld]",
+            (number)c->rows->B, (number)c->rows->T, (number)n->H);
+    MEGA_TRY(check_rows(c, "gate_k", MEGA_ATTENTION_GATE_K, mega_window_keys(c)->T, width));
+    return check_rows(c, "past_gate_k", MEGA_ATTENTION_PAST_GATE_K,
+        mega_dim(c->in[MEGA_ATTENTION_PAST_K], 1), width);
 }
 
 static mega_status check_prefix(const struct mega_call *c, const struct mega_heads *n)
@@ -236,10 +269,13 @@ static mega_status check_added(const struct mega_call *c, const struct mega_head
     if ((share != NULL) != (bank != NULL))
         return mega_op_refuse(
             c, "share or bank", share ? share : bank, "both of them, or neither");
-    if (share)
+    if (share && (mega_height(bank) % n->H || mega_width(share) != mega_height(bank)))
         MEGA_TRY(
             check_rows(c, "share", MEGA_ATTENTION_SHARE, c->rows->T, n->H * mega_height(bank)));
+    if (share)
+        MEGA_TRY(check_rows(c, "share", MEGA_ATTENTION_SHARE, c->rows->T, mega_width(share)));
     MEGA_TRY(check_decay(c, n));
+    MEGA_TRY(check_gates(c, n));
     MEGA_TRY(check_table(c, "talk_pre", MEGA_ATTENTION_TALK_PRE, n->H, n->H));
     MEGA_TRY(check_table(c, "talk_post", MEGA_ATTENTION_TALK_POST, n->H, n->H));
     MEGA_TRY(check_table(c, "talk_scaled", MEGA_ATTENTION_TALK_SCALED, n->H, n->H));

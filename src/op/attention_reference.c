@@ -16,7 +16,7 @@ static double *numbers(const struct mega_call *c, int64_t n, double each)
 
 /* ---- rows of scores ---- */
 
-enum { ARRAYS = 11 }; /* of [H, count] */
+enum { ARRAYS = 12 }; /* of [H, count] */
 
 /* room for the longest row there is */
 static double *row_room(const struct mega_call *c)
@@ -42,8 +42,8 @@ static struct mega_attention_row row_of(const struct mega_call *c,
     u.count = u.N + u.w.seen - u.w.low;
     u.shift = mega_dim(c->in[MEGA_ATTENTION_PAST_K], 1) + u.w.low;
     u.factor = 1 / mega_window_divisor(c, &u.w, i);
-    double **array[ARRAYS] = { &u.raw, &u.near, &u.s, &u.sees, &u.f, &u.soft, &u.kept, &u.mixed,
-        &u.used, &u.d, &u.d_raw };
+    double **array[ARRAYS] = { &u.raw, &u.gates, &u.near, &u.s, &u.sees, &u.f, &u.soft, &u.kept,
+        &u.mixed, &u.used, &u.d, &u.d_raw };
     for (int k = 0; k < ARRAYS; k++, room += u.n.H * u.count) *array[k] = room;
     u.sunk = room;
     u.room = room + u.n.H;
@@ -63,6 +63,32 @@ static bool selective(const struct mega_call *c)
     return ((const struct mega_attr_attention *)c->attr)->selective;
 }
 
+/* the place of column x of row b in the log of what has faded; -1: none */
+static int64_t faded_at(const struct mega_call *c, int64_t b, int64_t x)
+{
+    const mega_tensor *log = c->in[MEGA_ATTENTION_PAST_FADED];
+    int64_t P = mega_dim(log, 1), place = mega_rows_place(c->rows, b),
+            j = x - mega_attention_prefix(c) - P;
+    return log && j >= -P && place + j >= 0 ? b * P + (place + j) % P : -1;
+}
+
+static double past_faded(const struct mega_call *c, int64_t b, int64_t x)
+{
+    int64_t at = faded_at(c, b, x), P = mega_dim(c->in[MEGA_ATTENTION_PAST_FADED], 1);
+    bool past = at >= 0 && x < mega_attention_prefix(c) + P;
+    return past ? mega_get(c->in[MEGA_ATTENTION_PAST_FADED], at, 0) : 0;
+}
+
+/* what has faded after the last query, [M]: the row's own keys go over the oldest places */
+static void put_faded(const struct mega_call *c, int64_t b, const double *faded)
+{
+    int64_t len = mega_rows_len(c->rows, b), end = mega_attention_columns(c) - c->rows->T + len;
+    for (int64_t x = mega_attention_prefix(c); x < end; x++) {
+        int64_t at = faded_at(c, b, x);
+        if (at >= 0) mega_put(c->out[MEGA_ATTENTION_FADED], at, 0, faded[x]);
+    }
+}
+
 /* row b's, before its first query; `of_b` has memory after the first call */
 static void begin_columns(
     const struct mega_call *c, struct mega_attention_columns *of_b, int64_t b, double *room)
@@ -78,7 +104,7 @@ static void begin_columns(
     }
     if (!selective(c)) return;
     if (!of_b->faded) of_b->faded = numbers(c, (T + 1) * M, 0);
-    for (int64_t x = 0; x < M; x++) of_b->faded[x] = 0;
+    for (int64_t x = 0; x < M; x++) of_b->faded[x] = past_faded(c, b, x);
     for (int64_t i = 0; i < T; i++) {
         struct mega_attention_row u = row_of(c, of_b, b, i, room);
         double *next = of_b->faded + (i + 1) * M;
@@ -112,7 +138,25 @@ static void put_scores(const struct mega_attention_row *u)
     for (int64_t h = 0; h < u->n.H; h++)
         for (int64_t x = 0; x < u->count; x++)
             mega_put(to, (u->b * u->n.H + h) * u->c->rows->T + u->i,
-                mega_attention_column(u, x), u->raw[mega_attention_at(u, h, x)]);
+                mega_attention_column(u, x),
+                (u->a->full ? u->near : u->raw)[mega_attention_at(u, h, x)]);
+}
+
+/* what is said of a query as a whole */
+static void put_numbers(const struct mega_attention_row *u)
+{
+    mega_tensor *log_sum = u->c->out[MEGA_ATTENTION_LOG_SUM],
+                *peak = u->c->out[MEGA_ATTENTION_PEAK];
+    int64_t row = u->b * u->c->rows->T + u->i;
+    bool takes = mega_rows_real(u->c->rows, u->b, u->i);
+    for (int64_t h = 0; h < u->n.H; h++) {
+        double most = -INFINITY;
+        for (int64_t x = 0; takes && x < u->count; x++)
+            if (u->sees[mega_attention_at(u, h, x)] != 0)
+                most = fmax(most, u->s[mega_attention_at(u, h, x)]);
+        if (peak) mega_put(peak, row, h, most > -INFINITY ? most : 0);
+        if (log_sum) mega_put(log_sum, row, h, mega_attention_log_sum(u, h));
+    }
 }
 
 static void query_forward(struct mega_attention_row *u)
@@ -129,13 +173,14 @@ static void query_forward(struct mega_attention_row *u)
         }
     if (u->c->out[MEGA_ATTENTION_WEIGHTS]) put_weights(u);
     if (u->c->out[MEGA_ATTENTION_SCORES]) put_scores(u);
+    put_numbers(u);
 }
 
 void mega_attention_forward(const struct mega_call *c)
 {
     struct mega_attention_columns of_b = { 0 };
     double *room = row_room(c);
-    for (int i = MEGA_ATTENTION_WEIGHTS; i <= MEGA_ATTENTION_SCORES; i++)
+    for (int i = MEGA_ATTENTION_WEIGHTS; i < MEGA_ATTENTION_OUTPUTS; i++)
         if (c->out[i]) mega_tensor_zero(c->out[i]);
     for (int64_t b = 0; b < c->rows->B; b++) {
         begin_columns(c, &of_b, b, room);
@@ -143,6 +188,8 @@ void mega_attention_forward(const struct mega_call *c)
             struct mega_attention_row u = row_of(c, &of_b, b, i, room);
             query_forward(&u);
         }
+        if (c->out[MEGA_ATTENTION_FADED])
+            put_faded(c, b, of_b.faded + c->rows->T * mega_attention_columns(c));
     }
 }
 
@@ -206,7 +253,7 @@ void mega_attention_backward(const struct mega_call *c, struct mega_grads *g)
         for (int64_t i = c->rows->T - 1; i >= 0; i--) {
             struct mega_attention_row u = row_of(c, &of_b, b, i, room);
             begin_back(&u, g, &to);
-            mega_attention_weights_back(&u, &to);
+            mega_attention_weights_back(&u, g->out[MEGA_ATTENTION_LOG_SUM], &to);
             mega_attention_scores_back(&u, g->out[MEGA_ATTENTION_SCORES], &to);
         }
     }

@@ -30,6 +30,7 @@ struct mega_attention_row {
     const struct mega_attention_columns *of_b;
     /* [H, count] each */
     double *raw;   /* scores before heads mix */
+    double *gates; /* what gates of rows add */
     double *near;  /* after the clamp, before cope */
     double *s;     /* as the function takes them, noise and temperature aside */
     double *sees;  /* 1 or 0 */
@@ -94,9 +95,12 @@ void mega_attention_share_out(const struct mega_attention_row *u);
 void mega_attention_lose(const struct mega_attention_row *u);
 /* d, of `used`, becomes that of f; d_raw and the slopes of what mixes are filled. */
 void mega_attention_mix_back(struct mega_attention_row *u, struct mega_attention_slopes *to);
-/* d, of f, becomes that of s; the sinks' slope is filled. */
+/* d, of f, becomes that of s; the sinks' slope is filled. `arrived`: that of log_sum, or NULL.
+ */
 void mega_attention_weights_back(
-    struct mega_attention_row *u, struct mega_attention_slopes *to);
+    struct mega_attention_row *u, const mega_tensor *arrived, struct mega_attention_slopes *to);
+/* softmax: the logarithm of the sum that divides head h's weights; 0: there is none. */
+double mega_attention_log_sum(const struct mega_attention_row *u, int64_t h);
 
 void mega_attention_forward(const struct mega_call *c);
 void mega_attention_backward(const struct mega_call *c, struct mega_grads *g);

@@ -1,7 +1,8 @@
 /* Scores of attention's reference, and their gradients (the order: contracts.h).
  *
  *   raw  = factor q . k  or  -factor |q - k|^2,  + before
- *   near = clamp(sum_e talk_pre[h, e] raw[e] + bias + decay + share),  clamp(s) = c tanh(s / c)
+ *   near = clamp(sum_e talk_pre[h, e] raw[e] + bias + decay + share + gates),
+ *          clamp(s) = c tanh(s / c)
  *   s    = near + (1 - r) q . cope[l] + r q . cope[l + 1] - faded
  *
  * with l + r the sum of sigmoid(near) from the key to the query, at most the last of cope. */
@@ -172,12 +173,14 @@ static double patterns(const struct mega_attention_row *u, int64_t h, int64_t fa
     if (!bank || far >= mega_width(bank)) return 0;
     double *of_bank = to ? to->in[MEGA_ATTENTION_BANK] : NULL,
            *of_shares = to ? to->in[MEGA_ATTENTION_SHARE] : NULL, sum = 0;
-    int64_t R = mega_height(bank), first = (query_row(u) * u->n.H + h) * R;
+    int64_t R = mega_heads_bank_rank(u->c), first = (query_row(u) * u->n.H + h) * R,
+            from = mega_heads_bank_row(u->c, h);
     for (int64_t r = 0; r < R; r++) {
-        double share = mega_get(shares, query_row(u), h * R + r), of = mega_get(bank, r, far);
+        double share = mega_get(shares, query_row(u), h * R + r),
+               of = mega_get(bank, from + r, far);
         sum += share * of;
         if (of_shares) of_shares[first + r] += d * of;
-        if (of_bank) of_bank[r * mega_width(bank) + far] += d * share;
+        if (of_bank) of_bank[(from + r) * mega_width(bank) + far] += d * share;
     }
     return sum;
 }
@@ -190,6 +193,63 @@ static double added(const struct mega_attention_row *u, int64_t h, int64_t x, do
     double sum = bias(u, h, far, d, to);
     if (far < 0) return sum + decay_back(u, h, x, d, to);
     return sum + decay(u, h, x, d, to) + patterns(u, h, far, d, to);
+}
+
+/* ---- gates of rows ---- */
+
+/* the key has a gate for this query: it lies before it */
+static bool row_gated(const struct mega_attention_row *u, int64_t h, int64_t x)
+{
+    return x >= u->N && mega_attention_key(u, x) < u->p &&
+           u->sees[mega_attention_at(u, h, x)] != 0;
+}
+
+/* the product of query and key that the gate is made of; with `to`, d of it goes back */
+static double row_gate(const struct mega_attention_row *u, int64_t h, int64_t x, double d,
+    struct mega_attention_slopes *to)
+{
+    const mega_tensor *q = u->c->in[MEGA_ATTENTION_GATE_Q];
+    int64_t width = mega_width(q), e = width / u->n.H, row;
+    const mega_tensor *k =
+        tensor_of(u, MEGA_ATTENTION_GATE_K, MEGA_ATTENTION_PAST_GATE_K, x, &row);
+    double *of_q = to ? to->in[MEGA_ATTENTION_GATE_Q] : NULL,
+           *of_k = to && k == u->c->in[MEGA_ATTENTION_GATE_K] ? to->in[MEGA_ATTENTION_GATE_K]
+                                                              : NULL,
+           sum = 0, factor = 1 / sqrt((double)e);
+    for (int64_t j = h * e; j < (h + 1) * e; j++) {
+        double a = mega_get(q, query_row(u), j), b = mega_get(k, row, j);
+        sum += a * b;
+        if (of_q) of_q[query_row(u) * width + j] += d * factor * b;
+        if (of_k) of_k[row * width + j] += d * factor * a;
+    }
+    return factor * sum;
+}
+
+/* log sigmoid(z) */
+static double log_gate(double z)
+{
+    return z > 0 ? -log1p(exp(-z)) : z - log1p(exp(z));
+}
+
+static void add_gates(struct mega_attention_row *u, int64_t h)
+{
+    double sum = 0;
+    for (int64_t x = u->count - 1; x >= 0; x--) {
+        if (row_gated(u, h, x)) sum += log_gate(row_gate(u, h, x, 0, NULL));
+        u->gates[mega_attention_at(u, h, x)] = row_gated(u, h, x) ? sum : 0;
+    }
+}
+
+/* a gate is part of what all keys up to its own were given */
+static void gates_back(
+    const struct mega_attention_row *u, int64_t h, struct mega_attention_slopes *to)
+{
+    double all = 0;
+    for (int64_t x = u->N; x < u->count; x++) {
+        if (!row_gated(u, h, x)) continue;
+        all += u->d[mega_attention_at(u, h, x)];
+        row_gate(u, h, x, all / (1 + exp(row_gate(u, h, x, 0, NULL))), to);
+    }
 }
 
 /* ---- contextual positions ---- */
@@ -308,6 +368,7 @@ static double unfaded(const struct mega_attention_row *u, int64_t x)
 
 void mega_attention_fade(const struct mega_attention_row *u, double *faded)
 {
+    if (!mega_rows_real(u->c->rows, u->b, u->i)) return;
     for (int64_t x = u->N; x < u->count; x++)
         if (fades(u, x)) faded[mega_attention_column(u, x)] += fmax(0, unfaded(u, x));
 }
@@ -315,10 +376,11 @@ void mega_attention_fade(const struct mega_attention_row *u, double *faded)
 static void fade_back(struct mega_attention_row *u)
 {
     double *later = u->of_b->later;
+    bool reads = mega_rows_real(u->c->rows, u->b, u->i);
     for (int64_t x = u->N; x < u->count; x++) {
         double own = 0, *of = &later[mega_attention_column(u, x)];
         for (int64_t h = 0; h < u->n.H; h++) own += u->d[mega_attention_at(u, h, x)];
-        if (fades(u, x) && unfaded(u, x) > 0) u->d[x] -= *of;
+        if (reads && fades(u, x) && unfaded(u, x) > 0) u->d[x] -= *of;
         *of += own;
     }
 }
@@ -345,9 +407,11 @@ void mega_attention_scores(struct mega_attention_row *u)
             u->raw[at] = is_there(u, x) ? raw_score(u, h, x) : 0;
         }
     for (int64_t h = 0; h < u->n.H; h++) {
+        if (u->c->in[MEGA_ATTENTION_GATE_Q]) add_gates(u, h);
         for (int64_t x = 0; x < u->count; x++) {
             int64_t at = mega_attention_at(u, h, x);
             double s = u->sees[at] != 0 ? talk(u, h, x) + added(u, h, x, 0, NULL) : 0;
+            if (u->c->in[MEGA_ATTENTION_GATE_Q]) s += u->gates[at];
             u->near[at] = u->s[at] = clamp > 0 ? clamp * tanh(s / clamp) : s;
         }
         if (u->c->in[MEGA_ATTENTION_COPE]) cope(u, h);
@@ -383,16 +447,20 @@ void mega_attention_scores_back(
         for (int64_t x = 0; x < u->count; x++) {
             int64_t at = mega_attention_at(u, h, x);
             double share = clamp > 0 ? u->near[at] / clamp : 0;
+            if (arrived && u->a->full)
+                u->d[at] += mega_get(arrived, score_row(u, h), mega_attention_column(u, x));
             u->d[at] *= u->sees[at] * (1 - share * share);
             if (u->d[at] != 0) added(u, h, x, u->d[at], to);
         }
+        if (u->c->in[MEGA_ATTENTION_GATE_Q]) gates_back(u, h, to);
     }
     for (int64_t x = 0; x < u->count; x++) {
         if (!is_there(u, x)) continue;
         talk_back(u, x, to);
         for (int64_t h = 0; h < u->n.H; h++) {
             double d = u->d[mega_attention_at(u, h, x)] + u->d_raw[mega_attention_at(u, h, x)];
-            if (arrived) d += mega_get(arrived, score_row(u, h), mega_attention_column(u, x));
+            if (arrived && !u->a->full)
+                d += mega_get(arrived, score_row(u, h), mega_attention_column(u, x));
             if (d != 0) raw_back(u, h, x, d, to);
         }
     }

@@ -125,13 +125,15 @@ static void softmax_weights(struct mega_attention_row *u, int64_t h)
 }
 
 /* d of f becomes that of s */
-static void softmax_back(
-    struct mega_attention_row *u, int64_t h, struct mega_attention_slopes *to)
+static void softmax_back(struct mega_attention_row *u, int64_t h, const mega_tensor *arrived,
+    struct mega_attention_slopes *to)
 {
     const double *soft = u->soft + h * u->count, *s = u->s + h * u->count;
     double *d = u->d + h * u->count, mean = 0, *sink = to->in[MEGA_ATTENTION_SINK];
     bool cog = u->a->fn == MEGA_ATTENTION_COG;
     for (int64_t x = 0; x < u->count; x++) mean += soft[x] * d[x] * (cog ? sign(s[x]) : 1);
+    /* of the sum's logarithm the weights are the slopes */
+    if (arrived) mean -= mega_get(arrived, u->b * u->c->rows->T + u->i, h);
     for (int64_t x = 0; x < u->count; x++) {
         double turn = cog ? sign(s[x]) : 1;
         d[x] = turn * soft[x] * (turn * d[x] - mean) / cooling(u);
@@ -321,7 +323,23 @@ void mega_attention_weights(struct mega_attention_row *u)
     mix_heads(u);
 }
 
-void mega_attention_weights_back(struct mega_attention_row *u, struct mega_attention_slopes *to)
+double mega_attention_log_sum(const struct mega_attention_row *u, int64_t h)
+{
+    double most = sink_of(u, h), sum = 0;
+    if (u->a->zeros) most = fmax(most, 0);
+    for (int64_t x = 0; x < u->count; x++)
+        if (u->sees[mega_attention_at(u, h, x)] != 0)
+            most = fmax(most, u->s[mega_attention_at(u, h, x)]);
+    if (!(most > -INFINITY)) return 0;
+    for (int64_t x = 0; x < u->count; x++)
+        if (u->sees[mega_attention_at(u, h, x)] != 0)
+            sum += exp(u->s[mega_attention_at(u, h, x)] - most);
+    if (u->a->zeros) sum += (double)u->a->zeros * exp(-most);
+    return most + log(sum + exp(sink_of(u, h) - most));
+}
+
+void mega_attention_weights_back(
+    struct mega_attention_row *u, const mega_tensor *arrived, struct mega_attention_slopes *to)
 {
     for (int64_t h = 0; h < u->n.H; h++) switch (u->a->fn) {
         case MEGA_ATTENTION_LAPLACE:
@@ -333,6 +351,6 @@ void mega_attention_weights_back(struct mega_attention_row *u, struct mega_atten
             }
             break;
         case MEGA_ATTENTION_INVERTED: inverted_back(u, h); break;
-        default: softmax_back(u, h, to);
+        default: softmax_back(u, h, arrived, to);
         }
 }

@@ -55,21 +55,32 @@ struct mega_attr_activation {
  *   decay [B,T,H], decay_k [B,S,H] (absent: decay), past_decay [B,P,H], F32: running sums C of
  *     the logarithms of forget gates; C_p - C_j is added for j <= p (2503.02130)
  *   decay_back [B,S,H], F32: the same for keys after the query: its j-th less its p-th
- *   share [B,T,H*R], bank [R,N]: sum_r share[i,h,r] bank[r,p-j] is added for 0 <= p-j < N
+ *   share [B,T,H*R], bank [R,N], or [H*R,N] with rows for each head: sum_r share[i,h,r]
+ *     bank[r,p-j] is added for 0 <= p-j < N
  *   talk_pre, talk_post, talk_scaled [H,H], [to, from]: heads mixed (2003.02436): scores before
  *     bias and mask; weights after dropout; then a factor of these made of raw scores
  *   cope [N,d]: contextual positions (2405.18719), for keys j <= p
  *   before [B,H,T,M]: raw scores of the layer before, which are added (2012.11747). M = N + P +
  *     S: prefix keys, places of the past by their distance (place -P first), keys
+ *   gate_q [B,T,H*e], gate_k [B,S,H*e], past_gate_k [B,P,H*e]: the sum of log sigmoid(gate_q
+ *     gate_k / sqrt(e)) over the keys j ... p-1 that the query sees is added (forgetting row by
+ *     row); causal only
+ *   past_faded [B,P,1], F32, of selective: what had faded of the past's keys, as the log lies
  * out: o [B,T,H*dv];
  *   weights, if attr.weights (not in streams or documents), as they multiply v: [B,H*K,W,W] of
  *     K windows of at most W places, those of head 0 first; where there is one window, or keys
  *     of other rows: [B,H,T,N+S];
- *   scores [B,H,T,M], F32 (F64), if attr.scores: raw, the next layer's `before`; 0 for keys
- *     that the query does not see.
+ *   scores [B,H,T,M], F32 (F64), if attr.scores: raw (attr.full: after bias and clamp), the
+ *     next layer's `before`; 0 for keys that the query does not see;
+ *   log_sum [B,T,H], F32 (F64), if attr.log_sum, of softmax alone: the logarithm of the sum
+ *     that divides a query's weights; 0 where it sees nothing;
+ *   faded [B,P,1], F32 (F64), with past_faded: the same after this call, its keys included;
+ *   peak [B,T,H], F32 (F64), if attr.peak: the largest score, as the function takes it, of the
+ *     keys that a real query sees; 0 where there is none. No gradient comes to it.
  *
  * A score is made in this order: product or distance, scaled; + before: raw. talk_pre; + bias,
- * decay, share; clamp; + cope; - what selective attention has faded; + noise, temperature. */
+ * decay, share, gates; clamp; + cope; - what selective attention has faded; + noise,
+ * temperature. */
 enum mega_attention_fn {
     MEGA_ATTENTION_SOFTMAX,
     MEGA_ATTENTION_LAPLACE,
@@ -94,6 +105,7 @@ struct mega_attr_attention {
     enum mega_attention_fn fn;
     bool causal;
     bool weights, scores;
+    bool full;      /* scores given out are those after bias and clamp, in place of raw ones */
     bool drop_keys; /* dropout hides keys from a query before the function, and scales nothing
                        (DropKey: Li et al., 2022) */
     int64_t chunk;  /* window length C, counted from the start of each document; -1: the whole
@@ -116,7 +128,12 @@ struct mega_attr_attention {
     double temperature; /* of gumbel, and of the softmax whose gradient passes straight through;
                            0: 1 */
     bool selective; /* what head 0 has read fades for later queries (2410.02703): its positive
-                       scores, the first place of the window excepted; causal only */
+                       scores, the first place of the window excepted; causal only. A query that
+                       is not real reads nothing. */
+    bool log_sum, peak;
+    /* Transformer-XL in one pass: a window is read in segments of so many places, and a query
+     * sees its own one and `memory` places before that; 0: no segments. Causal only. */
+    int64_t segment, memory;
 };
 enum {
     MEGA_ATTENTION_Q,
@@ -139,9 +156,21 @@ enum {
     MEGA_ATTENTION_COPE,
     MEGA_ATTENTION_BEFORE,
     MEGA_ATTENTION_DECAY_BACK,
+    MEGA_ATTENTION_GATE_Q,
+    MEGA_ATTENTION_GATE_K,
+    MEGA_ATTENTION_PAST_GATE_K,
+    MEGA_ATTENTION_PAST_FADED,
     MEGA_ATTENTION_INPUTS /* how many */
 };
-enum { MEGA_ATTENTION_O, MEGA_ATTENTION_WEIGHTS, MEGA_ATTENTION_SCORES };
+enum {
+    MEGA_ATTENTION_O,
+    MEGA_ATTENTION_WEIGHTS,
+    MEGA_ATTENTION_SCORES,
+    MEGA_ATTENTION_LOG_SUM,
+    MEGA_ATTENTION_FADED,
+    MEGA_ATTENTION_PEAK,
+    MEGA_ATTENTION_OUTPUTS /* how many */
+};
 
 /* The name of what only strips can do and this call asks for, or NULL. */
 const char *mega_attention_needs_strips(const struct mega_call *c);
@@ -222,10 +251,10 @@ enum mega_distance_kind {
 };
 struct mega_attr_distance_bias {
     enum mega_distance_kind kind;
-    bool two_way;         /* t5: keys behind and ahead have buckets of their own */
-    int64_t length;       /* n */
-    int64_t heads;        /* H */
-    int64_t sloped;       /* alibi: the first so many heads; the others have slope 0 */
+    bool two_way;   /* keys behind and ahead have buckets (t5), slopes (alibi) of their own */
+    int64_t length; /* n */
+    int64_t heads;  /* H */
+    int64_t sloped; /* alibi: the first so many heads; the others have slope 0 */
     int64_t max_distance; /* t5: from here on all is one bucket */
     double scale;
 };

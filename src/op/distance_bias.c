@@ -3,12 +3,13 @@
  *   t5 (1910.10683): scale E[bucket(distance)][h]. Of nb buckets, half for keys ahead if
  *     two_way, the first nb/2 hold a distance each; beyond them e = nb/2,
  *     bucket = e + floor(log(a / e) / log(max_distance / e) (nb - e)), at most nb - 1
- *   alibi (2108.12409): -slope_h |distance|; with P the largest power of two up to H', slopes
- *     2^(-8 (k+1) / P) of k < P, then every second one of those for 2P heads
+ *   alibi (2108.12409): -slope_h |distance|, slopes of distance.h; two_way: keys ahead have
+ *     slopes of their own
  *   plain, log: what a network of distances reads (2108.00154, 2111.09883) */
 #include <math.h>
 
 #include "op/contracts.h"
+#include "op/distance.h"
 
 static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
 {
@@ -42,15 +43,6 @@ static int64_t bucket(const struct mega_attr_distance_bias *a, int64_t buckets, 
     return base + (which < buckets - 1 ? which : buckets - 1);
 }
 
-static double slope(const struct mega_attr_distance_bias *a, int64_t h)
-{
-    int64_t P = 1;
-    if (h >= a->sloped) return 0;
-    while (2 * P <= a->sloped) P *= 2;
-    if (h < P) return exp2(-8 * (double)(h + 1) / (double)P);
-    return exp2(-8 * (double)(2 * (h - P) + 1) / (double)(2 * P));
-}
-
 static double number(const struct mega_call *c, int64_t h, int64_t delta)
 {
     const struct mega_attr_distance_bias *a = c->attr;
@@ -58,7 +50,8 @@ static double number(const struct mega_call *c, int64_t h, int64_t delta)
     switch (a->kind) {
     case MEGA_DISTANCE_T5:
         return a->scale * mega_get(c->in[0], bucket(a, c->in[0]->dim[0], delta), h);
-    case MEGA_DISTANCE_ALIBI: return -slope(a, h) * size;
+    case MEGA_DISTANCE_ALIBI:
+        return -mega_alibi_slope(a->sloped, h, a->two_way && delta < 0) * size;
     case MEGA_DISTANCE_PLAIN: return (double)delta;
     case MEGA_DISTANCE_LOG: return delta < 0 ? -log1p(size) : log1p(size);
     }

@@ -27,4 +27,17 @@ static inline int64_t mega_heads_group(const struct mega_heads *n, int64_t h)
     return h / (n->H / n->G);
 }
 
+/* The bank's R: what one head's share of it has; and the bank's first row for head h. */
+static inline int64_t mega_heads_bank_rank(const struct mega_call *c)
+{
+    const mega_tensor *share = c->in[MEGA_ATTENTION_SHARE];
+    return share ? mega_width(share) / mega_heads_of(c).H : 0;
+}
+
+static inline int64_t mega_heads_bank_row(const struct mega_call *c, int64_t h)
+{
+    int64_t R = mega_heads_bank_rank(c);
+    return mega_height(c->in[MEGA_ATTENTION_BANK]) > R ? h * R : 0;
+}
+
 #endif

@@ -10,7 +10,7 @@
 #include "tensor/rows.h"
 #include "tensor/tensor.h"
 
-enum { MEGA_IN = 20, MEGA_OUT = 4, MEGA_SAVED = 4 };
+enum { MEGA_IN = 24, MEGA_OUT = 6, MEGA_SAVED = 4 };
 
 struct mega_now {
     uint64_t seed;

@@ -50,6 +50,8 @@ void mega_window_look(const struct mega_call *c, int64_t b, int64_t i, struct me
     if (a->causal && p >= 0)
         w->seen =
             least(w->to, most(p + 1, mega_rows_doc(mega_window_keys(c), b, p) + a->prefix));
+    if (a->segment && p > w->from)
+        w->low = most(w->low, p - (p - w->from) % a->segment - a->memory);
     if (!a->reach) return;
     w->low = most(w->low, p - a->reach + 1);
     w->seen = most(w->low, least(w->seen, p + a->reach));

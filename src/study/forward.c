@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/transformer_decoder.h"
+#include "model/heads.h"
 #include "model/transformer_rules.h"
 #include "op/act.h"
 #include "op/position.h"
@@ -153,20 +153,22 @@ static bool take_encoder(struct mega_study_forward *f, const struct mega_encoder
 
 mega_status mega_study_forward_new(struct mega_study_forward *f, const mega_model *m)
 {
-    bool language = m->config.architecture == MEGA_LANGUAGE_MODEL, taken = false;
+    const struct mega_transformer *t = mega_model_transformer(m);
+    bool taken = false;
     *f = (struct mega_study_forward){ 0 };
-    if (language && m->language.decoder->features == mega_transformer_decode) {
-        const struct mega_transformer *t = m->language.self;
+    if (t) {
         MEGA_TRY(check(&t->options));
         taken = take_transformer(f, t);
-    } else if (m->config.architecture == MEGA_CLASSIFIER &&
-               m->classifier.kind == MEGA_ENCODER_MIXER) {
+    } else if (m->config.architecture == MEGA_CLASSIFIER) {
+        struct mega_model_heads h;
+        MEGA_TRY(mega_model_heads_find(&h, m)); /* its mixer is attention */
+        mega_model_heads_done(&h);
         MEGA_TRY(check_norm(m->classifier.encoder.options.norm));
         taken = take_encoder(f, &m->classifier.encoder);
     } else {
         return mega_fail(MEGA_UNSUPPORTED,
-            "relevance is of language models that are Transformers and of classifiers with "
-            "mixer attention; this is another model");
+            "relevance is of Transformers that are language models or classifiers; this is "
+            "another model");
     }
     if (taken) return MEGA_OK;
     mega_study_forward_free(f);

@@ -40,8 +40,8 @@ struct mega_study_forward {
     double *x, *features; /* [T, D] before and after the final norm */
 };
 
-/* Of a language model that is a Transformer, or a classifier with mixer attention. Refuses what
- * it does not know, by name. */
+/* Of a language model or classifier that is a Transformer, or a classifier with mixer
+ * attention. Refuses what it does not know, by name. */
 mega_status mega_study_forward_new(struct mega_study_forward *f, const mega_model *m);
 void mega_study_forward_free(struct mega_study_forward *f);
 

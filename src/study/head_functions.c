@@ -247,7 +247,8 @@ mega_status mega_study_functions(const struct mega_study_data *d, const mega_mod
     if (!status) status = mega_study_each(d, count_ids, &c);
     if (!status) status = mega_model_heads_find(&h, m);
     if (!status)
-        status = mega_head_functions_new(out, &h, c.longest, end, V ? c.count : NULL, V);
+        status = mega_head_functions_new(
+            out, &h, c.longest + mega_head_maps_lead(m), end, V ? c.count : NULL, V);
     if (!status) out->skip_border = skip_border;
     if (!status) status = mega_study_each(d, see, &(struct seeing){ d, m, out });
     if (!status)

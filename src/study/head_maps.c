@@ -69,19 +69,37 @@ static void take(void *arg, const char *path, const char *what, const mega_tenso
                     (float)mega_get(t, (n * windows + i / Q) * Q + i % Q, j - i / Q * W);
 }
 
-static void describe(
-    struct mega_head_maps *m, const struct mega_model_heads *h, const struct mega_batch *b)
+int64_t mega_head_maps_lead(const mega_model *m)
+{
+    const struct mega_transformer *t = mega_model_transformer(m);
+    return t ? t->options.embedding.memory + t->options.embedding.class_tokens : 0;
+}
+
+/* what stands at places before the text: memory first */
+static int32_t put_in(const mega_model *m, int64_t place)
+{
+    return place < mega_model_transformer(m)->options.embedding.memory ? MEGA_PLACE_MEMORY
+                                                                       : MEGA_PLACE_CLASS;
+}
+
+static void describe(struct mega_head_maps *m, const struct mega_model_heads *h,
+    const struct mega_batch *b, const mega_model *model)
 {
     const struct mega_rows *rows = &b->rows[0];
+    int64_t lead = mega_head_maps_lead(model);
     const struct mega_attention_options *o = &h->layer[0].attention->options;
     for (int64_t i = 0; i < m->T; i++) {
-        int64_t doc = mega_rows_doc(rows, 0, i), from = doc > 0 ? doc : 0;
+        int64_t at = i - lead, doc = at >= 0 ? mega_rows_doc(rows, 0, at) : 0,
+                from = doc > 0 ? doc + lead : 0;
         if (o->chunk > 0) from = from + (i - from) / o->chunk * o->chunk;
         int64_t to = o->causal ? i + 1 : m->T;
         if (o->chunk > 0 && to > from + o->chunk) to = from + o->chunk;
         m->from[i] = (int32_t)from;
         m->to[i] = (int32_t)to;
-        if (b->text[0].dtype == MEGA_I32) m->id[i] = ((const int32_t *)b->text[0].data)[i];
+        if (at < 0)
+            m->id[i] = put_in(model, i);
+        else if (b->text[0].dtype == MEGA_I32)
+            m->id[i] = ((const int32_t *)b->text[0].data)[at];
     }
     for (int64_t l = 0; l < h->layers; l++) {
         const struct mega_attention *a = h->layer[l].attention;
@@ -99,10 +117,16 @@ mega_status mega_head_maps_take(
     struct mega_model_heads h;
     *m = (struct mega_head_maps){ 0 };
     MEGA_TRY(mega_model_heads_find(&h, model));
-    mega_status status = mega_head_maps_new(m, h.layers, h.most, mega_rows_len(&b->rows[0], 0));
+    const struct mega_transformer *t = mega_model_transformer(model);
+    mega_status status =
+        t && t->options.embedding.memory_every
+            ? mega_fail(MEGA_UNSUPPORTED, "maps are of texts whose places stand together: this "
+                                          "model has memory between them (memory_every)")
+            : mega_head_maps_new(m, h.layers, h.most,
+                  mega_rows_len(&b->rows[0], 0) + mega_head_maps_lead(model));
     if (!status) {
         struct taking k = { m, &h, -1, 0, false };
-        describe(m, &h, b);
+        describe(m, &h, b, model);
         status = mega_run_begin(
             r, &(struct mega_run_args){ .wants = "weights", .tap = take, .tap_arg = &k });
         if (!status) {

@@ -5,12 +5,18 @@
 #include "model/heads.h"
 #include "task/batch.h"
 
+/* Places that are no part of the text. */
+enum { MEGA_PLACE_MEMORY = -1, MEGA_PLACE_CLASS = -2 };
+
+/* How many of them a model puts before a text. */
+int64_t mega_head_maps_lead(const mega_model *m);
+
 struct mega_head_maps {
     int64_t layers, heads, T; /* heads of the widest layer; places in use */
     float *weight;            /* [layers, heads, T, T]: of query i and key j */
     bool *there;              /* [layers, heads] */
     double *gate;             /* [layers, heads]: of evaluation; 1 without gates */
-    int32_t *id;              /* [T]; NULL where places are numbers */
+    int32_t *id;              /* [T]; 0 where places are numbers; below 0: MEGA_PLACE_... */
     int32_t *from, *to;       /* [T] keys that query i sees: from <= j < to */
 };
 

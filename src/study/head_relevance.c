@@ -236,10 +236,10 @@ static void from_pooled(const struct mega_study_reading *s,
 {
     const struct mega_study_forward *f = &s->pass[tower];
     const double *own = pooled + (s->passes - 1 - tower) * f->D;
-    if (s->model->classifier.head.pooling == MEGA_POOL_FIRST)
-        memcpy(r, own, (size_t)f->D * sizeof *r);
-    else
+    if (s->model->classifier.head.pooling == MEGA_POOL_MEAN)
         mega_relevance_mean(rule, f->features, own, r, f->T, f->D);
+    else
+        memcpy(r, own, (size_t)f->D * sizeof *r);
 }
 
 /* ---- one prediction ---- */

@@ -9,7 +9,7 @@
 
 /* The mean over texts and predictions of a head's share of its layer: each layer sums to 1.
  * Steps in which a layer got nothing are left out for it. `zplus`: by the older rule. Language
- * models that are Transformers, classifiers with mixer attention. */
+ * models and classifiers that are Transformers, classifiers with mixer attention. */
 mega_status mega_study_relevance(const struct mega_study_data *d, const mega_model *m,
     bool zplus, struct mega_head_table *out);
 

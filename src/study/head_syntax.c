@@ -190,12 +190,14 @@ static mega_status see_sentence(mega_run *r, const mega_model *m, const mega_tok
     int32_t start, const struct mega_conllu_sentence *s, struct mega_head_syntax *out)
 {
     enum { ROOM = 4096 };
-    int32_t *id = malloc(2 * ROOM * sizeof *id), *word_of = id + ROOM;
+    int64_t lead = mega_head_maps_lead(m); /* places of no word */
+    int32_t *id = malloc((size_t)(2 * ROOM + lead) * sizeof *id), *word_of = id + ROOM;
     if (!id) return mega_fail(MEGA_NO_MEMORY, "no memory for a sentence");
+    for (int64_t i = 0; i < lead; i++) word_of[i] = -1;
     int64_t longest = m->language.shape.longest, n = 0,
             room = longest && longest < ROOM ? longest : ROOM;
     struct mega_head_maps maps;
-    mega_status status = encode(t, start, s, id, word_of, room, &n);
+    mega_status status = encode(t, start, s, id, word_of + lead, room, &n);
     /* what does not fit is left out whole, so that no pair is cut */
     bool fits = n <= room && s->n <= ROOM;
     out->left_out += !status && !fits;

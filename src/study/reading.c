@@ -6,6 +6,7 @@
 
 #include "graph/ops.h"
 #include "op/act.h"
+#include "study/head_maps.h"
 
 static bool is_language(const struct mega_study_reading *s)
 {
@@ -127,14 +128,15 @@ static mega_status compare(
 
 /* ---- a classifier's head ---- */
 
-/* the mean of a text's places, or the first, into one vector; the second text stands first */
+/* the mean of a text's places, or the first (of a class token: its own), into one vector; the
+ * second text stands first */
 static void pool_texts(struct mega_study_reading *s)
 {
     const struct mega_classifier *c = &s->model->classifier;
     for (int64_t k = 0; k < s->passes; k++) {
         const struct mega_study_forward *f = &s->pass[k];
         double *to = s->inside[0] + (s->passes - 1 - k) * f->D;
-        int64_t n = c->head.pooling == MEGA_POOL_FIRST ? 1 : f->T;
+        int64_t n = c->head.pooling == MEGA_POOL_MEAN ? f->T : 1;
         memset(to, 0, (size_t)f->D * sizeof *to);
         for (int64_t i = 0; i < n * f->D; i++) to[i % f->D] += f->features[i] / (double)n;
     }
@@ -155,7 +157,8 @@ mega_status mega_study_reading_run(
     struct mega_study_reading *s, mega_run *r, struct mega_batch *b)
 {
     struct own o = { .D = s->pass[0].D };
-    for (int64_t k = 0; k < s->passes; k++) o.T[k] = mega_rows_len(&b->rows[k], 0);
+    for (int64_t k = 0; k < s->passes; k++)
+        o.T[k] = mega_rows_len(&b->rows[k], 0) + mega_head_maps_lead(s->model);
     mega_status status = run_model(&o, s->model, r, b);
     if (!status && o.n != s->passes)
         status = mega_fail(MEGA_UNSUPPORTED, "relevance does not know how this model embeds");

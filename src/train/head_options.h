@@ -13,7 +13,7 @@ enum mega_head_average {
 };
 
 struct mega_head_training_options {
-    double penalty;
+    double penalty, l2;
     int average; /* enum mega_head_average */
     int64_t begin, warmup;
     double target, target_rate;

@@ -24,6 +24,10 @@ const struct mega_option mega_head_training_table[] = {
         "that "
         "it has in the parameters of all units",
         0 },
+    { "l2", MEGA_OPTION_REAL, FIELD(l2), "0", 0, 1e9, NULL, "X",
+        "L2 part of the penalty (in the original code): half the squares of what units give, "
+        "summed over an update, times the mean probability that those of a layer are open",
+        0 },
     { "begin", MEGA_OPTION_INT, FIELD(begin), "0", 0, 1 << 30, NULL, "N",
         "updates before the penalty begins", 0 },
     { "warmup", MEGA_OPTION_INT, FIELD(warmup), "0", 0, 1 << 30, NULL, "N",
@@ -95,6 +99,9 @@ static mega_status check(
     if (o->penalty > 0 && o->target > 0)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "heads.penalty and heads.target are both given: expected one of them");
+    if (o->l2 > 0 && !(o->penalty > 0))
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "heads.l2 is a part of heads.penalty, which is 0: expected a penalty");
     if (o->keep && !o->finish)
         return mega_fail(MEGA_BAD_ARGUMENT,
             "heads.keep is %lld, but nothing says when: give heads.finish", (long long)o->keep);
@@ -320,12 +327,27 @@ static void look(const struct mega_head_training *t, struct mega_head_state *sta
     }
 }
 
+/* what the sum of squares counts is what one unit's probability counts */
+void mega_head_training_prepare(struct mega_head_training *t, const struct mega_progress *p)
+{
+    const struct mega_head_training_options *o = t->options;
+    double c = t->finished ? 0 : o->penalty * o->l2 * risen(p->step, o->begin, o->warmup);
+    for (int64_t k = 0; k < t->units.n; k++) {
+        struct mega_gate_decay *decay = t->units.set[k].gates->decay;
+        if (!decay) continue;
+        decay->weight = c > 0 ? weighed(t, &t->units.set[k], c) : 0;
+        decay->sum = 0;
+    }
+}
+
 mega_status mega_head_training_penalise(struct mega_head_training *t, mega_run *r,
     struct mega_progress *p, struct mega_head_state *state)
 {
     look(t, state);
     if (!t->gates || t->finished) return MEGA_OK;
     double c = coefficient(t, p, state);
+    for (int64_t k = 0; k < t->units.n; k++)
+        if (t->units.set[k].gates->decay) state->penalty += t->units.set[k].gates->decay->sum;
     if (c <= 0 && c >= 0) return MEGA_OK;
     MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ .mode = MEGA_RUN_GRAD }));
     for (int64_t k = 0; k < t->units.n; k++) {

@@ -52,6 +52,9 @@ mega_status mega_head_training_begin(struct mega_head_training *t,
     const struct mega_log *log);
 void mega_head_training_done(struct mega_head_training *t);
 
+/* Before the passes of update number `step` (from 0): the weight of the L2 part. */
+void mega_head_training_prepare(struct mega_head_training *t, const struct mega_progress *p);
+
 /* After the passes of update number `step` (from 0): adds the penalty's gradient. */
 mega_status mega_head_training_penalise(struct mega_head_training *t, mega_run *r,
     struct mega_progress *p, struct mega_head_state *state);

@@ -101,6 +101,7 @@ static void dry_pass(const struct prediction *p, mega_run *r, int which, size_t 
     if (scratch && mega_run_scratch(r) > *scratch) *scratch = mega_run_scratch(r);
     if (which == VALID) return;
     mega_run_seed(r, total, 1);
+    mega_run_seed_more(r, 1);
     mega_run_backward(r);
 }
 

@@ -216,6 +216,7 @@ static mega_status run_passes(struct trainer *t, struct update_result *result)
     double units = 1, sum = 0;
     int64_t row = 0;
     result->plan.passes = 1;
+    mega_head_training_prepare(&t->heads, &t->progress);
     for (int64_t k = 0; k < result->plan.passes; k++) {
         struct mega_batch *b;
         double loss;
@@ -278,9 +279,11 @@ static void show(struct trainer *t, const struct update_result *u)
         print_time(
             t->window_s / (double)t->recipe.train.log_every * (double)(last - step), left);
     }
+    bool half = mega_precision_type(t->recipe.train.precision) == MEGA_BF16;
     if (t->peak_gflops > 0)
-        snprintf(share, sizeof share, "  %.0f%% of peak",
-            100 * t->window_flops / t->window_s * 1e-9 / t->peak_gflops);
+        snprintf(share, sizeof share, "  %.0f%% of the %speak",
+            100 * t->window_flops / t->window_s * 1e-9 / t->peak_gflops,
+            half ? "float32 " : "");
     mega_head_training_line(&t->heads, &u->heads, heads);
     mega_sinks_status(&t->sinks,
         "update %lld%s  epoch %lld  loss %.4f  norm %.3f  lr %.3g%s  %.0f tokens/s%s  %zu "

@@ -48,6 +48,7 @@ void mega_optimizer_step(struct mega_optimizer *o, double lr, double norm)
     double start = mega_profile_start(o->profile);
     struct mega_flat flat = { s->value, s->gradient, s->moment1, s->moment2 };
     mega_adam_step(o->work, &o->adam, lr, 1, norm, flat, o->span, o->n_spans);
+    mega_store_clip_heads(s);
     for (struct mega_param *p = s->first; p; p = p->next) {
         p->touched = false;
         p->version++;
@@ -75,6 +76,7 @@ mega_status mega_pass_run(mega_run *r, const mega_model *m, struct mega_batch *b
     if (total) mega_run_read(r, total, &sum);
     *loss = (double)sum;
     mega_run_seed(r, total, 1 / units);
+    mega_run_seed_more(r, 1 / units);
     mega_run_backward(r);
     return mega_run_end(r);
 }

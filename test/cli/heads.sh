@@ -64,8 +64,9 @@ cp -r small wrong && cp "$(echo a/best)/config.json" wrong/
 refused 1 "expected [" "$mega" eval wrong text.txt
 
 # the recipes are read whole
+"$mega" data listops --out lists --train 64 --valid 16 --test 16 --min-length 20 --max-length 100 --seed 1 >/dev/null
 for recipe in "$here"/../../recipes/heads/*.yaml; do
-    sed -e 's|train: \[.*|train: text.txt|' -e '/^  from:/d' -e 's/^  steps: .*/  steps: 2/' -e 's/^  \(finish\|keep\): .*/  \1: 2/' "$recipe" >recipe.yaml
+    sed -e 's|train: \[.*|train: text.txt|' -e 's|data/demo-listops|lists|' -e '/^  from:/d' -e 's/^  steps: .*/  steps: 2/' -e 's/^  \(finish\|keep\): .*/  \1: 2/' "$recipe" >recipe.yaml
     "$mega" train recipe.yaml --run "recipe-$(basename "$recipe" .yaml)" -q || fail "$recipe does not train"
 done
 
@@ -82,6 +83,25 @@ head -1 page.csv | grep -q '^layer,head,gradient,signed,confidence,' || fail "th
 [[ $(tr '\n' ' ' <said) == "page page.json page.csv " ]] || fail "report said: $(cat said)"
 refused 1 "nowhere" "$mega" heads report a text.txt --texts 1 --out nowhere/page.html
 [[ ! -e nowhere ]] || fail "a refusal left something behind"
+# a classifier, pooled by a class token: its gates, its page, what its classes are made of, and without the closed heads the same
+cat >k.yaml <<END
+task: { name: listops, train: "$cases/a03_48rows.tsv", valid: "$cases/a03_48rows.tsv" }
+model: { encoder: transformer, pooling: class, layers: 2, width: 16, heads: 4, ffn: 16, longest: 64, positions: learned, head_gates: concrete,
+    gate_init: 0.5 }
+optim: { lr: 3e-3, steps: 24 }
+train: { batch: 4, validate_every: 12, save_every: 12, keep: 0 }
+heads: { penalty: 0.2, rate: 30, finish: 20, keep: 3 }
+END
+"$mega" train k.yaml --run k -q
+"$mega" heads importance k --method relevance --texts 2 --csv - >shares
+awk -F, 'NR > 1 { sum[$1] += $3; n++ } END { exit n != 8 || sum[0] + sum[1] < 0.999 || sum[0] > 1.001 || sum[1] > 1.001 }' shares || fail "shares are $(cat shares)"
+"$mega" heads maps k --relevance >made
+grep -q '^{"tokens": \["\[class\]", ' made && grep -q '"predicted": \["[0-9]"\], "relevance": \[\[' made || fail "a class is made of: $(cat made)"
+"$mega" heads report k --texts 2 --relevance --out k.html >/dev/null
+grep -q 'is made of it (relevance)' k.html || fail "the page does not say what a class is made of"
+"$mega" heads prune k kept >/dev/null
+cmp <("$mega" predict k "$cases/a03_48rows.tsv" | cut -f1) <("$mega" predict kept "$cases/a03_48rows.tsv" | cut -f1) || fail "other classes without closed heads"
+
 refused 1 "needs sentences: --conllu FILE" "$mega" heads importance a --method syntax
 printf '1\tx\n' >bad.conllu
 refused 1 "bad.conllu:1: expected 10 columns" "$mega" heads importance a --method syntax --conllu bad.conllu

@@ -82,6 +82,16 @@ same_loss u u1
 "$mega" heads prune u u2 --json --channels 0.0,1.1 >said 2>err
 grep -q '"kept_channels": ' said || fail "prune said: $(cat said)"
 "$mega" generate u2 --prompt 1 --tokens 8 --temperature 0 >/dev/null
+# the L2 part of the penalty, with blocks that come again or not
+l2=(--set heads.target=0 --set heads.penalty=0.2 --set heads.l2=1e-3)
+"$mega" train units.yaml --run l -q "${l2[@]}"
+"$mega" train units.yaml --run m -q "${l2[@]}" --set model.recompute=block --stop-after 12 || [[ $? == 75 ]]
+"$mega" train units.yaml --run m -q "${l2[@]}" --set model.recompute=block --resume auto
+same_run l m 24
+"$mega" train units.yaml --run n -q "${l2[@]}" --set heads.l2=0
+awk -v a="$(grep -o '"penalty": [0-9.e-]*' l/log.jsonl | head -1 | cut -d' ' -f2)" -v b="$(grep -o '"penalty": [0-9.e-]*' n/log.jsonl | head -1 | cut -d' ' -f2)" \
+    'BEGIN { exit !(a > b) }' || fail "squares cost nothing"
+refused 1 "heads.l2 is a part of heads.penalty, which is 0" "$mega" train units.yaml --run x --set heads.l2=1
 refused 1 "heads.keep does not go with both head_gates and group_gates" "$mega" train units.yaml --run x --set heads.finish=5 --set heads.keep=2
 refused 1 "has no whole blocks of 5" "$mega" train units.yaml --run x --set model.channel_block=5
 refused 1 "cannot have the option" "$mega" convert u1 x --to hf

@@ -41,7 +41,9 @@ static inline struct mega_attention_options plain(void)
             .dynamic_depth = 2,
             .cope_positions = 4,
             .proj_rank = 3,
-            .proj_reach = 5 } };
+            .proj_reach = 5,
+            .row_keys = 3 },
+        .output = { .hybrid_states = 3 } };
 }
 
 /* ---- variants ---- */
@@ -85,6 +87,21 @@ static inline void set_latent_sizes(struct mega_attention_options *o)
     X(forgets, o->position.kind = MEGA_REL_POS_FORGET)                                         \
     X(cope, o->position.kind = MEGA_REL_POS_COPE)                                              \
     X(rel_proj, o->position.kind = MEGA_REL_POS_REL_PROJ)                                      \
+    X(slopes_that_learn, o->position.kind = MEGA_REL_POS_ALIBI;                                \
+        o->position.alibi_learned = true)                                                      \
+    X(xl, o->position.kind = MEGA_REL_POS_XL)                                                  \
+    X(xl_cosine, o->position.kind = MEGA_REL_POS_XL; o->prepare.qk_norm = MEGA_QK_NORM_L2;     \
+        o->prepare.memories = 2; o->score.past = 4)                                            \
+    X(xl_chunks, o->position.kind = MEGA_REL_POS_XL; o->chunk = 4)                             \
+    X(xl_strips, o->position.kind = MEGA_REL_POS_XL; o->score.exec = MEGA_ATTENTION_STRIP)     \
+    X(forgets_by_rows, o->position.kind = MEGA_REL_POS_FORGET_ROW)                             \
+    X(forgets_in_a_window, o->position.kind = MEGA_REL_POS_FORGET_ROW; o->score.past = 3)      \
+    X(selective, o->score.selective = true)                                                    \
+    X(selective_window, o->score.selective = true; o->score.past = 4)                          \
+    X(selective_chunks, o->score.selective = true; o->chunk = 4; o->prepare.memories = 2)      \
+    X(hybrid, o->output.hybrid = MEGA_HYBRID_EMA)                                              \
+    X(hybrid_mixed, o->output.hybrid = MEGA_HYBRID_CEMA; o->output.hybrid_mix = true;          \
+        o->output.gate_values = true)                                                          \
     X(sigmoid, o->score.fn = MEGA_ATTENTION_SIGMOID)                                           \
     X(topk, o->score.fn = MEGA_ATTENTION_TOPK; o->score.top = 3)                               \
     X(hard, o->score.fn = MEGA_ATTENTION_HARD)                                                 \

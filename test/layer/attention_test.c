@@ -98,6 +98,34 @@ static void training_finds_gradients_for_every_parameter(void **state)
         o->prepare.memories = 1)                                                               \
     X("rel_pos: cope", o->position.kind = MEGA_REL_POS_COPE; o->causal = false)                \
     X("attn_selective", o->score.selective = true; o->causal = false)                          \
+    X("rel_pos: xl", o->position.kind = MEGA_REL_POS_XL; o->causal = false)                    \
+    X("rel_pos: xl with attn_score: l2", o->position.kind = MEGA_REL_POS_XL; o->score.l2 = 1)  \
+    X("rel_pos: xl with attn_fn", o->position.kind = MEGA_REL_POS_XL;                          \
+        o->score.fn = MEGA_ATTENTION_LAPLACE)                                                  \
+    X("rel_pos: xl with rotary: pope", o->position.kind = MEGA_REL_POS_XL;                     \
+        o->rotary.kind = MEGA_ROTARY_POPE)                                                     \
+    X("attn_kv_latent does not go with rel_pos: xl", set_latent_sizes(o);                      \
+        o->position.kind = MEGA_REL_POS_XL)                                                    \
+    X("rel_pos: forget_row", o->position.kind = MEGA_REL_POS_FORGET_ROW; o->causal = false)    \
+    X("attn_exec: fused with rel_pos: forget_row", o->score.exec = MEGA_ATTENTION_FUSED;       \
+        o->position.kind = MEGA_REL_POS_FORGET_ROW)                                            \
+    X("max_mem_len with rel_pos: forget_row", o->memory = 4;                                   \
+        o->position.kind = MEGA_REL_POS_FORGET_ROW)                                            \
+    X("alibi_asymmetric", o->position.alibi_asymmetric = true; o->causal = false)              \
+    X("alibi_asymmetric", o->position.kind = MEGA_REL_POS_ALIBI;                               \
+        o->position.alibi_asymmetric = true)                                                   \
+    X("alibi_learned", o->position.alibi_learned = true)                                       \
+    X("attn_z_loss with attn_fn", o->z_loss = 1; o->score.fn = MEGA_ATTENTION_SIGMOID)         \
+    X("qk_clip with attn_fn: sigmoid", o->clip = 1; o->score.fn = MEGA_ATTENTION_SIGMOID)      \
+    X("qk_clip with qk_norm", o->clip = 1; o->prepare.qk_norm = MEGA_QK_NORM_RMS)              \
+    X("qk_clip with attn_kv_latent", o->clip = 1; set_latent_sizes(o))                         \
+    X("qk_clip with attn_score: l2", o->clip = 1; o->score.l2 = 1)                             \
+    X("qk_clip with rotary: pope", o->clip = 1; o->rotary.kind = MEGA_ROTARY_POPE)             \
+    X("attn_hybrid: cema", o->output.hybrid = MEGA_HYBRID_CEMA; o->causal = false)             \
+    X("attn_hybrid", o->output.hybrid = MEGA_HYBRID_EMA; o->cross = true)                      \
+    X("attn_hybrid_mix", o->output.hybrid_mix = true)                                          \
+    X("kept_heads does not go with attn_hybrid", o->kept = "0";                                \
+        o->output.hybrid = MEGA_HYBRID_EMA)                                                    \
     X("causal_key_mask_prob", o->score.hide = 0.1; o->causal = false)                          \
     X("attn_belief", o->output.belief = MEGA_BELIEF_WHOLE; o->cross = true)                    \
     X("attn_fn: inverted", o->score.fn = MEGA_ATTENTION_INVERTED)                              \
@@ -121,6 +149,13 @@ static void training_finds_gradients_for_every_parameter(void **state)
         o->prepare.qk_norm = MEGA_QK_NORM_RMS)                                                 \
     X("attn_kv_latent does not go with attn_q_latent", o->prepare.q_latent = 4)                \
     X("attn_kv_latent does not go with max_mem_len", set_latent_sizes(o); o->memory = 4)       \
+    X("mem_segment", o->segment = 4; o->through = 1)                                           \
+    X("detach_mems: false", o->memory = 4; o->through = 1)                                     \
+    X("mem_segment with detach_mems: true", o->memory = 4; o->segment = 4)                     \
+    X("mem_segment with attn_selective", o->memory = 4; o->segment = 4; o->through = 1;        \
+        o->score.selective = true)                                                             \
+    X("mem_segment with value_residual", o->memory = 4; o->segment = 4; o->through = 1;        \
+        o->prepare.value_residual = MEGA_VALUE_RESIDUAL_HALF)                                  \
     X("max_mem_len with chunk", o->memory = 3; o->chunk = 4)
 
 static void combinations_that_cannot_be_are_refused_by_name(void **state)

@@ -41,6 +41,12 @@ static mega_model *make(const char *json)
     "16, \"attention_bias\": true" more                                                        \
     " }, \"inputs\": { \"vocabulary\": 11 }, \"labels\": [\"a\", \"b\"] }"
 
+#define TRANSFORMER(more)                                                                      \
+    "{ \"megac\": 1, \"architecture\": \"classifier\", \"model\": { \"encoder\": "             \
+    "\"transformer\", \"layers\": 3, \"width\": 12, \"ffn\": 10, \"heads\": 6, \"kv_heads\": " \
+    "3, \"longest\": 16, \"attention_bias\": true" more                                        \
+    " }, \"inputs\": { \"vocabulary\": 11 }, \"labels\": [\"a\", \"b\"] }"
+
 struct trial {
     mega_context *context;
     mega_run *run;
@@ -178,6 +184,8 @@ static void a_sliced_model_computes_what_the_gated_one_does(void **state)
         check_pattern(&t, CLASSIFIER(", \"head_gates\": \"fixed\", \"prenorm\": true"),
             patterns[i], 1e-6);
         check_pattern(&t, CLASSIFIER(", \"head_gates\": \"fixed\""), patterns[i], 1e-6);
+        check_pattern(&t, TRANSFORMER(", \"head_gates\": \"fixed\", \"pooling\": \"class\""),
+            patterns[i], 1e-6);
     }
     done(&t);
 }

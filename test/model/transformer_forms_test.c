@@ -126,6 +126,7 @@ static void streams_at_first(struct small *one, struct small *other)
     set(other, "stream_emb", 0);
     for (int k = 0; k < 4; k++) {
         static const char *const zero[] = { "wa", "wb" };
+        bool views = other->options.residual.views > 1 && k % 2 == 0; /* attentions */
         char name[64];
         for (int i = 0; i < 2; i++) {
             snprintf(name, sizeof name, "sub.%d.hc.%s", k, zero[i]);
@@ -135,8 +136,28 @@ static void streams_at_first(struct small *one, struct small *other)
         set(other, name, 1);
         snprintf(name, sizeof name, "sub.%d.hc.alpha", k);
         mega_tensor *alpha = &mega_store_find(&other->store, name)->value;
+        int64_t inputs = views ? 3 : 1;
+        assert_int_equal(mega_width(alpha), inputs + 3);
         for (int64_t s = 0; s < 3; s++)
-            for (int64_t j = 0; j < 4; j++) mega_put(alpha, s, j, j ? j - 1 == s : s == k % 3);
+            for (int64_t j = 0; j < inputs + 3; j++)
+                mega_put(alpha, s, j, j < inputs ? s == k % 3 : j - inputs == s);
+    }
+}
+
+static void no_factors(struct small *one, struct small *other)
+{
+    (void)one;
+    set(other, "deep_emb", 1);
+}
+
+static void latest_state_in_all_views(struct small *one, struct small *other)
+{
+    latest_state(one, other);
+    for (int k = 0; k < 4; k += 2) {
+        char name[64];
+        snprintf(name, sizeof name, "sub.%d.lime.bias", k);
+        float *bias = mega_store_find(&other->store, name)->value.data;
+        for (int v = 0; v < 3; v++) bias[v * (k + 1) + k] = 60;
     }
 }
 
@@ -159,7 +180,9 @@ static void variants_that_do_nothing_are_the_plain_model(void **state)
     same(true, "placement=pre", "branch_scale=layerscale", no_scales);
     same(true, "placement=pre", "placement=sandwich", no_branch_norms);
     same(true, "residual=add", "residual=lime", latest_state);
+    same(true, "residual=add", "residual=lime residual_views=3", latest_state_in_all_views);
     same(true, "residual=add", "unet_skips=true", no_skips);
+    same(true, "up_bias=true", "ff_deep_embed=true", no_factors);
     same(true, "residual=add", "reinject_input=true", no_reinjection);
     same(true, "residual=add", "scale_residual=all", plain_scales);
     same(true, "gated=true", "gated=true ff_glu_mult_bias=true", as_it_starts);
@@ -176,6 +199,9 @@ static void hyper_connections_begin_as_the_plain_residual(void **state)
     (void)state;
     same(true, "norm=rmsnorm rms_guard=max norm_eps=1e-12",
         "norm=rmsnorm rms_guard=max norm_eps=1e-12 residual_streams=3", streams_at_first);
+    same(true, "norm=rmsnorm rms_guard=max norm_eps=1e-12",
+        "norm=rmsnorm rms_guard=max norm_eps=1e-12 residual_streams=3 residual_views=3",
+        streams_at_first);
 }
 
 static void residual_scale_changes_nothing(void **state)
@@ -305,8 +331,11 @@ static void segments_with_memory_are_one_text(void **state)
         "positions=none max_mem_len=12 rel_pos=t5",
         "positions=none max_mem_len=12 rotary=rope placement=post",
         "positions=none max_mem_len=12 shift_mem_down=2",
+        "positions=none max_mem_len=12 rel_pos=xl",
+        "positions=none max_mem_len=12 residual_streams=3",
+        "positions=none max_mem_len=12 shift_mem_down=2 shift_mem_wrap=own",
     };
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 6; k++) {
         static float whole[N], pieces[N];
         struct small s;
         mega_stream *stream;
@@ -318,6 +347,80 @@ static void segments_with_memory_are_one_text(void **state)
         small_assert_near(kinds[k], whole, pieces);
         small_close(&s);
     }
+}
+
+/* layers above which there is none get the lowest memories, or keep their own */
+static void memories_move_down(void **state)
+{
+    (void)state;
+    static const int64_t from[2][3] = { { 2, 4, 0 }, { 2, 4, 4 } };
+    for (int own = 0; own < 2; own++) {
+        struct small s;
+        small_open(&s, true,
+            own ? "positions=none layers=3 max_mem_len=4 shift_mem_down=1 shift_mem_wrap=own"
+                : "positions=none layers=3 max_mem_len=4 shift_mem_down=1");
+        for (int l = 0; l < 3; l++)
+            assert_int_equal(s.model.step[2 * l].memory_from, from[own][l]);
+        small_close(&s);
+    }
+}
+
+/* a place of an encoder without positions does not know where it stands, at any depth */
+static void depth_attention_looks_at_one_place(void **state)
+{
+    (void)state;
+    static float one[N], other[N];
+    struct small s;
+    small_open(&s, false, "positions=none residual=depth_attn depth_attn_heads=2");
+    logits(&s, one);
+    for (int b = 0; b < B; b++) {
+        int32_t first = s.ids[b * T];
+        s.ids[b * T] = s.ids[b * T + 5];
+        s.ids[b * T + 5] = first;
+    }
+    logits(&s, other);
+    for (int b = 0; b < B; b++)
+        for (int v = 0; v < V; v++) {
+            assert_true(fabsf(one[b * T * V + v] - other[(b * T + 5) * V + v]) < 3e-5f);
+            assert_true(fabsf(one[(b * T + 1) * V + v] - other[(b * T + 1) * V + v]) < 3e-5f);
+        }
+    small_close(&s);
+}
+
+/* the second of two passes over the stack is one over what the first one left */
+static void a_recycled_stack_is_two_in_a_row(void **state)
+{
+    (void)state;
+    enum { W = 8 };
+    static float both[B * T * W], second[B * T * W], input[B * T * W];
+    struct small s;
+    small_open(&s, true, "positions=none recycle_steps=2 heads=2");
+    const mega_tensor *w = &mega_store_find(&s.store, "recycle.weight")->value,
+                      *table = &mega_store_find(&s.store, "tok_emb.weight")->value;
+    struct mega_rows rows = { .B = B, .T = T };
+    for (int passes = 0; passes < 3; passes++) {
+        struct mega_transformer_inputs in = { 0 };
+        s.model.options.recycle = passes ? 1 : 2;
+        mega_run_begin(s.run, &(struct mega_run_args){ 0 });
+        mega_tensor ids = mega_tensor_over(s.ids, MEGA_I32, 2, (int64_t[]){ B, T }),
+                    x = mega_tensor_over(input, MEGA_F32, 3, (int64_t[]){ B, T, W });
+        if (passes < 2)
+            in.ids = mega_run_input(s.run, &ids);
+        else
+            in.embedded = mega_run_input(s.run, &x);
+        mega_tensor *y = mega_transformer_features_of(
+            s.run, &s.model, &in, mega_run_rows(s.run, &rows), NULL);
+        if (!y) fail_msg("%s", mega_run_end(s.run) ? mega_message() : "nothing came");
+        mega_run_read(s.run, y, passes ? second : both);
+        assert_int_equal(mega_run_end(s.run), MEGA_OK);
+        for (int i = 0; passes == 1 && i < B * T * W; i++) {
+            input[i] = (float)mega_get(table, s.ids[i / W], i % W);
+            for (int j = 0; j < W; j++)
+                input[i] += second[i / W * W + j] * (float)mega_get(w, i % W, j);
+        }
+    }
+    for (int i = 0; i < B * T * W; i++) assert_true(fabsf(both[i] - second[i]) < 1e-4f);
+    small_close(&s);
 }
 
 /* what training leaves out is a matter of chance, and of training alone */
@@ -414,6 +517,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variants_that_do_nothing_are_the_plain_model),
         cmocka_unit_test(hyper_connections_begin_as_the_plain_residual),
+        cmocka_unit_test(memories_move_down),
+        cmocka_unit_test(a_recycled_stack_is_two_in_a_row),
+        cmocka_unit_test(depth_attention_looks_at_one_place),
         cmocka_unit_test(residual_scale_changes_nothing),
         cmocka_unit_test(tied_layers_are_layers_with_the_same_weights),
         cmocka_unit_test(the_length_of_a_table_row_does_not_count),

@@ -30,6 +30,7 @@ static const char *const variants[] = {
     "gated=true activation=tanh ff_glu_mult_bias=true",
     "gated=true ff_clamp=2 ff_gate_clamp=1.5",
     "ff_post_act_norm=true norm=rmsnorm",
+    "ff_deep_embed=true placement=sandwich",
     "up_bias=false attention_bias=true",
     /* B2, B3 */
     "shift_tokens=1",
@@ -54,6 +55,19 @@ static const char *const variants[] = {
     "residual_streams=4 stream_constraint=doubly_stochastic",
     "unet_skips=true layers=3",
     "reinject_input=true reinject_gate=true",
+    "residual=lime layers=3 residual_views=3",
+    "residual_streams=3 residual_views=3",
+    "residual_streams=2 stream_constraint=doubly_stochastic residual_views=3 "
+    "reinject_input=true",
+    "residual=depth_attn layers=3",
+    "residual=depth_attn depth_attn_heads=2 depth_attn_query=state placement=post",
+    "residual=depth_attn depth_attn_add=false",
+    /* A4, A8 */
+    "positions=none rel_pos=xl kv_heads=1",
+    "positions=none rel_pos=forget_row",
+    "attn_hybrid=ema attn_hybrid_mix=true",
+    "attn_hybrid=cema weight_tie_layers=true",
+    "attn_z_loss=0.3 qk_clip=50 heads=2,1",
     /* lists */
     "heads=2,0 ffn=8,16 keys=3,5 values=4,2",
     "heads=4,2 kv_heads=2,1 chunk=5,-1",

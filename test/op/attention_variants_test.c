@@ -69,6 +69,51 @@ static void a_share_of_one_pattern_is_its_bias(void **state)
     }
 }
 
+/* heads with banks of their own, each of one pattern */
+static void a_bank_may_have_rows_for_each_head(void **state)
+{
+    EACH_WAY(s)
+    {
+        mega_tensor *bias = filled(&s, 0, H, 2 * T - 1, false),
+                    *bank = numbers(&s, 6, 2, (int64_t[]){ H, 4 });
+        for (int64_t h = 0; h < H; h++)
+            for (int64_t far = 0; far < 4; far++)
+                mega_put(bias, h, T - 1 - far, 2 * mega_get(bank, h, far));
+        s.c.in[BIAS] = bias;
+        struct mega_call plain = run(&s);
+        s.c.in[BIAS] = NULL;
+        s.c.in[MEGA_ATTENTION_BANK] = bank;
+        s.c.in[MEGA_ATTENTION_SHARE] = empty(&s, 3, (int64_t[]){ B, T, H });
+        for (int64_t i = 0; i < B * T * H; i++)
+            ((float *)s.c.in[MEGA_ATTENTION_SHARE]->data)[i] = 2;
+        struct mega_call shared = run(&s);
+        assert_same_output(&plain, &shared);
+    }
+}
+
+/* gates of rows that are all alike are a slope of distance; wide open, nothing */
+static void gates_of_rows_forget_by_distance(void **state)
+{
+    EACH_WAY(s)
+    {
+        struct mega_call plain = run(&s);
+        mega_tensor *q = empty(&s, 3, (int64_t[]){ B, T, H * 4 });
+        for (int64_t i = 0; i < B * T * H * 4; i++) ((float *)q->data)[i] = 5;
+        s.c.in[MEGA_ATTENTION_GATE_Q] = s.c.in[MEGA_ATTENTION_GATE_K] = q; /* 50 */
+        struct mega_call open = run(&s);
+        assert_same_output(&plain, &open);
+        mega_tensor *bias = filled(&s, 0, 1, 2 * T - 1, false);
+        for (int64_t i = 0; i < B * T * H * 4; i++) ((float *)q->data)[i] = 0.5f; /* 0.5 */
+        for (int64_t far = 0; far < T; far++)
+            mega_put(bias, 0, T - 1 - far, -log1p(exp(-0.5)) * (double)far);
+        struct mega_call gated = run(&s);
+        s.c.in[MEGA_ATTENTION_GATE_Q] = s.c.in[MEGA_ATTENTION_GATE_K] = NULL;
+        s.c.in[BIAS] = bias;
+        struct mega_call sloped = run(&s);
+        assert_same_output(&sloped, &gated);
+    }
+}
+
 /* -|q - k|^2 = (2q, |q|^2, -1) . (k, -1, |k|^2) */
 static void distances_are_products_of_longer_vectors(void **state)
 {
@@ -364,6 +409,8 @@ int main(void)
         cmocka_unit_test(additions_of_nothing_change_nothing),
         cmocka_unit_test(a_constant_gate_is_a_slope_of_distance),
         cmocka_unit_test(a_share_of_one_pattern_is_its_bias),
+        cmocka_unit_test(a_bank_may_have_rows_for_each_head),
+        cmocka_unit_test(gates_of_rows_forget_by_distance),
         cmocka_unit_test(distances_are_products_of_longer_vectors),
         cmocka_unit_test(what_is_carried_on_stands_for_the_layer_before),
         cmocka_unit_test(keys_fade_by_what_head_0_has_read),

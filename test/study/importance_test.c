@@ -222,22 +222,24 @@ static void like_heads_have_like_shares(void **state)
 /* ---- classifiers ---- */
 
 static const char classifier[] =
-    "{ \"megac\": 1, \"architecture\": \"classifier\", \"model\": { \"mixer\": "
-    "\"attention\", \"layers\": 2, \"width\": 6, \"ffn\": 5, \"heads\": 2, \"longest\": 16, "
-    "\"prenorm\": %s, \"attention_bias\": true, \"head_layers\": 1, \"head_width\": 4, "
+    "{ \"megac\": 1, \"architecture\": \"classifier\", \"model\": { %s \"layers\": 2, "
+    "\"width\": 6, \"ffn\": 5, \"heads\": 2, \"longest\": 16, "
+    "\"attention_bias\": true, \"head_layers\": 1, \"head_width\": 4, "
     "\"positions\": \"%s\", \"pooling\": \"%s\" }, \"inputs\": { \"vocabulary\": 7, "
     "\"towers\": %d }, \"labels\": [\"a\", \"b\", \"c\"] }";
+
+#define PRENORM(value) "\"mixer\": \"attention\", \"prenorm\": " value ","
 
 enum { PLACES = 4 };
 
 static mega_model *classify(
-    const char *prenorm, const char *positions, const char *pooling, int towers)
+    const char *encoder, const char *positions, const char *pooling, int towers)
 {
     char json[800];
     struct mega_model_config c;
     struct mega_document d;
     mega_model *m;
-    snprintf(json, sizeof json, classifier, prenorm, positions, pooling, towers);
+    snprintf(json, sizeof json, classifier, encoder, positions, pooling, towers);
     assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
     if (mega_model_config_parse(&c, &d) || mega_model_new(&m, &c, true, false))
         fail_msg("%s", mega_message());
@@ -306,7 +308,7 @@ static void relevance_of_a_class_has_the_golden_values(void **state)
     assert_int_equal(mega_run_new(&r, context), MEGA_OK);
     for (size_t k = 0; k < sizeof golden / sizeof *golden; k++) {
         double share[4], input[PLACES];
-        mega_model *m = classify("true", "none", golden[k].pooling, 1);
+        mega_model *m = classify(PRENORM("true"), "none", golden[k].pooling, 1);
         assert_int_equal(relevance_of_class(r, m, false, share, input), 0);
         for (int i = 0; i < 4; i++)
             if (!(fabs(share[i] - golden[k].share[i]) <= 2e-6))
@@ -330,7 +332,7 @@ static void a_closed_head_of_a_class_has_nothing(void **state)
     mega_context *context;
     mega_run *r;
     double share[4], input[PLACES], without[4], left[PLACES], total = 0;
-    mega_model *m = classify("true", "none", "mean", 1), *gated, *cut;
+    mega_model *m = classify(PRENORM("true"), "none", "mean", 1), *gated, *cut;
     struct mega_model_heads_change change = { .kept = "1; -", .fold = true };
     assert_int_equal(mega_context_new(&context, NULL), MEGA_OK);
     assert_int_equal(mega_run_new(&r, context), MEGA_OK);
@@ -357,6 +359,33 @@ static void a_closed_head_of_a_class_has_nothing(void **state)
     mega_context_free(context);
 }
 
+/* an encoder with all its options, pooled by a learned place before the text */
+static void relevance_of_a_class_token_is_conserved(void **state)
+{
+    (void)state;
+    static const char *const pooling[] = { "class", "mean", "first" };
+    mega_context *context;
+    mega_run *r;
+    assert_int_equal(mega_context_new(&context, NULL), MEGA_OK);
+    assert_int_equal(mega_run_new(&r, context), MEGA_OK);
+    for (int k = 0; k < 3; k++) {
+        double share[4], input[PLACES + 1] = { 0 }, total = 0;
+        char more[200];
+        snprintf(more, sizeof more,
+            "\"encoder\": \"transformer\", \"placement\": \"%s\", \"kv_heads\": 1,",
+            k == 1 ? "post" : "pre");
+        mega_model *m = classify(more, "learned", pooling[k], 1);
+        relevance_of_class(r, m, false, share, input);
+        for (int i = 0; i <= PLACES; i++) total += input[i];
+        if (!(total <= 1 + 1e-9 && total >= 1 - 2e-5 * (PLACES + 1) * 6))
+            fail_msg("%s: in all %.6f", pooling[k], total);
+        assert_true(k ? input[PLACES] <= 0 : input[PLACES] > 0);
+        mega_model_free(m);
+    }
+    mega_run_free(r);
+    mega_context_free(context);
+}
+
 static void relevance_of_classes_is_conserved(void **state)
 {
     (void)state;
@@ -367,8 +396,8 @@ static void relevance_of_classes_is_conserved(void **state)
     for (int k = 0; k < 16; k++) {
         int towers = 1 + k / 4 % 2;
         double share[4], input[2 * PLACES], total = 0;
-        mega_model *m = classify(k % 2 ? "true" : "false", k / 2 % 2 ? "sinusoidal" : "learned",
-            k / 8 ? "first" : "mean", towers);
+        mega_model *m = classify(k % 2 ? PRENORM("true") : PRENORM("false"),
+            k / 2 % 2 ? "sinusoidal" : "learned", k / 8 ? "first" : "mean", towers);
         relevance_of_class(r, m, k % 4 == 3, share, input);
         for (int i = 0; i < towers * PLACES; i++) total += input[i];
         if (!(total <= 1 + 1e-9 && total >= 1 - 2e-5 * 2 * PLACES * 6))
@@ -435,6 +464,7 @@ int main(void)
         cmocka_unit_test(like_heads_have_like_shares),
         cmocka_unit_test(relevance_of_a_class_has_the_golden_values),
         cmocka_unit_test(a_closed_head_of_a_class_has_nothing),
+        cmocka_unit_test(relevance_of_a_class_token_is_conserved),
         cmocka_unit_test(relevance_of_classes_is_conserved),
         cmocka_unit_test(heads_go_until_as_many_are_left),
     };

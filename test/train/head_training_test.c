@@ -436,6 +436,78 @@ static void a_number_to_keep_is_of_one_kind(void **state)
     done(&s);
 }
 
+/* the loss with all of its penalty, and its gradient in the store */
+static double whole_loss(struct setup *s, struct mega_batch *b)
+{
+    double loss;
+    struct mega_now now = { 1, 7 };
+    memset(s->model->store.gradient, 0, (size_t)s->model->store.count * sizeof(float));
+    mega_head_training_prepare(&s->heads, &s->progress);
+    assert_int_equal(mega_pass_run(s->run, s->model, b, now, B * T, 0, 0, &loss), MEGA_OK);
+    assert_int_equal(
+        mega_head_training_penalise(&s->heads, s->run, &s->progress, &s->state), MEGA_OK);
+    return loss / (B * T) + s->state.penalty;
+}
+
+static void check_slope(struct setup *s, struct mega_batch *b, const char *name, int64_t i)
+{
+    const float step = 0.02f;
+    struct mega_param *p = mega_store_find(&s->model->store, name);
+    float *value = (float *)p->value.data + i, before = *value;
+    whole_loss(s, b);
+    double have = (double)((float *)p->gradient.data)[i];
+    *value = before + step;
+    double more = whole_loss(s, b);
+    *value = before - step;
+    double less = whole_loss(s, b), want = (more - less) / (2 * (double)step);
+    *value = before;
+    if (!(fabs(have - want) <= 2e-3 * (1 + fabs(want))))
+        fail_msg("%s: a gradient of %g, expected %g", name, have, want);
+}
+
+/* with blocks that come again, and at places that are not real */
+static void squares_of_what_units_give_are_penalised(void **state)
+{
+    (void)state;
+    static const char units[] =
+        "{ \"megac\": 1, \"architecture\": \"language_model\", \"model\": { \"decoder\": "
+        "\"transformer\", \"layers\": 2, \"width\": 8, \"ffn\": 12, \"heads\": 2, "
+        "\"longest\": 16, \"head_gates\": \"concrete\", \"channel_gates\": \"concrete\", "
+        "\"channel_block\": 4, \"gate_init\": 0.5, \"recompute\": \"%s\" }, \"inputs\": { "
+        "\"vocabulary\": 11, \"pad\": -1 } }";
+    static const char *const again[] = { "none", "cheap", "block" };
+    int32_t id[B * T], target[B * T], len[B];
+    double first = 0;
+    for (int i = 0; i < B * T; i++) id[i] = i * 7 % V, target[i] = i * 5 % V;
+    for (int i = 0; i < B; i++) len[i] = T - i % 2;
+    for (int k = 0; k < 3; k++) {
+        char json[600];
+        struct setup s;
+        struct mega_rng g;
+        snprintf(json, sizeof json, units, again[k]);
+        open_model(&s, json);
+        mega_rng_start(&g, 8, 9);
+        for (struct mega_param *p = s.model->store.first; p; p = p->next)
+            for (int64_t i = 0; i < p->count && !strstr(p->name, "log_a"); i++)
+                ((float *)p->value.data)[i] += 0.5f * (float)mega_rng_normal(&g);
+        s.options.penalty = 0.5;
+        begin(&s);
+        struct mega_batch b = batch_of(id, target);
+        b.rows[0].len = len;
+        double without = whole_loss(&s, &b);
+        s.options.l2 = 0.4;
+        double with = whole_loss(&s, &b);
+        assert_true(with > without + 0.05);
+        if (!k) first = with;
+        assert_true(fabs(with - first) <= 1e-6);
+        check_slope(&s, &b, "sub.0.attn.gate.log_a", 1);
+        check_slope(&s, &b, "sub.1.ff.channel_gate.log_a", 2);
+        check_slope(&s, &b, "sub.0.attn.v.weight", 5);
+        check_slope(&s, &b, "sub.3.ff.up.weight", 9);
+        done(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +520,7 @@ int main(void)
         cmocka_unit_test(a_useless_head_closes_and_can_go),
         cmocka_unit_test(by_cost_a_unit_counts_as_its_parameters_do),
         cmocka_unit_test(a_number_to_keep_is_of_one_kind),
+        cmocka_unit_test(squares_of_what_units_give_are_penalised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,12 +11,24 @@ struct attention_sight {
     int64_t from, to, all_from, all_to;
 };
 
+/* The first key that the query at p sees where its window, from lo on, is read in segments. */
+static inline int64_t attention_segment(
+    const struct mega_attr_attention *a, int64_t lo, int64_t p)
+{
+    int64_t low = p > lo ? p - (p - lo) % a->segment - a->memory : lo;
+    return low > lo ? low : lo;
+}
+
 /* What queries that stand at first ... last see of the keys lo ... hi - 1 of their window. Keys
  * below `prefix` are seen from before, too (prefix LM). */
 static inline struct attention_sight attention_sight(const struct mega_attr_attention *a,
     int64_t lo, int64_t hi, int64_t prefix, int64_t first, int64_t last)
 {
     struct attention_sight s = { lo, hi, lo, hi };
+    if (a->segment > 0) {
+        s.from = attention_segment(a, lo, first);
+        s.all_from = attention_segment(a, lo, last);
+    }
     if (a->causal) s.to = last + 1 > prefix ? last + 1 : prefix;
     if (a->causal) s.all_to = first + 1 > prefix ? first + 1 : prefix;
     if (a->reach > 0) {

@@ -78,6 +78,12 @@ static struct block block_of(
         .soft_sum = all->log_sum,
         .soft_mean = all->mean,
         .lost = all->lost };
+    const mega_tensor *less = all->g->out[MEGA_ATTENTION_LOG_SUM];
+    if (less) {
+        w.slopes.less = mega_arena_get(scratch, (size_t)w.q.m * sizeof *w.slopes.less);
+        for (int64_t r = 0; r < w.q.m; r++)
+            w.slopes.less[r] = ((const float *)mega_row(less, query_row(p, &w.q, r)))[head];
+    }
     if (p->a->l2) {
         w.lengths = mega_arena_get(scratch, (size_t)w.q.m * sizeof *w.lengths);
         clear(w.lengths, w.lengths + w.q.m);
@@ -242,8 +248,7 @@ static void keys_backward(struct block *w, struct tile *t, struct mega_arena *sc
 static struct mega_matrix share_sums(const struct block *w)
 {
     const struct attention_lane *own = w->lane->own;
-    const mega_tensor *bank = w->lane->all->p->c->in[MEGA_ATTENTION_BANK];
-    int64_t R = bank ? mega_height(bank) : 0;
+    int64_t R = mega_heads_bank_rank(w->lane->all->p->c);
     if (!own->dshare) return (struct mega_matrix){ NULL, 0 };
     return (struct mega_matrix){ own->dshare + sum_at(w, 0, R), w->lane->span->heads * R };
 }
@@ -378,6 +383,13 @@ static void passes_before(const struct attention_plan *p, struct attention_sums 
 void MEGA_ISA_NAME(mega_attention_backward)(const struct mega_call *c, struct mega_grads *g)
 {
     struct attention_plan p = plan_of(c, true);
+    mega_tensor none = *c->out[0];
+    if (!g->out[0] && g->out[MEGA_ATTENTION_LOG_SUM]) {
+        none = mega_like(c->out[0], MEGA_F32);
+        none.data = numbers(&p, mega_count(&none));
+        mega_tensor_zero(&none);
+        g->out[0] = &none;
+    }
     if (!g->out[0] || !p.spans) {
         mega_grads_begin(g);
         return;
@@ -388,4 +400,5 @@ void MEGA_ISA_NAME(mega_attention_backward)(const struct mega_call *c, struct me
     MEGA_ISA_NAME(mega_attention_sums)(&all);
     mega_lanes(c->work, p.lanes, 2 * cost_of(&p), backward_lane, &all);
     MEGA_ISA_NAME(mega_attention_totals)(&all);
+    if (g->out[0] == &none) g->out[0] = NULL;
 }

@@ -1,4 +1,5 @@
-/* Biases that each query makes of a bank: sum_r share[i, r] bank[r, p - j]. In a tile they are
+/* Biases that each query makes of a bank, its head's if each has one: sum_r share[i, r]
+ * bank[r, p - j]. In a tile they are
  * a product of the queries' shares and the bank the other way round, of which each query reads
  * another stretch. */
 #ifndef MEGA_KERNEL_CPU_ISA_ATTENTION_BANK_H
@@ -8,6 +9,7 @@
 
 /* Of a tile; rows 0: no query is a distance of the bank away from a key. */
 struct attention_bank {
+    int64_t from;          /* the bank's first row for this head */
     int64_t rows, columns; /* R, and distances that the tile has: top, top - 1, ... */
     int64_t top, first;    /* the column of distance `top`: key 0 and the last query have 0 */
     struct mega_matrix turned; /* [R, columns]: the bank */
@@ -33,11 +35,12 @@ static inline struct attention_bank bank_of(const struct attention_plan *p,
     t.first = most - t.top;
     t.columns = least(width - t.first, t.top + 1);
     if (t.columns <= 0) return t;
-    t.rows = mega_height(bank);
+    t.rows = mega_heads_bank_rank(p->c);
+    t.from = mega_heads_bank_row(p->c, q->head);
     t.turned = mega_matrix_scratch(scratch, t.rows, t.columns);
     t.made = mega_matrix_scratch(scratch, q->m, t.columns);
     for (int64_t i = 0; i < t.rows; i++) {
-        const float *from = mega_row(bank, i);
+        const float *from = mega_row(bank, t.from + i);
         float *to = mega_matrix_row(t.turned, i);
         for (int64_t c = 0; c < t.columns; c++) to[c] = from[t.top - c];
     }
@@ -86,8 +89,8 @@ static inline void bank_back(const struct attention_bank *t, const struct attent
     clear(d + at.column + at.n, d + t->columns);
 }
 
-/* dshare [m, R] and dbank [R, N] receive a tile's gradients, once all rows are in; `at` NULL:
- * not wanted. */
+/* dshare [m, R] and dbank, like the bank, receive a tile's gradients, once all rows are in;
+ * `at` NULL: not wanted. */
 static inline void bank_give(const struct attention_plan *p, const struct attention_bank *t,
     const struct attention_queries *q, struct mega_matrix dshare, struct mega_matrix dbank,
     struct mega_arena *scratch)
@@ -101,7 +104,7 @@ static inline void bank_give(const struct attention_plan *p, const struct attent
     block_product(NULL, t->rows, t->columns, q->m, turned(bank_shares(p, q, t->rows)),
         as_it_lies(t->made), d, false, scratch);
     for (int64_t i = 0; i < t->rows; i++) {
-        float *to = mega_matrix_row(dbank, i) + t->top;
+        float *to = mega_matrix_row(dbank, t->from + i) + t->top;
         const float *from = mega_matrix_row(d, i);
         for (int64_t c = 0; c < t->columns; c++) to[-c] += from[c];
     }

@@ -21,6 +21,7 @@ static const char *refusal_of(const struct mega_call *c)
     const struct mega_rows *keys = mega_window_keys(c);
     if (a->fn == MEGA_ATTENTION_INVERTED && c->in[PREFIX_K] && (a->chunk > 0 || keys->doc))
         return "a softmax over the queries of several windows";
+    if (a->peak && a->fn != MEGA_ATTENTION_SOFTMAX) return "peaks of other functions' scores";
     return NULL;
 }
 
@@ -58,6 +59,7 @@ struct block {
     struct attention_queries q;
     struct mega_matrix score, o;
     float *most, *sum, *factor; /* of each query: its largest score and sum so far; [keys] */
+    float *peak;                /* of each query, if it is asked for: its largest score */
     float *number;              /* of each query, from the pass before; NULL: none */
     bool begun;                 /* o holds something */
 };
@@ -130,6 +132,7 @@ static bool weigh_part(const struct attention_plan *p, struct block *b,
     const float *least_one =
         p->a->fn == MEGA_ATTENTION_TOPK && b->number ? b->number + r : NULL;
     float most = raise(p, &b->q, k, t, r, part, s, least_one);
+    if (b->peak && most > b->peak[r]) b->peak[r] = most;
     switch (p->a->fn) {
     case MEGA_ATTENTION_LAPLACE: row_functions->laplace(s, s, part.n); return true;
     case MEGA_ATTENTION_RELU2: row_functions->relu2(s, s, part.n); return true;
@@ -164,10 +167,25 @@ static void weigh(const struct attention_plan *p, struct block *b,
 static void finish(const struct attention_plan *p, const struct block *b)
 {
     float *log_sum = kept(p->c, KEPT_SUM);
+    mega_tensor *given = p->c->out[MEGA_ATTENTION_LOG_SUM];
     for (int64_t r = 0; r < b->q.m; r++) {
         float sum = b->sum[r], *o = mega_matrix_row(b->o, r);
         if (sum > 0) row_functions->scale(o, o, 1 / sum, p->E);
-        if (log_sum) log_sum[kept_at(p, &b->q, r)] = sum > 0 ? b->most[r] + logf(sum) : 0;
+        if (!log_sum && !given) continue;
+        float all = sum > 0 ? b->most[r] + logf(sum) : 0;
+        if (log_sum) log_sum[kept_at(p, &b->q, r)] = all;
+        if (given) ((float *)mega_row(given, query_row(p, &b->q, r)))[b->q.head] = all;
+    }
+}
+
+/* the largest score of each query that is real */
+static void give_peaks(const struct attention_plan *p, const struct block *b)
+{
+    mega_tensor *to = p->c->out[MEGA_ATTENTION_PEAK];
+    for (int64_t r = 0; to && r < b->q.m; r++) {
+        bool any = b->peak[r] > ATTENTION_UNSEEN / 2 &&
+                   mega_rows_real(p->c->rows, b->q.span->b, b->q.first + r);
+        ((float *)mega_row(to, query_row(p, &b->q, r)))[b->q.head] = any ? b->peak[r] : 0;
     }
 }
 
@@ -231,11 +249,16 @@ static void forward_lane(void *arg, int64_t lane, struct mega_arena *scratch)
         b.most[r] = start.most;
         b.sum[r] = is_softmax(p->a) ? start.sum : 0;
     }
+    if (p->c->out[MEGA_ATTENTION_PEAK]) {
+        b.peak = mega_arena_get(scratch, (size_t)p->tile * sizeof *b.peak);
+        for (int64_t r = 0; r < b.q.m; r++) b.peak[r] = ATTENTION_UNSEEN;
+    }
     pass_before(p, &b, scratch);
     if (is_single(p->a))
         read_single(p, &b);
     else
         read_all(p, &b, scratch);
+    give_peaks(p, &b);
 }
 
 static void forward(const struct mega_call *c)

@@ -9,6 +9,7 @@
 struct attention_slopes {
     float *factor;     /* room for a row of dropout's factors */
     const float *mean; /* of each query: the sum of w dw; NULL: all its keys are in one tile */
+    float *less;       /* of each query: what arrived for its sum's logarithm; NULL: nothing */
     const float *soft_sum, *soft_mean; /* attention_sums.log_sum and mean */
     const float *lost;                 /* attention_sums.lost */
 };
@@ -132,8 +133,8 @@ static inline void softmax_row(const struct attention_plan *p, const struct atte
         signed_slope(d, s, w->mean ? w->mean[r] : mean, n);
         return;
     }
-    float mean = slope_weights(s, d, bias, log_sum, n);
-    softmax_slope(d, s, w->mean ? w->mean[r] : mean, dbias, n);
+    float own = slope_weights(s, d, bias, log_sum, n), mean = w->mean ? w->mean[r] : own;
+    softmax_slope(d, s, w->less ? mean - w->less[r] : mean, dbias, n);
 }
 
 /* The scores s of a part of query r's row become weights, the gradients d of the weights those

@@ -201,12 +201,32 @@ static float *columns(struct mega_arena *scratch, int64_t n, float each)
     return x;
 }
 
+/* selective: what had faded of the past, place by place */
+static void remember_faded(const struct strip_plan *p, int64_t b, float *faded)
+{
+    int64_t place = mega_rows_place(p->c->rows, b);
+    for (int64_t j = place < p->P ? -place : -p->P; j < 0; j++)
+        faded[p->N + p->P + j] =
+            *(const float *)mega_row(p->in[PAST_FADED], b * p->P + (place + j) % p->P);
+}
+
+/* what has faded after the row: its own keys go over the oldest places */
+static void give_faded(const struct strip_plan *p, int64_t b, const float *faded)
+{
+    int64_t place = mega_rows_place(p->c->rows, b), len = mega_rows_len(p->c->rows, b);
+    mega_tensor *to = p->c->out[MEGA_ATTENTION_FADED];
+    for (int64_t x = 0; x < p->P; x++) *(float *)mega_row(to, b * p->P + x) = 0;
+    for (int64_t j = place < p->P ? -place : -p->P; j < len; j++)
+        *(float *)mega_row(to, b * p->P + (place + j) % p->P) = faded[p->N + p->P + j];
+}
+
 struct strip_columns MEGA_ISA_NAME(mega_strip_columns)(
     const struct strip_plan *p, int64_t b, struct mega_arena *scratch)
 {
     struct strip_columns of = { 0 };
     int64_t all = p->n.H * p->M;
     if (p->a->selective) of.faded = columns(scratch, p->M, 0);
+    if (p->in[PAST_FADED]) remember_faded(p, b, of.faded);
     if (p->a->fn != MEGA_ATTENTION_INVERTED) return of;
     of.most = columns(scratch, all, -1e30f);
     of.sum = columns(scratch, all, 0);
@@ -284,6 +304,7 @@ static void one_row(void *arg, int64_t b, struct mega_arena *scratch)
         strip_forward(p, &p->span[i], &of_row, scratch);
         mega_arena_release(scratch, mark);
     }
+    if (p->c->out[MEGA_ATTENTION_FADED]) give_faded(p, b, of_row.faded);
 }
 
 static void forward(const struct mega_call *c)
@@ -300,7 +321,7 @@ static bool accepts(const struct mega_call *c, const char **why)
     *why = "tiles are asked for";
     if (a->exec == MEGA_ATTENTION_FUSED) return false;
     *why = "float32 only";
-    for (int i = 0; i < INPUTS; i++)
+    for (int i = 0; i < MEGA_ATTENTION_INPUTS; i++)
         if (c->in[i] && c->in[i]->dtype != MEGA_F32) return false;
     return c->out[0]->dtype == MEGA_F32;
 }

@@ -3,8 +3,8 @@
  * A strip is [H, m, n]: m neighbouring queries of a window against n columns, the prefix keys
  * and the keys that any of them sees. Everything that acts on scores and weights goes over it
  * in the order of contracts.h: attention_strip_scores.c, attention_strip_weights.c and the way
- * back in ..._back.c. Strips that know of those before them (selective, inverted) are taken in
- * order by one lane a row of the batch. */
+ * back in ..._back.c; gates of rows both ways in attention_strip_gates.c. Strips that know of
+ * those before them (selective, inverted) are taken in order by one lane a row of the batch. */
 #ifndef MEGA_KERNEL_CPU_ISA_ATTENTION_STRIP_H
 #define MEGA_KERNEL_CPU_ISA_ATTENTION_STRIP_H
 
@@ -34,7 +34,11 @@ enum {
     COPE,
     BEFORE,
     DECAY_BACK,
-    INPUTS
+    GATE_Q,
+    GATE_K,
+    INPUTS, /* that gradients go to */
+    PAST_GATE_K = MEGA_ATTENTION_PAST_GATE_K,
+    PAST_FADED = MEGA_ATTENTION_PAST_FADED
 };
 
 /* Queries first ... first + m - 1 of row b, in one window. */
@@ -51,6 +55,7 @@ struct strip_plan {
     int64_t T, S, N, P, M; /* queries, keys, prefix keys, places of the past, columns in all */
     uint64_t key, noise;   /* of the draws */
     bool drops, hides;     /* dropout of weights, of keys */
+    bool back;             /* on the way back, when outputs have been given */
     bool in_order;         /* strips of a row know of those before them */
     float *bank;           /* turned round: [R, its width], the farthest first; or NULL */
     struct strip_span *span;
@@ -88,6 +93,7 @@ struct strip {
     float *q;                  /* [m, H d] times factor */
     float *c_keys, *back_keys; /* [H, n] decay and decay_back of the keys, or NULL */
     float *faded;              /* [m, n] before each query, or NULL */
+    float *gates; /* [H, m, n] products of gates of rows; on the way back their gradients */
     /* [H, m, n] each; on the way forward most are one and the same */
     float *raw, *near, *s, *f, *kept, *mixed, *scaled, *used;
     float *sunk; /* [H, m] what the sink has of a softmax */
@@ -114,6 +120,14 @@ struct strip_columns MEGA_ISA_NAME(mega_strip_columns)(
     const struct strip_plan *p, int64_t b, struct mega_arena *scratch);
 
 void MEGA_ISA_NAME(mega_strip_scores)(struct strip *s, struct mega_arena *scratch);
+/* gates of rows: their products; what they add to a row of scores; a row's gradients in their
+ * place; and these on to the inputs */
+void MEGA_ISA_NAME(mega_strip_gates)(struct strip *s, struct mega_arena *scratch);
+void MEGA_ISA_NAME(mega_strip_add_gates)(const struct strip *s, float *x, int64_t h, int64_t r);
+void MEGA_ISA_NAME(mega_strip_gates_slope)(
+    const struct strip *s, const float *d, int64_t h, int64_t r);
+void MEGA_ISA_NAME(mega_strip_gates_back)(const struct strip *s, struct mega_grads *g,
+    const struct strip_slopes *to, struct mega_arena *scratch);
 void MEGA_ISA_NAME(mega_strip_weights)(struct strip *s, struct mega_arena *scratch);
 /* inverted: each key's softmax goes on with the strip; `lost` from d, of f */
 void MEGA_ISA_NAME(mega_strip_share_out)(const struct strip *s);
@@ -122,7 +136,7 @@ void MEGA_ISA_NAME(mega_strip_lose)(const struct strip *s, const float *d);
 void MEGA_ISA_NAME(mega_strip_mix_back)(struct strip *s, float *d, float *d_raw,
     const struct strip_slopes *to, struct mega_arena *scratch);
 void MEGA_ISA_NAME(mega_strip_weights_back)(
-    struct strip *s, float *d, const struct strip_slopes *to);
+    struct strip *s, float *d, const struct mega_grads *g, const struct strip_slopes *to);
 /* from d, of s, and d_raw on to the inputs */
 void MEGA_ISA_NAME(mega_strip_scores_back)(struct strip *s, float *d, const float *d_raw,
     struct mega_grads *g, const struct strip_slopes *to, struct mega_arena *scratch);

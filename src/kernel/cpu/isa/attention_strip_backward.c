@@ -15,13 +15,13 @@ struct backward {
 /* inputs that lie in rows of keys or queries, of which a lane sums one b's */
 static bool of_rows(int i)
 {
-    return i == K || i == V || i == DECAY || i == DECAY_K || i == DECAY_BACK;
+    return i == K || i == V || i == DECAY || i == DECAY_K || i == DECAY_BACK || i == GATE_K;
 }
 
 /* those that belong to a strip's queries alone */
 static bool of_queries(int i)
 {
-    return i == Q || i == SHARE || i == BEFORE;
+    return i == Q || i == SHARE || i == BEFORE || i == GATE_Q;
 }
 
 /* places of a row of in[i] */
@@ -122,7 +122,7 @@ static void strip_backward(const struct backward *b, const struct strip_span *at
     size_t mark = mega_arena_mark(scratch);
     float *d, *d_raw;
     struct strip s = open_back(b, at, of_row, to, &d, &d_raw, scratch);
-    MEGA_ISA_NAME(mega_strip_weights_back)(&s, d, to);
+    MEGA_ISA_NAME(mega_strip_weights_back)(&s, d, b->g, to);
     MEGA_ISA_NAME(mega_strip_scores_back)(&s, d, d_raw, b->g, to, scratch);
     mega_arena_release(scratch, mark);
 }
@@ -205,11 +205,13 @@ static void total_parameter(const struct backward *b, int i, int64_t row, int64_
 void MEGA_ISA_NAME(mega_attention_strip_backward)(
     const struct mega_call *c, struct mega_grads *g)
 {
-    if (!g->out[MEGA_ATTENTION_O] && !g->out[MEGA_ATTENTION_SCORES]) {
+    if (!g->out[MEGA_ATTENTION_O] && !g->out[MEGA_ATTENTION_SCORES] &&
+        !g->out[MEGA_ATTENTION_LOG_SUM]) {
         mega_grads_begin(g);
         return;
     }
     struct backward b = { .p = MEGA_ISA_NAME(mega_strip_plan)(c), .g = g, .each = 1 };
+    b.p.back = true;
     int64_t B = c->rows->B, most = B ? pieces(b.p.spans, B) : 0;
     if (B && !b.p.in_order) b.each = least((LANES + B - 1) / B, most > 1 ? most : 1);
     int64_t lanes = B * b.each;

@@ -64,10 +64,23 @@ static float *score_row(const struct strip *s, const mega_tensor *t, int64_t h, 
     return mega_row(t, (s->b * s->p->n.H + h) * s->p->T + s->first + r);
 }
 
+/* x, a row of head h, goes to the next layer */
+static void give_scores(const struct strip *s, const float *x, int64_t h, int64_t r)
+{
+    const struct strip_plan *p = s->p;
+    const mega_tensor *out = p->c->out[MEGA_ATTENTION_SCORES];
+    int64_t N = p->N, at = N + strip_shift(s);
+    if (!out || p->back) return;
+    float *to = score_row(s, out, h, r);
+    strip_clear(to, p->M);
+    memcpy(to, x, (size_t)N * sizeof *to);
+    memcpy(to + at, x + N, (size_t)(s->n - N) * sizeof *to);
+}
+
 static void raw_scores(struct strip *s, struct mega_arena *scratch)
 {
     const struct strip_plan *p = s->p;
-    const mega_tensor *before = p->in[BEFORE], *out = p->c->out[MEGA_ATTENTION_SCORES];
+    const mega_tensor *before = p->in[BEFORE];
     int64_t N = p->N, at = N + strip_shift(s);
     for (int64_t h = 0; h < p->n.H; h++) {
         products_of(s, h, scratch);
@@ -79,11 +92,7 @@ static void raw_scores(struct strip *s, struct mega_arena *scratch)
                 row_functions->add_scaled(raw + N, more + at, 1, s->n - N);
             }
             mask_row(s, raw, raw, s->there + r * s->stride);
-            if (!out) continue;
-            float *to = score_row(s, out, h, r);
-            strip_clear(to, p->M);
-            memcpy(to, raw, (size_t)N * sizeof *to);
-            memcpy(to + at, raw + N, (size_t)(s->n - N) * sizeof *to);
+            if (!p->a->full) give_scores(s, raw, h, r);
         }
     }
 }
@@ -135,12 +144,13 @@ static void add_places(const struct strip *s, float *x, int64_t h, int64_t r)
         add_difference(x + after, s->back_keys + h * s->stride + after,
             ((const float *)mega_row(in[DECAY_BACK], strip_query(s, r)))[h], 1, seen - after);
     if (!p->bank) return;
-    int64_t width = mega_width(in[BANK]), R = mega_height(in[BANK]);
+    int64_t width = mega_width(in[BANK]), R = mega_heads_bank_rank(p->c),
+            row = mega_heads_bank_row(p->c, h);
     int64_t from = stand + 1 - width > low ? stand + 1 - width : low;
     const float *share = (const float *)mega_row(in[SHARE], strip_query(s, r)) + h * R;
     for (int64_t k = 0; k < R && from < upto; k++)
-        row_functions->add_scaled(
-            x + from, p->bank + k * width + from - (stand + 1 - width), share[k], upto - from);
+        row_functions->add_scaled(x + from,
+            p->bank + (row + k) * width + from - (stand + 1 - width), share[k], upto - from);
 }
 
 static void clamp_row(float *x, float most, int64_t n)
@@ -198,7 +208,10 @@ static void fade(struct strip *s, struct mega_arena *scratch)
         const float *sees = strip_sees(s, 0, r), *x = strip_row(s, s->s, 0, r);
         float *before = s->faded + r * s->stride;
         memcpy(before + N, now + N, (size_t)(s->n - N) * sizeof *before);
-        for (int64_t j = s->low[r], end = least(s->seen[r], strip_stand(s, r)); j < end; j++)
+        int64_t end = least(s->seen[r], strip_stand(s, r));
+        /* what is not real reads nothing */
+        if (!mega_rows_real(s->p->c->rows, s->b, s->first + r)) end = 0;
+        for (int64_t j = s->low[r]; j < end; j++)
             if (sees[j] > 0 && x[j] > 0 && j != first) now[j] += x[j];
         for (int64_t h = 0; h < s->p->n.H; h++)
             row_functions->add_scaled(strip_row(s, s->s, h, r) + N, before + N, -1, s->n - N);
@@ -220,13 +233,16 @@ void MEGA_ISA_NAME(mega_strip_scores)(struct strip *s, struct mega_arena *scratc
     if (p->in[DECAY])
         s->c_keys =
             key_columns(s, p->in[DECAY_K] ? DECAY_K : DECAY, p->in[PAST_DECAY], scratch);
+    if (p->in[GATE_Q]) MEGA_ISA_NAME(mega_strip_gates)(s, scratch);
     if (p->in[DECAY_BACK]) s->back_keys = key_columns(s, DECAY_BACK, NULL, scratch);
     for (int64_t h = 0; h < H; h++)
         for (int64_t r = 0; r < s->m; r++) {
             float *x = strip_row(s, s->s, h, r);
             add_places(s, x, h, r);
+            if (s->gates) MEGA_ISA_NAME(mega_strip_add_gates)(s, x, h, r);
             mask_row(s, x, x, strip_sees(s, h, r));
             if (p->a->clamp > 0) clamp_row(x, (float)p->a->clamp, s->n);
+            if (p->a->full) give_scores(s, x, h, r);
         }
     if (s->near != s->s) memcpy(s->near, s->s, (size_t)(H * all) * sizeof *s->s);
     if (p->in[COPE]) cope(s, scratch);

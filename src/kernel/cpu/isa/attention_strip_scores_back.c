@@ -16,7 +16,9 @@ static void fade_back(const struct strip *s, float *d)
         strip_clear(own, s->n);
         for (int64_t h = 0; h < s->p->n.H; h++)
             row_functions->add_scaled(own, strip_row(s, d, h, r), 1, s->n);
-        for (int64_t j = s->low[r], end = least(s->seen[r], strip_stand(s, r)); j < end; j++)
+        int64_t end = least(s->seen[r], strip_stand(s, r));
+        if (!mega_rows_real(s->p->c->rows, s->b, s->first + r)) end = 0;
+        for (int64_t j = s->low[r]; j < end; j++)
             if (sees[j] > 0 && x[j] + faded[j] > 0 && j != first) head[j] -= later[j];
         row_functions->add_scaled(later + N, own + N, 1, s->n - N);
     }
@@ -128,17 +130,18 @@ static void places_back(const struct strip *s, const float *d, int64_t h, int64_
             seen - low);
     }
     if (!p->bank) return;
-    int64_t width = mega_width(p->in[BANK]), R = mega_height(p->in[BANK]);
+    int64_t width = mega_width(p->in[BANK]), R = mega_heads_bank_rank(p->c),
+            row = mega_heads_bank_row(p->c, h);
     int64_t start = stand + 1 - width, from = start > low ? start : low;
     const float *share = (const float *)mega_row(p->in[SHARE], strip_query(s, r)) + h * R;
     float *to_share = g->in[SHARE] ? query_slope(s, g, SHARE, r) + h * R : NULL;
     for (int64_t k = 0; k < R; k++) {
-        const float *bank = p->bank + k * width;
+        const float *bank = p->bank + (row + k) * width;
         float sum = from < upto ? f->dot(d + from, bank + from - start, upto - from) : 0;
         if (to_share) to_share[k] = (g->add >> SHARE & 1 ? to_share[k] : 0) + sum;
         if (to->in[BANK].at && from < upto)
-            f->add_scaled(
-                to->in[BANK].at + k * width + from - start, d + from, share[k], upto - from);
+            f->add_scaled(to->in[BANK].at + (row + k) * width + from - start, d + from,
+                share[k], upto - from);
     }
 }
 
@@ -170,20 +173,28 @@ static float *score_row(const struct strip *s, const mega_tensor *t, int64_t h, 
     return mega_row(t, (s->b * s->p->n.H + h) * s->p->T + s->first + r);
 }
 
+/* what arrived for a row of the scores given out is added to d */
+static void arrive(
+    const struct strip *s, float *d, int64_t h, int64_t r, const struct mega_grads *g)
+{
+    const mega_tensor *arrived = g->out[MEGA_ATTENTION_SCORES];
+    int64_t N = s->p->N;
+    if (!arrived) return;
+    const float *more = score_row(s, arrived, h, r);
+    row_functions->add_scaled(d, more, 1, N);
+    row_functions->add_scaled(d + N, more + N + strip_shift(s), 1, s->n - N);
+}
+
 /* d of raw: what arrived for the scores given out is added; the layer's before has it all */
 static void residual_back(const struct strip *s, float *d, struct mega_grads *g)
 {
     const struct strip_plan *p = s->p;
-    const mega_tensor *arrived = g->out[MEGA_ATTENTION_SCORES], *before = g->in[BEFORE];
+    const mega_tensor *before = g->in[BEFORE];
     int64_t N = p->N, at = N + strip_shift(s);
     for (int64_t h = 0; h < p->n.H; h++)
         for (int64_t r = 0; r < s->m; r++) {
             float *row = strip_row(s, d, h, r);
-            if (arrived) {
-                const float *more = score_row(s, arrived, h, r);
-                row_functions->add_scaled(row, more, 1, N);
-                row_functions->add_scaled(row + N, more + at, 1, s->n - N);
-            }
+            if (!p->a->full) arrive(s, row, h, r, g);
             row_functions->multiply(row, row, s->there + r * s->stride, s->n);
             if (!before) continue;
             float *to = score_row(s, before, h, r);
@@ -280,13 +291,16 @@ void MEGA_ISA_NAME(mega_strip_scores_back)(struct strip *s, float *d, const floa
         if (p->in[COPE]) cope_back(s, d, h, of_h, to, scratch);
         for (int64_t r = 0; r < s->m; r++) {
             float *row = strip_row(s, d, h, r);
+            if (p->a->full) arrive(s, row, h, r, g);
             if (p->a->clamp > 0)
                 clamp_back(row, strip_row(s, s->near, h, r), (float)p->a->clamp, s->n);
             row_functions->multiply(row, row, strip_sees(s, h, r), s->n);
             places_back(s, row, h, r, g, to);
             decays_back(s, row, h, r, &decays, to);
+            if (s->gates) MEGA_ISA_NAME(mega_strip_gates_slope)(s, row, h, r);
         }
     }
+    if (s->gates) MEGA_ISA_NAME(mega_strip_gates_back)(s, g, to, scratch);
     give_decays(s, decays.keys, to->in[p->in[DECAY_K] ? DECAY_K : DECAY]);
     give_decays(s, decays.back, to->in[DECAY_BACK]);
     if (p->in[TALK_PRE]) {

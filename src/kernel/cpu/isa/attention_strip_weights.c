@@ -66,12 +66,14 @@ static float sink_of(const struct strip *s, float cool, int64_t h)
     return s->p->a->fn == MEGA_ATTENTION_COG ? fabsf(e) : e / cool;
 }
 
-/* z becomes its softmax; returns what the sink has of it */
-static float softmax(const struct strip *s, float *z, float sink)
+/* z becomes its softmax; returns what the sink has of it; log_sum, if it is there, receives the
+ * logarithm of what divides it */
+static float softmax(const struct strip *s, float *z, float sink, float *log_sum)
 {
     float zeros = (float)s->p->a->zeros, most = row_functions->most(z, s->n);
     if (zeros > 0 && most < 0) most = 0;
     if (sink > most) most = sink;
+    if (log_sum) *log_sum = 0;
     if (most == -INFINITY) {
         strip_clear(z, s->n);
         return 0;
@@ -79,6 +81,7 @@ static float softmax(const struct strip *s, float *z, float sink)
     float sum = row_functions->exp_sum(z, z, most, s->n), part = expf(sink - most);
     sum += part + (zeros > 0 ? zeros * expf(-most) : 0);
     row_functions->scale(z, z, 1 / sum, s->n);
+    if (log_sum) *log_sum = most + logf(sum);
     return part / sum;
 }
 
@@ -146,6 +149,25 @@ static void take_signs(float *f, const float *x, int64_t n)
     }
 }
 
+/* where an output has a number of head h and query r; NULL: there is none */
+static float *given(const struct strip *s, int which, int64_t h, int64_t r)
+{
+    mega_tensor *t = s->p->c->out[which];
+    return t && !s->p->back ? (float *)mega_row(t, strip_query(s, r)) + h : NULL;
+}
+
+/* the largest score that a real query sees */
+static void give_peak(const struct strip *s, int64_t h, int64_t r)
+{
+    float *to = given(s, MEGA_ATTENTION_PEAK, h, r), most = -INFINITY;
+    const float *x = strip_row(s, s->s, h, r), *sees = strip_sees(s, h, r);
+    if (!to) return;
+    bool real = mega_rows_real(s->p->c->rows, s->b, s->first + r);
+    for (int64_t j = 0; real && j < s->n; j++)
+        if (sees[j] > 0 && x[j] > most) most = x[j];
+    *to = most > -INFINITY ? most : 0;
+}
+
 static void softmax_weights(const struct strip *s, float *f, int64_t h, int64_t r)
 {
     const struct strip_plan *p = s->p;
@@ -158,23 +180,26 @@ static void softmax_weights(const struct strip *s, float *f, int64_t h, int64_t 
         return;
     }
     if (top) keep_top(s, f);
-    s->sunk[h * s->m + r] = softmax(s, f, sink_of(s, cool, h));
+    s->sunk[h * s->m + r] =
+        softmax(s, f, sink_of(s, cool, h), given(s, MEGA_ATTENTION_LOG_SUM, h, r));
     if (cog) take_signs(f, signs, s->n);
 }
 
 /* d of f becomes that of s */
-static void softmax_back(
-    const struct strip *s, float *d, int64_t h, int64_t r, const struct strip_slopes *to)
+static void softmax_back(const struct strip *s, float *d, int64_t h, int64_t r,
+    const struct mega_grads *g, const struct strip_slopes *to)
 {
+    const mega_tensor *arrived = g->out[MEGA_ATTENTION_LOG_SUM];
     const float *f = strip_row(s, s->f, h, r);
     float sunk = s->sunk[h * s->m + r], by = 1 / cooling(s);
     bool cog = s->p->a->fn == MEGA_ATTENTION_COG;
     if (straight_through(s)) {
         softmax_of(s, s->room, cooling(s), h, r);
-        sunk = softmax(s, s->room, sink_of(s, cooling(s), h));
+        sunk = softmax(s, s->room, sink_of(s, cooling(s), h), NULL);
         f = s->room;
     }
     float mean = row_functions->dot(f, d, s->n);
+    if (arrived) mean -= ((const float *)mega_row(arrived, strip_query(s, r)))[h];
     for (int64_t j = 0; j < s->n; j += VEC) {
         vec w = vec_get(f + j, s->n - j), size = cog ? vec_abs(w) : w;
         vec_put(d + j, by * (size * vec_get(d + j, s->n - j) - w * mean), s->n - j);
@@ -358,6 +383,7 @@ void MEGA_ISA_NAME(mega_strip_weights)(struct strip *s, struct mega_arena *scrat
     for (int64_t h = 0; h < p->n.H; h++)
         for (int64_t r = 0; r < s->m; r++) {
             float *f = strip_row(s, s->f, h, r), *kept = strip_row(s, s->kept, h, r);
+            give_peak(s, h, r);
             switch (p->a->fn) {
             case MEGA_ATTENTION_LAPLACE:
             case MEGA_ATTENTION_RELU2:
@@ -407,7 +433,7 @@ void MEGA_ISA_NAME(mega_strip_mix_back)(struct strip *s, float *d, float *d_raw,
 }
 
 void MEGA_ISA_NAME(mega_strip_weights_back)(
-    struct strip *s, float *d, const struct strip_slopes *to)
+    struct strip *s, float *d, const struct mega_grads *g, const struct strip_slopes *to)
 {
     for (int64_t h = 0; h < s->p->n.H; h++)
         for (int64_t r = 0; r < s->m; r++) {
@@ -417,7 +443,7 @@ void MEGA_ISA_NAME(mega_strip_weights_back)(
             case MEGA_ATTENTION_RELU2:
             case MEGA_ATTENTION_SIGMOID: pointwise_back(s, row, h, r); break;
             case MEGA_ATTENTION_INVERTED: inverted_back(s, row, h, r); break;
-            default: softmax_back(s, row, h, r, to);
+            default: softmax_back(s, row, h, r, g, to);
             }
         }
 }

@@ -44,7 +44,7 @@ static struct attention_lane lane_of(
     if (wants(s, Q) && span->lanes > 1) own.dq = room(s, rows * p->Z);
     if (wants(s, DECAY)) own.drow[UP_TO] = zeros(s, rows);
     if (wants(s, DECAY_BACK)) own.drow[AFTER] = zeros(s, rows);
-    if (wants(s, SHARE)) own.dshare = zeros(s, rows * mega_height(bank));
+    if (wants(s, SHARE)) own.dshare = zeros(s, rows * mega_heads_bank_rank(p->c));
     if (wants(s, BIAS)) own.dbias = zeros(s, tables * differences_of(span));
     if (wants(s, BANK)) own.dbank = zeros(s, mega_height(bank) * mega_width(bank));
     return own;
@@ -110,7 +110,7 @@ static void total_lane(void *arg, int64_t which, struct mega_arena *scratch)
     const struct attention_sums *s = arg;
     const struct attention_plan *p = s->p;
     const struct attention_span *span = &p->span[which];
-    int64_t R = wants(s, SHARE) ? mega_height(p->c->in[BANK]) : 0;
+    int64_t R = wants(s, SHARE) ? mega_heads_bank_rank(p->c) : 0;
     for (int64_t i = span->first; i < span->end; i++) {
         int64_t row = span->b * p->T + i, at = (i - span->first) * span->heads;
         if (wants(s, Q) && span->lanes > 1)
@@ -185,11 +185,13 @@ static void sink_lane(void *arg, int64_t h, struct mega_arena *scratch)
     const struct attention_plan *p = s->p;
     bool soft = passes_through(p->a);
     const float *log_sum = soft ? s->log_sum : p->c->saved[KEPT_SUM]->data;
+    const mega_tensor *less = s->g->out[MEGA_ATTENTION_LOG_SUM];
     float e = sink_of(p, h, soft), sum = 0;
     for (int64_t row = 0; row < p->c->rows->B * p->T; row++) {
         float mean = soft ? s->mean[row * p->n.H + h]
                           : row_functions->dot((float *)mega_row(s->g->out[0], row) + h * p->E,
                                 (float *)mega_row(p->c->out[0], row) + h * p->E, p->E);
+        if (less) mean -= ((const float *)mega_row(less, row))[h];
         sum -= expf(e - log_sum[row * p->n.H + h]) * mean;
     }
     float own = ((const float *)p->c->in[SINK]->data)[h],

@@ -11,7 +11,7 @@ struct attention_lane {
     float *drow[SIDES]; /* [queries, heads]: sums over the keys of a side, of decay */
     float *dshare;      /* [queries, heads, R] */
     float *dbias;       /* [tables, differences]: see bias_sum */
-    float *dbank;       /* [R, bank's distances] */
+    float *dbank;       /* like the bank */
     float
         *dprefix[2]; /* [N, Z], [N, E], the window's: each tile of it is written by one lane */
 };
