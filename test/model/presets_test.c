@@ -1,5 +1,6 @@
 /* Presets: their keys are the Transformer's, what they make has the published number of
  * parameters, and what a recipe writes stands above them. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -230,6 +231,30 @@ static void a_pair_takes_a_preset_and_what_comes_after_it(void **state)
     mega_arena_done(&words);
 }
 
+static double spread(const mega_model *m, const char *name)
+{
+    const struct mega_param *p = mega_store_find(&m->store, name);
+    assert_non_null(p);
+    return p->init.b;
+}
+
+static void branches_of_gpt2_begin_smaller(void **state)
+{
+    struct read r;
+    mega_model *m;
+    (void)state;
+    must(read(&r, MEGA_LANGUAGE_MODEL, "preset: gpt2\nlayers: 8\n"));
+    r.config.language.vocabulary = (struct mega_vocabulary){ 10, -1 };
+    must(mega_model_new(&m, &r.config, false, false));
+    /* 0.02 / sqrt(2 * 8) */
+    assert_true(fabs(spread(m, "sub.0.attn.o.weight") - 0.005) < 1e-12);
+    assert_true(fabs(spread(m, "sub.15.ff.down.weight") - 0.005) < 1e-12);
+    assert_true(fabs(spread(m, "sub.0.attn.q.weight") - 0.02) < 1e-12);
+    assert_true(fabs(spread(m, "sub.1.ff.up.weight") - 0.02) < 1e-12);
+    mega_model_free(m);
+    mega_document_done(&r.d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_preset_may_go_on_from_another),
         cmocka_unit_test(a_classifier_takes_an_encoder),
         cmocka_unit_test(what_does_not_go_together_is_refused),
+        cmocka_unit_test(branches_of_gpt2_begin_smaller),
         cmocka_unit_test(a_pair_takes_a_preset_and_what_comes_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
