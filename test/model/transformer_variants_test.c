@@ -57,8 +57,7 @@ static const char *const variants[] = {
     "reinject_input=true reinject_gate=true",
     "residual=lime layers=3 residual_views=3",
     "residual_streams=3 residual_views=3",
-    "residual_streams=2 stream_constraint=doubly_stochastic residual_views=3 "
-    "reinject_input=true",
+    "residual_streams=2 stream_constraint=doubly_stochastic residual_views=3",
     "residual=depth_attn layers=3",
     "residual=depth_attn depth_attn_heads=2 depth_attn_query=state placement=post",
     "residual=depth_attn depth_attn_add=false",
