@@ -24,7 +24,7 @@ static char *name_of(const struct mega_heads_session *h, int32_t id)
         memcpy(out, piece, size);
         out[size] = 0;
     } else if (out) {
-        snprintf(out, 16, "%d ", id);
+        snprintf(out, 16, "%d", id);
     }
     return out;
 }
@@ -33,7 +33,7 @@ static char *name_of(const struct mega_heads_session *h, int32_t id)
 static char *name_of_number(int64_t place)
 {
     char *out = malloc(24);
-    if (out) snprintf(out, 24, "%lld ", (long long)place);
+    if (out) snprintf(out, 24, "%lld", (long long)place);
     return out;
 }
 

@@ -6,7 +6,7 @@
 
 #include "graph/ops.h"
 
-enum { AT_ONCE = 256 }; /* places whose logits are made together */
+enum { AT_ONCE = 1 << 21 }; /* logits that are made together */
 
 /* ---- logits ---- */
 
@@ -36,17 +36,15 @@ static mega_status encode(mega_run *r, const mega_model *m, const mega_tensor *i
 }
 
 static mega_status give_logits(mega_run *r, const mega_model *m, const struct states *s,
-    int64_t from, mega_logits_fn *take, void *arg)
+    int64_t from, int64_t n, mega_logits_fn *take, void *arg)
 {
-    int64_t n = s->n - from < AT_ONCE ? s->n - from : AT_ONCE,
-            V = m->masked.encoder.options.vocabulary;
     mega_tensor some =
         mega_tensor_over(s->value + from * s->D, MEGA_F32, 2, (int64_t[]){ n, s->D });
     MEGA_TRY(mega_run_begin(r, &(struct mega_run_args){ 0 }));
-    mega_tensor *logits = mega_masked_model_logits(r, &m->masked, mega_run_input(r, &some));
-    float *values = mega_run_memory(r, (size_t)(n * V) * sizeof *values);
-    if (values && !mega_run_read(r, logits, values))
-        for (int64_t i = 0; i < n; i++) take(arg, s->place[from + i], values + i * V, V);
+    mega_tensor *y = mega_masked_model_logits(r, &m->masked, mega_run_input(r, &some));
+    if (y) mega_run_need(r, y);
+    for (int64_t i = 0; i < n && !mega_run_status(r); i++)
+        take(arg, s->place[from + i], (const float *)y->data + i * y->stride, mega_width(y));
     return mega_run_end(r);
 }
 
@@ -54,10 +52,13 @@ static mega_status give_logits(mega_run *r, const mega_model *m, const struct st
 static mega_status run_head(
     mega_run *r, const mega_model *m, const struct states *s, mega_logits_fn *take, void *arg)
 {
+    int64_t V = m->masked.encoder.options.vocabulary, some = V < AT_ONCE ? AT_ONCE / V : 1;
     mega_dtype dtype = mega_run_set_dtype(r, MEGA_F32);
     mega_status status = MEGA_OK;
-    for (int64_t from = 0; from < s->n && !status; from += AT_ONCE)
-        status = give_logits(r, m, s, from, take, arg);
+    for (int64_t from = 0; from < s->n && !status; from += some) {
+        int64_t n = s->n - from < some ? s->n - from : some;
+        status = give_logits(r, m, s, from, n, take, arg);
+    }
     mega_run_set_dtype(r, dtype);
     return status;
 }

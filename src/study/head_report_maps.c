@@ -197,8 +197,11 @@ static void add_heads(
 /* ---- what predictions are made of ---- */
 
 /* of a classifier one prediction: the text itself is coloured by it */
-static void add_tokens(struct mega_text *to, const struct mega_head_text *text)
+static void add_tokens(
+    struct mega_text *to, const struct mega_head_report *r, const struct mega_head_text *text)
 {
+    /* pieces of a text follow each other; numbers do not */
+    const char *gap = r->model->config.architecture == MEGA_LANGUAGE_MODEL ? "" : " ";
     const struct mega_contributions *c = &text->made_of;
     bool one = c->predictions == 1 && c->places >= text->maps.T;
     double most = 0;
@@ -212,7 +215,7 @@ static void add_tokens(struct mega_text *to, const struct mega_head_text *text)
         else
             mega_text_add(to, "<span title='place %lld'>", (long long)t);
         add_token(to, text->token[t], 0);
-        mega_text_add(to, "</span>");
+        mega_text_add(to, "</span>%s", gap);
     }
     mega_text_add(to, "</code></p>");
     if (!one) return;
@@ -277,7 +280,7 @@ void mega_head_report_maps(
             ", drawn as %d blocks: what a query of a block gives to a block, on average",
             MOST_CELLS);
     mega_text_add(to, "</small></h3>");
-    add_tokens(to, text);
+    add_tokens(to, r, text);
     mega_text_add(to,
         "<p><small>Rows: queries from top to bottom. Columns: keys from left to right. No "
         "colour is 0, the strongest the map's own largest weight. 1.0 is head 0 of layer 1. "

@@ -165,6 +165,49 @@ static void the_z_loss_is_the_square_of_the_sums_logarithm(void **state)
     }
 }
 
+/* the sum of all places' z-loss; with gradients */
+static double penalty(struct setup *s)
+{
+    struct mega_attention_args a = { 0 };
+    struct mega_rows rows = { .B = B, .T = T };
+    double sum = 0;
+    trained(s, &a, &rows);
+    for (int i = 0; i < B * T; i++) sum += mega_get(a.penalty, i, 0);
+    mega_run_seed(s->run, a.penalty, 1);
+    mega_run_backward(s->run);
+    assert_int_equal(mega_run_end(s->run), MEGA_OK);
+    return sum;
+}
+
+static void the_z_loss_has_gradients(void **state)
+{
+    (void)state;
+    struct mega_attention_options o = plain();
+    struct setup s;
+    o.z_loss = 1;
+    o.score.sink = true;
+    open(&s, &o);
+    float *q = parameter(&s, "q.weight"), *sink = parameter(&s, "sink");
+    penalty(&s);
+    double slope_q = mega_get(&mega_store_find(&s.store, "q.weight")->gradient, 3, 2),
+           slope_sink = mega_get(&mega_store_find(&s.store, "sink")->gradient, 0, 1);
+    float was = q[3 * D + 2], at = sink[1], eps = 1e-2f;
+    q[3 * D + 2] = was + eps;
+    double high = penalty(&s);
+    q[3 * D + 2] = was - eps;
+    double low = penalty(&s);
+    q[3 * D + 2] = was;
+    assert_true(fabs((high - low) / (2 * (double)eps) - slope_q) < 1e-2 * (1 + fabs(slope_q)));
+    assert_true(fabs(slope_q) > 1e-3);
+    sink[1] = at + eps;
+    high = penalty(&s);
+    sink[1] = at - eps;
+    low = penalty(&s);
+    assert_true(
+        fabs((high - low) / (2 * (double)eps) - slope_sink) < 1e-2 * (1 + fabs(slope_sink)));
+    done(&s);
+}
+
 /* heads beyond the bound come back to it, the others stay as they are */
 static void clipped_heads_have_the_largest_score_that_is_allowed(void **state)
 {
@@ -234,6 +277,7 @@ int main(void)
         cmocka_unit_test(xl_scores_are_those_of_the_paper),
         cmocka_unit_test(slopes_begin_as_alibi_has_them),
         cmocka_unit_test(the_z_loss_is_the_square_of_the_sums_logarithm),
+        cmocka_unit_test(the_z_loss_has_gradients),
         cmocka_unit_test(clipped_heads_have_the_largest_score_that_is_allowed),
         cmocka_unit_test(a_silent_module_leaves_half_of_normalised_heads),
     };

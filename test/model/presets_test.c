@@ -1,5 +1,6 @@
 /* Presets: their keys are the Transformer's, what they make has the published number of
  * parameters, and what a recipe writes stands above them. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,20 +51,20 @@ static const struct {
     int64_t parameters;
 } published[] = {
     { "llama2", 6738415616 },
-    { "llama2-13b", 13015864320 },
-    { "llama2-70b", 68976648192 },
+    { "llama2_13b", 13015864320 },
+    { "llama2_70b", 68976648192 },
     { "mistral", 7241732096 },
     { "gemma2", 2614341888 },
-    { "gemma2-9b", 9241705984 },
-    { "gemma2-27b", 27227128320 },
+    { "gemma2_9b", 9241705984 },
+    { "gemma2_27b", 27227128320 },
     { "gpt2", 124439808 },
-    { "gpt2-medium", 354823168 },
-    { "gpt2-large", 774030080 },
-    { "gpt2-xl", 1557611200 },
+    { "gpt2_medium", 354823168 },
+    { "gpt2_large", 774030080 },
+    { "gpt2_xl", 1557611200 },
     { "bert", 109514298 },
     { "t5", 60506624 },
-    { "t5-base", 222903552 },
-    { "t5-large", 737668096 },
+    { "t5_base", 222903552 },
+    { "t5_large", 737668096 },
 };
 
 static void a_preset_has_as_many_parameters_as_its_model(void **state)
@@ -112,7 +113,7 @@ static void bert_has_the_ends_that_are_asked_for(void **state)
     assert_int_equal(count(&r, 30522), 109482240);
     must(read(&r, MEGA_MASKED_MODEL, "preset: bert\npooler: true\nnext_sentence: true\n"));
     assert_int_equal(count(&r, 30522), 110106428);
-    must(read(&r, MEGA_MASKED_MODEL, "preset: bert-large\npooler: true\nmasked_head: false\n"));
+    must(read(&r, MEGA_MASKED_MODEL, "preset: bert_large\npooler: true\nmasked_head: false\n"));
     assert_int_equal(count(&r, 30522), 335141888);
 }
 
@@ -160,7 +161,7 @@ static void a_preset_may_go_on_from_another(void **state)
     assert_true(o->gated);
     mega_document_done(&r.d);
     /* windows of every other layer */
-    must(read(&r, MEGA_LANGUAGE_MODEL, "preset: gemma2-27b\n"));
+    must(read(&r, MEGA_LANGUAGE_MODEL, "preset: gemma2_27b\n"));
     o = options(&r);
     assert_int_equal(mega_transformer_attention(o, 0, false).score.past, 4095);
     assert_int_equal(mega_transformer_attention(o, 1, false).score.past, 0);
@@ -230,6 +231,30 @@ static void a_pair_takes_a_preset_and_what_comes_after_it(void **state)
     mega_arena_done(&words);
 }
 
+static double spread(const mega_model *m, const char *name)
+{
+    const struct mega_param *p = mega_store_find(&m->store, name);
+    assert_non_null(p);
+    return p->init.b;
+}
+
+static void branches_of_gpt2_begin_smaller(void **state)
+{
+    struct read r;
+    mega_model *m;
+    (void)state;
+    must(read(&r, MEGA_LANGUAGE_MODEL, "preset: gpt2\nlayers: 8\n"));
+    r.config.language.vocabulary = (struct mega_vocabulary){ 10, -1 };
+    must(mega_model_new(&m, &r.config, false, false));
+    /* 0.02 / sqrt(2 * 8) */
+    assert_true(fabs(spread(m, "sub.0.attn.o.weight") - 0.005) < 1e-12);
+    assert_true(fabs(spread(m, "sub.15.ff.down.weight") - 0.005) < 1e-12);
+    assert_true(fabs(spread(m, "sub.0.attn.q.weight") - 0.02) < 1e-12);
+    assert_true(fabs(spread(m, "sub.1.ff.up.weight") - 0.02) < 1e-12);
+    mega_model_free(m);
+    mega_document_done(&r.d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_preset_may_go_on_from_another),
         cmocka_unit_test(a_classifier_takes_an_encoder),
         cmocka_unit_test(what_does_not_go_together_is_refused),
+        cmocka_unit_test(branches_of_gpt2_begin_smaller),
         cmocka_unit_test(a_pair_takes_a_preset_and_what_comes_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

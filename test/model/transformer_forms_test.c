@@ -349,6 +349,34 @@ static void segments_with_memory_are_one_text(void **state)
     }
 }
 
+/* sum of the sizes of a parameter's gradient after a pass whose loss is what is besides */
+static double besides(const char *settings)
+{
+    struct small s;
+    double sum = 0;
+    small_open(&s, true, settings);
+    mega_tensor ids = mega_tensor_over(s.ids, MEGA_I32, 2, (int64_t[]){ B, T });
+    struct mega_rows rows = { .B = B, .T = T };
+    mega_run_begin(s.run, &(struct mega_run_args){ .mode = MEGA_RUN_TRAIN | MEGA_RUN_GRAD });
+    mega_transformer_run(
+        s.run, &s.model, mega_run_input(s.run, &ids), mega_run_rows(s.run, &rows));
+    mega_run_seed_more(s.run, 1);
+    mega_run_backward(s.run);
+    assert_int_equal(mega_run_end(s.run), MEGA_OK);
+    const struct mega_param *q = mega_store_find(&s.store, "sub.0.attn.q.weight");
+    for (int64_t i = 0; i < q->count; i++) sum += fabs((double)((float *)q->gradient.data)[i]);
+    small_close(&s);
+    return sum;
+}
+
+static void the_z_loss_is_a_part_of_what_trains(void **state)
+{
+    (void)state;
+    double once = besides("attn_z_loss=0.1"), twice = besides("attn_z_loss=0.2");
+    assert_true(besides("attn_z_loss=0") <= 0);
+    assert_true(once > 0 && fabs(twice - 2 * once) < 1e-3 * once);
+}
+
 /* layers above which there is none get the lowest memories, or keep their own */
 static void memories_move_down(void **state)
 {
@@ -518,6 +546,7 @@ int main(void)
         cmocka_unit_test(variants_that_do_nothing_are_the_plain_model),
         cmocka_unit_test(hyper_connections_begin_as_the_plain_residual),
         cmocka_unit_test(memories_move_down),
+        cmocka_unit_test(the_z_loss_is_a_part_of_what_trains),
         cmocka_unit_test(a_recycled_stack_is_two_in_a_row),
         cmocka_unit_test(depth_attention_looks_at_one_place),
         cmocka_unit_test(residual_scale_changes_nothing),

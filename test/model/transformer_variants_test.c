@@ -57,12 +57,13 @@ static const char *const variants[] = {
     "reinject_input=true reinject_gate=true",
     "residual=lime layers=3 residual_views=3",
     "residual_streams=3 residual_views=3",
-    "residual_streams=2 stream_constraint=doubly_stochastic residual_views=3 "
-    "reinject_input=true",
+    "residual_streams=2 stream_constraint=doubly_stochastic residual_views=3",
     "residual=depth_attn layers=3",
     "residual=depth_attn depth_attn_heads=2 depth_attn_query=state placement=post",
     "residual=depth_attn depth_attn_add=false",
-    /* A4, A8 */
+    /* A4, A5, A8 */
+    "layers=3 max_attend_past=3 max_attend_full_every=2 rotary=rope positions=none",
+    "positions=none rel_pos=t5 attn_scale=0.7 tied=true logit_scale=-1",
     "positions=none rel_pos=xl kv_heads=1",
     "positions=none rel_pos=forget_row",
     "attn_hybrid=ema attn_hybrid_mix=true",

@@ -238,7 +238,7 @@ static mega_model *classify(
     char json[800];
     struct mega_model_config c;
     struct mega_document d;
-    mega_model *m;
+    mega_model *m = NULL;
     snprintf(json, sizeof json, classifier, encoder, positions, pooling, towers);
     assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
     if (mega_model_config_parse(&c, &d) || mega_model_new(&m, &c, true, false))
