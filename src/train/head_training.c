@@ -45,7 +45,7 @@ const struct mega_option mega_head_training_table[] = {
         "after so many updates gates are rounded to 0 or 1 and stay there; 0: never", 0 },
     { "keep", MEGA_OPTION_INT, FIELD(keep), "0", 0, 1 << 20, NULL, "N",
         "heads that finish leaves open, those with the largest log_a of all layers; 0: those "
-        "whose gate is above one half",
+        "whose gate is above one half, or, with a target by cost, what the target leaves",
         0 },
     { "rate", MEGA_OPTION_REAL, FIELD(rate), "1", 0, 1e6, NULL, "X",
         "factor of the gates' learning rate", 0 },
@@ -367,10 +367,43 @@ static int falling(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+struct priced {
+    double log_a, cost;
+};
+
+static int more_open(const void *a, const void *b)
+{
+    return falling(&((const struct priced *)a)->log_a, &((const struct priced *)b)->log_a);
+}
+
+/* log_a above which units stay open, so that the share of parameters is left that the target
+ * wants, or a unit more */
+static double threshold_by_cost(const struct mega_head_training *t)
+{
+    struct priced *all = malloc((size_t)t->gates * sizeof *all);
+    double wanted = (1 - t->options->target) * t->cost * (1 - 1e-9), sum = 0;
+    int64_t n = 0, left = 0;
+    if (!all) return 0;
+    for (int64_t k = 0; k < t->units.n; k++) {
+        const struct mega_unit_set *u = &t->units.set[k];
+        for (int64_t h = 0; u->gates->log_a && h < u->gates->heads; h++)
+            all[n++] = (struct priced){ mega_hard_at(u->gates->log_a, h), u->cost };
+    }
+    qsort(all, (size_t)n, sizeof *all, more_open);
+    while (left < n && sum < wanted) sum += all[left++].cost;
+    /* equals stay together: gates that have been rounded are rounded alike again */
+    while (left && left < n && all[left].log_a >= all[left - 1].log_a) left++;
+    double above = left < n ? all[left].log_a : -INFINITY;
+    free(all);
+    return above;
+}
+
 /* log_a above which a head stays open */
 static double threshold(const struct mega_head_training *t)
 {
-    int64_t keep = t->options->keep, n = 0;
+    const struct mega_head_training_options *o = t->options;
+    int64_t keep = o->keep, n = 0;
+    if (!keep && o->target > 0 && o->average == MEGA_HEADS_BY_COST) return threshold_by_cost(t);
     double *all = keep && keep < t->gates ? malloc((size_t)t->gates * sizeof *all) : NULL;
     if (!all) return keep ? -INFINITY : 0;
     for (int64_t k = 0; k < t->units.n; k++) {

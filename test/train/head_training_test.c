@@ -420,6 +420,39 @@ static void by_cost_a_unit_counts_as_its_parameters_do(void **state)
     done(&s);
 }
 
+static void the_end_leaves_what_a_target_by_cost_wants(void **state)
+{
+    (void)state;
+    struct setup s;
+    open_units(&s);
+    s.options.target = 0.4;
+    s.options.average = MEGA_HEADS_BY_COST;
+    s.options.finish = 5;
+    begin(&s);
+    /* of 792 parameters 475.2 are to stay: channels, 408, then heads of 32 until it is enough
+     */
+    double next = -1;
+    for (int i = 0; i < 6; i++) {
+        const struct mega_head_gates *g = s.heads.units.set[i].gates;
+        enum mega_unit_kind kind = s.heads.units.set[i].kind;
+        for (int64_t k = 0; k < g->heads; k++, next -= 0.01)
+            mega_put(g->log_a, k, 0,
+                next + (kind == MEGA_UNIT_CHANNELS    ? 1
+                           : kind == MEGA_UNIT_GROUPS ? -5
+                                                      : 0));
+    }
+    /* a resumed run rounds what is round already */
+    for (int again = 0; again < 2; again++) {
+        s.heads.finished = false;
+        assert_true(mega_head_training_finish(&s.heads, s.model, &s.optimizer, 5));
+        penalise(&s);
+        assert_int_equal(s.state.kind[MEGA_UNIT_CHANNELS].closed, 0);
+        assert_int_equal(s.state.kind[MEGA_UNIT_HEADS].closed, 8 - 3);
+        assert_int_equal(s.state.kind[MEGA_UNIT_GROUPS].closed, 4);
+    }
+    done(&s);
+}
+
 static void a_number_to_keep_is_of_one_kind(void **state)
 {
     (void)state;
@@ -519,6 +552,7 @@ int main(void)
         cmocka_unit_test(gradients_of_gates_are_derivatives_at_the_same_noise),
         cmocka_unit_test(a_useless_head_closes_and_can_go),
         cmocka_unit_test(by_cost_a_unit_counts_as_its_parameters_do),
+        cmocka_unit_test(the_end_leaves_what_a_target_by_cost_wants),
         cmocka_unit_test(a_number_to_keep_is_of_one_kind),
         cmocka_unit_test(squares_of_what_units_give_are_penalised),
     };
