@@ -142,6 +142,26 @@ static inline mega_tensor *mask_padding(
     return rows->len || rows->real ? mask(r, x, rows) : x;
 }
 
+/* sum_i w[.., i] x_i of n tensors, in groups of what one op takes */
+static inline mega_tensor *mixture(
+    mega_run *r, mega_tensor *w, mega_tensor *const *x, int64_t n)
+{
+    mega_tensor *sum = NULL;
+    for (int64_t from = 0; from < n; from += MEGA_MIX_MOST) {
+        struct mega_attr_mix a;
+        memset(&a, 0, sizeof a);
+        a.from = from;
+        a.step = 1;
+        struct mega_call call = { .op = &mega_op_mix, .attr = &a };
+        call.in[MEGA_MIX_WEIGHTS] = w;
+        for (int64_t i = from; i < n && i < from + MEGA_MIX_MOST; i++)
+            call.in[MEGA_MIX_X + i - from] = x[i];
+        mega_tensor *part = mega_run_call(r, &call, NULL);
+        sum = sum ? add(r, sum, part) : part;
+    }
+    return sum;
+}
+
 static inline mega_tensor *number_embedding(
     mega_run *r, mega_tensor *x, mega_tensor *weight, mega_tensor *bias)
 {

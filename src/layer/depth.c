@@ -68,30 +68,10 @@ static mega_tensor *join(mega_run *r, mega_tensor *all, mega_tensor *x)
     return all ? concat(r, all, x) : x;
 }
 
-/* sum_t w[t] hid_t of one head's channels, in groups of what one op takes */
-static mega_tensor *mixed(mega_run *r, mega_tensor *w, mega_tensor *const *hid, int64_t n,
-    int64_t from, int64_t width)
-{
-    mega_tensor *sum = NULL;
-    for (int64_t first = 0; first < n; first += MEGA_MIX_MOST) {
-        struct mega_attr_mix a;
-        memset(&a, 0, sizeof a);
-        a.from = first;
-        a.step = 1;
-        struct mega_call c = { .op = &mega_op_mix, .attr = &a };
-        c.in[MEGA_MIX_WEIGHTS] = w;
-        for (int64_t t = first; t < n && t < first + MEGA_MIX_MOST; t++)
-            c.in[MEGA_MIX_X + t - first] = columns(r, hid[t], from, width);
-        mega_tensor *part = mega_run_call(r, &c, NULL);
-        sum = sum ? add(r, sum, part) : part;
-    }
-    return sum;
-}
-
 mega_tensor *mega_depth_run(
     mega_run *r, const struct mega_depth *d, mega_tensor *const *hid, int64_t n)
 {
-    mega_tensor *query = d->query, *u = NULL, *scores[MEGA_DEPTH_MOST];
+    mega_tensor *query = d->query, *u = NULL, *scores[MEGA_DEPTH_MOST], *part[MEGA_DEPTH_MOST];
     int64_t width = d->width / d->heads;
     if (d->wq)
         query = linear(r, mega_norm_run(r, &d->norm, hid[n - 1]), d->wq, NULL, MEGA_ACT_LINEAR);
@@ -99,9 +79,12 @@ mega_tensor *mega_depth_run(
         scores[t] = score(r, d, turned(r, d, query, n - 1 - t), hid[t]);
     for (int64_t h = 0; h < d->heads; h++) {
         mega_tensor *of = NULL;
-        for (int64_t t = 0; t < n; t++) of = join(r, of, columns(r, scores[t], h, 1));
+        for (int64_t t = 0; t < n; t++) {
+            of = join(r, of, columns(r, scores[t], h, 1));
+            part[t] = columns(r, hid[t], h * width, width);
+        }
         of = softmax(r, scale(r, of, NULL, 1 / sqrt((double)width)));
-        u = join(r, u, mixed(r, of, hid, n, h * width, width));
+        u = join(r, u, mixture(r, of, part, n));
     }
     return u;
 }

@@ -104,25 +104,6 @@ void mega_residual_build(mega_build *b, struct mega_residual *m,
 
 /* ---- reading ---- */
 
-/* sum_t w_t hid_t of n states, in groups of what one op takes */
-static mega_tensor *mixture(mega_run *r, mega_tensor *w, mega_tensor *const *hid, int64_t n)
-{
-    mega_tensor *sum = NULL;
-    for (int64_t from = 0; from < n; from += MEGA_MIX_MOST) {
-        struct mega_attr_mix a;
-        memset(&a, 0, sizeof a);
-        a.from = from;
-        a.step = 1;
-        struct mega_call call = { .op = &mega_op_mix, .attr = &a };
-        call.in[MEGA_MIX_WEIGHTS] = w;
-        for (int64_t i = from; i < n && i < from + MEGA_MIX_MOST; i++)
-            call.in[MEGA_MIX_X + i - from] = hid[i];
-        mega_tensor *part = mega_run_call(r, &call, NULL);
-        sum = sum ? add(r, sum, part) : part;
-    }
-    return sum;
-}
-
 /* of each view, softmax(W rms(x) + b) of all states */
 static void look_back(mega_run *r, const struct mega_residual *m, struct mega_carry *c,
     mega_tensor *view[MEGA_VIEWS])

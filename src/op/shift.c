@@ -1,6 +1,6 @@
 /* shift: groups of channels moved along the sequence, inside each document (token shift of
  * RWKV; in vision: 2106.07477). */
-#include "op/contracts.h"
+#include "op/shift.h"
 
 enum { X = MEGA_SHIFT_X, PAST = MEGA_SHIFT_PAST };
 
@@ -27,43 +27,9 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
 static int64_t distance(const struct mega_call *c, int64_t j)
 {
     const struct mega_attr_shift *a = c->attr;
-    int64_t groups = (a->two_way ? 2 : 1) * a->steps + 1, size = mega_width(c->in[X]) / groups;
+    int64_t groups = mega_shift_groups(a), size = mega_width(c->in[X]) / groups;
     int64_t group = size ? j / size : groups;
     return group >= groups ? 0 : group - (a->two_way ? a->steps : 0);
-}
-
-/* Where the value of (b, t, j) stands: the tensor and *row; -1: it is zero. A place of the past
- * stands at the end of `past`. */
-static int source(const struct mega_call *c, int64_t b, int64_t t, int64_t j, int64_t *row)
-{
-    const struct mega_attr_shift *a = c->attr;
-    const struct mega_rows *rows = c->rows;
-    int64_t T = rows->T, back = distance(c, j), from = t - back;
-    *row = b * T + t;
-    if (!back) return X;
-    if (from >= T || from < mega_rows_doc(rows, b, t)) return -1;
-    if (from < 0) {
-        if (!c->in[PAST] || from < -a->steps || mega_rows_fresh(rows, b)) return -1;
-        *row = b * a->steps + a->steps + from;
-        return PAST;
-    }
-    if (!a->blind && !mega_rows_real(rows, b, from)) return -1;
-    if (mega_rows_doc(rows, b, from) != mega_rows_doc(rows, b, t)) return -1;
-    *row = b * T + from;
-    return X;
-}
-
-/* the same of place k of the new past */
-static int kept(const struct mega_call *c, int64_t b, int64_t k, int64_t *row)
-{
-    const struct mega_attr_shift *a = c->attr;
-    int64_t t = mega_rows_len(c->rows, b) - a->steps + k;
-    if (t >= 0) {
-        *row = b * c->rows->T + t;
-        return a->blind || mega_rows_real(c->rows, b, t) ? X : -1;
-    }
-    *row = b * a->steps + a->steps + t;
-    return c->in[PAST] && t >= -a->steps && !mega_rows_fresh(c->rows, b) ? PAST : -1;
 }
 
 static void forward(const struct mega_call *c)
@@ -72,11 +38,11 @@ static void forward(const struct mega_call *c)
     int64_t T = c->rows->T, D = mega_width(c->in[X]), row;
     for (int64_t r = 0; r < c->rows->B * T; r++)
         for (int64_t j = 0; j < D; j++) {
-            int from = source(c, r / T, r % T, j, &row);
+            int from = mega_shift_source(c, r / T, r % T, distance(c, j), &row);
             mega_put(c->out[0], r, j, from < 0 ? 0 : mega_get(c->in[from], row, j));
         }
     for (int64_t r = 0; c->out[1] && r < c->rows->B * a->steps; r++) {
-        int from = kept(c, r / a->steps, r % a->steps, &row);
+        int from = mega_shift_kept(c, r / a->steps, r % a->steps, &row);
         for (int64_t j = 0; j < D; j++)
             mega_put(c->out[1], r, j, from < 0 ? 0 : mega_get(c->in[from], row, j));
     }
@@ -89,11 +55,11 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
     mega_grads_begin(g);
     for (int64_t r = 0; r < c->rows->B * T; r++)
         for (int64_t j = 0; j < D; j++) {
-            int from = source(c, r / T, r % T, j, &row);
+            int from = mega_shift_source(c, r / T, r % T, distance(c, j), &row);
             if (from >= 0) mega_grad_add(g, from, row, j, mega_grad_out(g, 0, r, j));
         }
     for (int64_t r = 0; c->out[1] && r < c->rows->B * a->steps; r++) {
-        int from = kept(c, r / a->steps, r % a->steps, &row);
+        int from = mega_shift_kept(c, r / a->steps, r % a->steps, &row);
         for (int64_t j = 0; from >= 0 && j < D; j++)
             mega_grad_add(g, from, row, j, mega_grad_out(g, 1, r, j));
     }

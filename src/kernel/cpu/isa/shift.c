@@ -1,5 +1,6 @@
 /* shift in float32: each group of channels of a place is copied from its place, or zero. Going
  * back, a place gathers from those that took from it. */
+#include "op/shift.h"
 #include "kernel/cpu/isa/blocks.h"
 #include "kernel/cpu/row_lanes.h"
 
@@ -9,49 +10,16 @@ enum { X = MEGA_SHIFT_X, PAST = MEGA_SHIFT_PAST };
  * rest behind them stays. */
 struct groups {
     int64_t n, size, ahead, steps;
-    bool blind;
 };
 
 static struct groups groups_of(const struct mega_call *c)
 {
     const struct mega_attr_shift *a = c->attr;
-    struct groups s = { .n = (a->two_way ? 2 : 1) * a->steps + 1,
-        .ahead = a->two_way ? a->steps : 0,
-        .steps = a->steps,
-        .blind = a->blind };
+    struct groups s = {
+        .n = mega_shift_groups(a), .ahead = a->two_way ? a->steps : 0, .steps = a->steps
+    };
     s.size = mega_width(c->in[X]) / s.n;
     return s;
-}
-
-/* Where the values of (b, t) from `back` places earlier stand: the input and its *row, or -1:
- * they are zero. A place of the past stands at the end of `past`. */
-static int source(const struct mega_call *c, const struct groups *s, int64_t b, int64_t t,
-    int64_t back, int64_t *row)
-{
-    const struct mega_rows *rows = c->rows;
-    int64_t T = rows->T, from = t - back;
-    *row = b * T + from;
-    if (!back) return X;
-    if (from >= T || from < mega_rows_doc(rows, b, t)) return -1;
-    if (from < 0) {
-        *row = b * s->steps + s->steps + from;
-        return c->in[PAST] && from >= -s->steps && !mega_rows_fresh(rows, b) ? PAST : -1;
-    }
-    if (!s->blind && !mega_rows_real(rows, b, from)) return -1;
-    return mega_rows_doc(rows, b, from) == mega_rows_doc(rows, b, t) ? X : -1;
-}
-
-/* the same of place k of the new past, from the places that row b has */
-static int kept(
-    const struct mega_call *c, const struct groups *s, int64_t b, int64_t k, int64_t *row)
-{
-    int64_t t = mega_rows_len(c->rows, b) - s->steps + k;
-    if (t >= 0) {
-        *row = b * c->rows->T + t;
-        return s->blind || mega_rows_real(c->rows, b, t) ? X : -1;
-    }
-    *row = b * s->steps + s->steps + t;
-    return c->in[PAST] && t >= -s->steps && !mega_rows_fresh(c->rows, b) ? PAST : -1;
 }
 
 /* from NULL: zeros */
@@ -73,7 +41,7 @@ static void some(const struct row_job *job, int64_t from, int64_t to, float *sum
     for (int64_t r = from; r < to; r++) {
         float *y = row_of(c->out[0], r);
         for (int64_t g = 0; g < s.n; g++) {
-            int which = source(c, &s, r / T, r % T, g - s.ahead, &row);
+            int which = mega_shift_source(c, r / T, r % T, g - s.ahead, &row);
             const float *x = which < 0 ? NULL : row_of(c->in[which], row) + g * s.size;
             copy(y + g * s.size, x, s.size);
         }
@@ -97,7 +65,7 @@ static const float *from_past(const struct row_job *job, const struct groups *s,
     const mega_tensor *d = job->g->out[1];
     int64_t k = t - mega_rows_len(job->c->rows, b) + s->steps, taken;
     if (!d || k < 0 || k >= s->steps) return NULL;
-    if (kept(job->c, s, b, k, &taken) != which || taken != row) return NULL;
+    if (mega_shift_kept(job->c, b, k, &taken) != which || taken != row) return NULL;
     return row_of(d, b * s->steps + k);
 }
 
@@ -112,7 +80,8 @@ static void gather(const struct row_job *job, const struct groups *s, int which,
     for (int64_t g = 0; g < s->n; g++) {
         int64_t at = t + g - s->ahead;
         bool took = d && at >= 0 && at < T &&
-                    source(job->c, s, b, at, g - s->ahead, &taken) == which && taken == row;
+                    mega_shift_source(job->c, b, at, g - s->ahead, &taken) == which &&
+                    taken == row;
         give(dx + g * s->size, took ? row_of(d, b * T + at) + g * s->size : NULL, add, s->size);
     }
     const float *rest = d && which == X ? row_of(d, row) + moved : NULL,
@@ -136,7 +105,7 @@ static void forward(const struct mega_call *c)
     row_lanes(&job, 1);
     struct groups s = groups_of(c);
     for (int64_t i = 0, row; c->out[1] && i < c->rows->B * s.steps; i++) {
-        int which = kept(c, &s, i / s.steps, i % s.steps, &row);
+        int which = mega_shift_kept(c, i / s.steps, i % s.steps, &row);
         copy(row_of(c->out[1], i), which < 0 ? NULL : row_of(c->in[which], row), job.width);
     }
 }
