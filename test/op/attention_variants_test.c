@@ -49,46 +49,36 @@ static void a_constant_gate_is_a_slope_of_distance(void **state)
     }
 }
 
-static void a_share_of_one_pattern_is_its_bias(void **state)
+/* shares of one pattern are a bias: of a bank that all heads have, or of each head's rows */
+static void shares_are_a_bias(void **state, int64_t banks, float share)
 {
     EACH_WAY(s)
     {
-        mega_tensor *bias = filled(&s, 0, 1, 2 * T - 1, false),
-                    *bank = numbers(&s, 6, 2, (int64_t[]){ 1, 4 });
-        for (int64_t far = 0; far < 4; far++)
-            mega_put(bias, 0, T - 1 - far, mega_get(bank, 0, far));
+        mega_tensor *bias = filled(&s, 0, banks, 2 * T - 1, false),
+                    *bank = numbers(&s, 6, 2, (int64_t[]){ banks, 4 });
+        for (int64_t h = 0; h < banks; h++)
+            for (int64_t far = 0; far < 4; far++)
+                mega_put(bias, h, T - 1 - far, share * mega_get(bank, h, far));
         s.c.in[BIAS] = bias;
         struct mega_call plain = run(&s);
         s.c.in[BIAS] = NULL;
         s.c.in[MEGA_ATTENTION_BANK] = bank;
         s.c.in[MEGA_ATTENTION_SHARE] = empty(&s, 3, (int64_t[]){ B, T, H });
         for (int64_t i = 0; i < B * T * H; i++)
-            ((float *)s.c.in[MEGA_ATTENTION_SHARE]->data)[i] = 1;
+            ((float *)s.c.in[MEGA_ATTENTION_SHARE]->data)[i] = share;
         struct mega_call shared = run(&s);
         assert_same_output(&plain, &shared);
     }
 }
 
-/* heads with banks of their own, each of one pattern */
+static void a_share_of_one_pattern_is_its_bias(void **state)
+{
+    shares_are_a_bias(state, 1, 1);
+}
+
 static void a_bank_may_have_rows_for_each_head(void **state)
 {
-    EACH_WAY(s)
-    {
-        mega_tensor *bias = filled(&s, 0, H, 2 * T - 1, false),
-                    *bank = numbers(&s, 6, 2, (int64_t[]){ H, 4 });
-        for (int64_t h = 0; h < H; h++)
-            for (int64_t far = 0; far < 4; far++)
-                mega_put(bias, h, T - 1 - far, 2 * mega_get(bank, h, far));
-        s.c.in[BIAS] = bias;
-        struct mega_call plain = run(&s);
-        s.c.in[BIAS] = NULL;
-        s.c.in[MEGA_ATTENTION_BANK] = bank;
-        s.c.in[MEGA_ATTENTION_SHARE] = empty(&s, 3, (int64_t[]){ B, T, H });
-        for (int64_t i = 0; i < B * T * H; i++)
-            ((float *)s.c.in[MEGA_ATTENTION_SHARE]->data)[i] = 2;
-        struct mega_call shared = run(&s);
-        assert_same_output(&plain, &shared);
-    }
+    shares_are_a_bias(state, H, 2);
 }
 
 /* gates of rows that are all alike are a slope of distance; wide open, nothing */
