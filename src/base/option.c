@@ -14,14 +14,8 @@ const struct mega_option *mega_option_find(const struct mega_option *table, cons
 const char *mega_option_nearest(const struct mega_option *table, const char *name)
 {
     const char *nearest = NULL;
-    int best = (int)strlen(name) / 2 + 1; /* further away than that is another word */
-    for (const struct mega_option *o = table; o->name; o++) {
-        int distance = mega_text_distance(o->name, name);
-        if (distance < best) {
-            best = distance;
-            nearest = o->name;
-        }
-    }
+    for (const struct mega_option *o = table; o->name; o++)
+        mega_text_nearer(&nearest, o->name, name);
     return nearest;
 }
 

@@ -73,3 +73,10 @@ int mega_text_distance(const char *a, const char *b)
     }
     return row[nb];
 }
+
+void mega_text_nearer(const char **best, const char *other, const char *word)
+{
+    /* further away than half its letters is another word */
+    int least = *best ? mega_text_distance(*best, word) : (int)strlen(word) / 2 + 1;
+    if (mega_text_distance(other, word) < least) *best = other;
+}

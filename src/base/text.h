@@ -21,4 +21,8 @@ void mega_text_done(struct mega_text *t);
 /* Edit distance of two words, for "did you mean"; cut at 64 letters. */
 int mega_text_distance(const char *a, const char *b);
 
+/* *best (NULL: none yet) becomes `other` if that is nearer to `word`, and near enough to have
+ * been meant. */
+void mega_text_nearer(const char **best, const char *other, const char *word);
+
 #endif

@@ -83,13 +83,8 @@ void mega_help_presets(FILE *to)
 static const char *nearest(const char *name)
 {
     const char *best = NULL;
-    int least = (int)strlen(name) / 2 + 1;
-    for (const struct mega_preset *p = mega_presets; p->name; p++) {
-        int distance = mega_text_distance(p->name, name);
-        if (distance >= least) continue;
-        least = distance;
-        best = p->name;
-    }
+    for (const struct mega_preset *p = mega_presets; p->name; p++)
+        mega_text_nearer(&best, p->name, name);
     return best;
 }
 

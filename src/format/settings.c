@@ -320,20 +320,16 @@ static mega_status refuse_unknown(const struct mega_document *d, const char *sec
     const struct mega_option *table, const char *except, const struct mega_node *n)
 {
     const char *near = mega_option_nearest(table, n->key);
-    char best[64] = "";
-    if (near) snprintf(best, sizeof best, "%s", near);
+    char best[64] = "", other[64];
     /* the nearest may stand in the sister table */
-    int distance = near ? mega_text_distance(near, n->key) : (int)strlen(n->key) / 2 + 1;
-    char other[64];
-    for (int i = 0; except && mega_choice_name(except, i, other, sizeof other) >= 0; i++)
-        if (mega_text_distance(other, n->key) < distance) {
-            distance = mega_text_distance(other, n->key);
-            memcpy(best, other, sizeof best);
-        }
+    for (int i = 0; except && mega_choice_name(except, i, other, sizeof other) >= 0; i++) {
+        mega_text_nearer(&near, other, n->key);
+        if (near == other) near = memcpy(best, other, sizeof best);
+    }
     char where[PLACE];
     return mega_fail(MEGA_BAD_ARGUMENT, "%sunknown key %s%s%.200s%s%s", place_of(d, n, where),
         section, *section ? "." : "", n->key,
-        *best ? ", the nearest is " : ": mega help recipe lists them all", best);
+        near ? ", the nearest is " : ": mega help recipe lists them all", near ? near : "");
 }
 
 /* other defaults, where the table has such an option */

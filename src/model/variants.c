@@ -31,14 +31,9 @@ const struct mega_variant *mega_variant_find(const char *name)
 const char *mega_variant_nearest(const char *name)
 {
     const char *nearest = NULL;
-    int best = (int)strlen(name) / 2 + 1;
     for (const struct mega_variant *const *g = mega_variant_groups; *g; g++)
-        for (const struct mega_variant *v = *g; v->name; v++) {
-            int distance = mega_text_distance(v->name, name);
-            if (distance >= best) continue;
-            best = distance;
-            nearest = v->name;
-        }
+        for (const struct mega_variant *v = *g; v->name; v++)
+            mega_text_nearer(&nearest, v->name, name);
     return nearest;
 }
 
