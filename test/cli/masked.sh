@@ -56,13 +56,47 @@ refused 1 "the text has 15 tokens, the model takes 12" "$mega" fill a 'the the t
 refused 1 "line 2: the text has no [MASK]" "$mega" fill a < <(printf '[MASK] says\nthe\n')
 refused 1 "mega fill uses it" "$mega" predict a text.txt
 refused 1 "a masked language model writes no text: mega fill and mega eval use it" "$mega" generate a --prompt x
-refused 1 "no attention heads that could be told apart" "$mega" heads importance a text.txt
+
+# its heads: what they matter and do, with all methods; without some of them an ordinary folder
+for method in gradient ablation confidence weight relevance functions; do
+    "$mega" heads importance a text.txt --texts 3 --method $method --csv - >table || fail "no importance by $method"
+    [[ $(wc -l <table) == 5 ]] || fail "importance by $method is $(<table)"
+done
+"$mega" heads importance a text.txt --texts 5 --method relevance --csv - >table
+awk -F, 'NR > 1 { sum[$1] += $3 } END { exit sum[0] < 0.999 || sum[0] > 1.001 || sum[1] < 0.999 || sum[1] > 1.001 }' table || fail "shares are $(<table)"
+printf '%s\t%s\t_\t_\t_\t_\t%s\t%s\t_\t_\n' 1 The 2 det 2 cat 3 nsubj 3 says 0 root 4 gackgack 3 obj >s.conllu
+"$mega" heads importance a --method syntax --conllu s.conllu 2>shown >/dev/null
+grep -q '^nsubj: 1 pairs' shown && grep -q '^obj_back: 1 pairs' shown || fail "syntax says: $(<shown)"
+"$mega" heads maps a text.txt --relevance >shown
+grep -q '^{"tokens": \["\[CLS\]", "the", "cat", .*"hidden": \[[1-5]\], "relevance": \[\[' shown || fail "maps shown: $(<shown)"
+"$mega" heads report a text.txt --texts 4 --show 2 --relevance --ablation --removal 2 --conllu s.conllu --out heads.html >/dev/null
+grep -q 'told: ' heads.html && grep -q 'nats a hidden token' heads.html && grep -q '"hidden": ' heads.json || fail "the page is not of a masked model"
+"$mega" heads prune a fewer --remove 0.1,1.0 | grep -q '^fewer: 2 of 4 heads' || fail "prune did not remove two heads"
+"$mega" eval fewer text.txt | grep -q '^120 masked tokens in 120 rows: loss ' || fail "a model with fewer heads is not measured"
+"$mega" fill fewer 'The dog says [MASK].' -n 1 | grep -q '^1.*the dog says ' || fail "a model with fewer heads fills nothing"
+"$mega" heads prune a fewest text.txt --by gradient --keep 1 --texts 5 2>/dev/null | grep -q '^fewest: 1 of 4 heads' || fail "prune by gradient"
+refused 1 "cannot have the option kept_heads" "$mega" convert fewer x --to hf
+refused 1 "the model's heads have no gates" "$mega" heads prune a x
+
+# gates that close while it learns; without closed heads it computes the same
+sed 's/steps: 300/steps: 40/; s/dropout: 0,/dropout: 0, head_gates: concrete, channel_gates: concrete, channel_block: 16,/' m.yaml >gates.yaml
+echo 'heads: { penalty: 0.3, rate: 30, finish: 30 }' >>gates.yaml
+"$mega" train gates.yaml --run gated -q
+grep -q '"expected_heads": .*"active_channel_blocks": ' gated/log.jsonl || fail "the log says nothing of gates"
+"$mega" heads prune gated closed >shown 2>/dev/null
+grep -q 'blocks of channels' shown || fail "prune shown: $(<shown)"
+cmp <("$mega" eval gated text.txt) <("$mega" eval closed text.txt) || fail "$("$mega" eval gated text.txt) with gates, $("$mega" eval closed text.txt) without"
+"$mega" train m.yaml --run on -q --set heads.from=fewer --set model.kept_heads="0; 1" --set optim.steps=2
+refused 1 "heads.from: fewer: the model to start from has" "$mega" train m.yaml --run x -q --set heads.from=fewer --set optim.steps=2
 
 # to Hugging Face's form, as it is and back
 "$mega" convert a hf --to hf
 [[ $(ls hf) == $'config.json\nmodel.safetensors\ntokenizer_config.json\nvocab.txt' ]] || fail "hf holds $(ls hf)"
 "$mega" convert hf ours
 cmp ours/model.safetensors a/best/model.safetensors || fail "there and back changed the weights"
+"$mega" heads prune hf hf-fewer --remove 0.1,1.0 >/dev/null
+cmp hf-fewer/model.safetensors fewer/model.safetensors || fail "from Hugging Face's form other heads go"
+"$mega" heads importance hf text.txt --texts 2 --method relevance >/dev/null
 for folder in hf ours; do
     "$mega" eval "$folder" text.txt >away
     grep -q 'masked tokens in' away || fail "$(<away)"
