@@ -43,6 +43,21 @@ cmp one other || fail "$(cat one other)"
 "$mega" eval a --json | grep -q '"masked": 24, ' || fail "$("$mega" eval a --json)"
 refused 1 "task.evaluate is of language models that read from left to right" "$mega" eval a text.txt --context stream
 
+# packed rows: documents beside each other, framed and hidden as each would be alone, that do not see each other
+sed 's/rows: document, length: 12/rows: packed, length: 24/; s/longest: 12/longest: 24/; s/batch: 16/batch: 4/; s/steps: 300/steps: 40/' m.yaml >packed.yaml
+"$mega" train packed.yaml --run packed -q
+"$mega" train packed.yaml --run again -q --stop-after 15 || [[ $? == 75 ]]
+"$mega" train --run again -q --resume auto
+same_run packed again 40
+"$mega" verify packed | grep -q 'rows agree'
+cp -r packed unpacked && sed -i 's/rows: packed/rows: document/' unpacked/recipe.full.yaml
+"$mega" eval packed text.txt >one
+"$mega" eval unpacked text.txt >other
+grep -q '^120 masked tokens in 40 rows' one && grep -q '^120 masked tokens in 120 rows' other || fail "$(cat one other)"
+awk '{ if (n++ && (d = $8 - loss) * d > 1e-10) exit 1; loss = $8 }' one other || fail "packed $(<one), alone $(<other)"
+"$mega" heads importance packed text.txt --texts 2 --method relevance >/dev/null
+"$mega" heads maps packed text.txt | grep -q '^{"tokens": \["\[CLS\]", "the", "cat", "[^"]*", "[^"]*", "[^"]*", "\[SEP\]"\]' || fail "a packed document is not looked at by itself"
+
 # what it learned; the same from standard input, and as JSON
 "$mega" fill a 'The dog says [MASK].' >said
 head -1 said | grep -qP '^1\t0\.[7-9]\d*\twuff\tthe dog says wuff\.$' || fail "$(<said)"
@@ -128,7 +143,7 @@ refused 1 "bert is an encoder: expected task masked_lm" "$mega" train --dry-run 
 refused 1 "gpt2 is a decoder: expected task lm" "$mega" train --dry-run m.yaml --set model.preset=gpt2
 refused 1 "model.next_sentence is true" "$mega" train --dry-run m.yaml --set model.pooler=true --set model.next_sentence=true
 refused 1 "model.masked_head is false" "$mega" train --dry-run m.yaml --set model.masked_head=false
-refused 1 "task.rows: packed is of language models" "$mega" train --dry-run m.yaml --set task.rows=packed
+refused 1 "task.align is of language models" "$mega" train --dry-run m.yaml --set task.rows=packed --set task.align=4
 refused 1 "task.mask_random is 0.6 and task.mask_keep 0.5" "$mega" train --dry-run m.yaml --set task.mask_random=0.6 --set task.mask_keep=0.5
 refused 1 "the tokenizer frames a row by 2 tokens" "$mega" train --dry-run m.yaml --set task.length=2
 "$mega" train --dry-run m.yaml --set train.metric=accuracy >/dev/null
