@@ -40,8 +40,8 @@ struct mega_head_step {
     double loss; /* NaN: not measured */
 };
 
-/* Closes heads of `gated` step by step. Without data (`d` NULL) nothing is measured: for methods
- * that need none, and no `most`. `kept` [layers, heads] is what is left (1) or not (0;
+/* Closes heads of `gated` step by step. Without data (`d` NULL) nothing is measured: for
+ * methods that need none, and no `most`. `kept` [layers, heads] is what is left (1) or not (0;
  * NaN where there was none). steps[0] is the whole model; *steps is yours to free. `tell`, if
  * not NULL, is called after each. */
 mega_status mega_study_prune(const struct mega_study_data *d, const mega_model *m,
