@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "format/node.h"
+#include "model/layer_options.h"
 #include "model/transformer_options.h"
 #include "op/contracts.h"
 
@@ -117,6 +118,19 @@ static mega_status check_attentions(
     return check_chain(o, plan);
 }
 
+static mega_status check_options(const struct mega_transformer_options *o);
+
+/* layers with options of their own, each by the rules of all */
+static mega_status check_layers(
+    const struct mega_transformer_options *o, const struct mega_layer_plan *plan)
+{
+    for (int64_t i = 0; mega_layer_options_given(o) && i < plan->modules; i++) {
+        struct mega_transformer_options own = mega_layer_options_at(o, i);
+        MEGA_TRY(check_options(&own));
+    }
+    return MEGA_OK;
+}
+
 /* what needs the plan, which is laid out for that */
 static mega_status check_plan(const struct mega_transformer_options *o)
 {
@@ -126,6 +140,7 @@ static mega_status check_plan(const struct mega_transformer_options *o)
     mega_status status = mega_layer_plan_make(&plan, &o->plan, &room);
     if (!status) status = check_lists(o, &plan);
     if (!status) status = check_attentions(o, &plan);
+    if (!status) status = check_layers(o, &plan);
     if (!status)
         status = mega_kept_heads_check(o->kept_heads, plan.count[MEGA_BRANCH_ATTENTION]);
     if (!status)
@@ -323,13 +338,19 @@ static mega_status check_rest(const struct mega_transformer_options *o)
     return MEGA_OK;
 }
 
-mega_status mega_transformer_check(const struct mega_transformer_options *o)
+static mega_status check_options(const struct mega_transformer_options *o)
 {
     MEGA_TRY(check_sizes(o));
     MEGA_TRY(check_norms(o));
     MEGA_TRY(check_residual(o));
     MEGA_TRY(check_ends(o));
-    MEGA_TRY(check_rest(o));
+    return check_rest(o);
+}
+
+mega_status mega_transformer_check(const struct mega_transformer_options *o)
+{
+    MEGA_TRY(mega_layer_options_check(o));
+    MEGA_TRY(check_options(o));
     return check_plan(o);
 }
 
