@@ -6,6 +6,7 @@
 #include "layer/attention_memory.h"
 #include "layer/constant.h"
 #include "layer/hidden_keys.h"
+#include "layer/kept_rows.h"
 
 const struct mega_attention_names mega_attention_official = { "q_proj", "k_proj", "v_proj",
     "out_proj" };
@@ -82,6 +83,19 @@ static void declare_gates(mega_build *b, struct mega_attention *m)
         o->heads / o->kv_heads * o->values, &o->gates);
 }
 
+/* of the heads that turn, the last ones of all, as many as are left */
+static void keep_turning(struct mega_attention *m)
+{
+    struct mega_rotary_options *o = &m->used.rotary;
+    int64_t first = m->options.heads - o->heads, left = 0;
+    if (!o->heads) return;
+    for (int64_t k = 0; k < m->kept.heads; k++) left += m->kept.number[k] >= first;
+    o->heads = left < m->kept.heads ? left : 0;
+    if (left) return;
+    o->kind = MEGA_ROTARY_NONE;
+    o->dims = 0;
+}
+
 void mega_attention_build(
     mega_build *b, struct mega_attention *m, const struct mega_attention_options *options)
 {
@@ -94,6 +108,7 @@ void mega_attention_build(
     mega_kept_heads_build(b, &m->kept, o->kept, o->layer, o->heads, o->kv_heads);
     o->heads = m->kept.heads;
     o->kv_heads = m->kept.groups;
+    if (!b->status) keep_turning(m);
     if (!b->status && !o->heads) {
         declare_bias(b, names->o, o->width, &m->o_bias, o->bias);
         return;
@@ -197,9 +212,10 @@ static void keep_context(
     mega_cell_set(r, m->context_values, h->v);
 }
 
-/* columns of some heads of x; NULL where there is none */
-static mega_tensor *cut(mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t channels)
+/* columns of some heads of x, which has `all`; NULL where there is none */
+static mega_tensor *cut(mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t all)
 {
+    int64_t channels = x ? mega_width(x) / all : 0;
     return x ? columns(r, x, from * channels, n * channels) : NULL;
 }
 
@@ -209,13 +225,16 @@ static mega_tensor *meet_by_parts(mega_run *r, const struct mega_attention *m,
 {
     struct mega_attention_options o = m->used;
     struct mega_attention_score_args args = *score;
+    int64_t H = o.heads, G = o.kv_heads;
     mega_tensor *out = NULL;
     for (int64_t i = 0; i < m->kept.parts; i++) {
         const struct mega_head_part *p = &m->kept.part[i];
         struct mega_attention_heads some = {
-            .q = cut(r, all->q, p->head, p->heads, o.keys),
-            .k = cut(r, all->k, p->group, p->groups, o.keys),
-            .v = cut(r, all->v, p->group, p->groups, o.values),
+            .q = cut(r, all->q, p->head, p->heads, H),
+            .k = cut(r, all->k, p->group, p->groups, G),
+            .v = cut(r, all->v, p->group, p->groups, G),
+            .prefix_k = mega_unit_rows(r, all->prefix_k, p->group, p->groups, G),
+            .prefix_v = mega_unit_rows(r, all->prefix_v, p->group, p->groups, G),
         };
         char site[32];
         snprintf(site, sizeof site, "weights.%lld", (long long)p->group);
@@ -251,7 +270,8 @@ static mega_tensor *attend(mega_run *r, const struct mega_attention *m,
     h.v = mega_attention_mix_values(r, &m->prepare, o, h.v, args->first, from_v);
     keys = o->cross ? mega_kept_context(r, keys, o->score.context_drop)
                     : remember(r, m, &h, args->memory, rows, args->keys);
-    mega_attention_prepare_run(r, &m->prepare, o, &h, args->phase, rows, keys);
+    mega_tensor *phase = mega_kept_rows(r, args->phase, m->kept.group_number, m->kept.groups);
+    mega_attention_prepare_run(r, &m->prepare, o, &h, phase, rows, keys);
     keep_context(r, m, &h);
     if (keys != rows) score->keys = keys;
     if (m->kept.parts > 1) return meet_by_parts(r, m, &h, score);
@@ -271,6 +291,7 @@ mega_tensor *mega_attention_run_with(mega_run *r, const struct mega_attention *m
         .bias = args->bias,
         .before = args->before,
         .penalty = args->penalty,
+        .kept = &m->kept,
         .segments = o->segment && !args->memory,
         .rows = rows,
         .keys = args->keys == rows ? NULL : args->keys };

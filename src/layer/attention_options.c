@@ -219,33 +219,21 @@ static mega_status check_memory(const struct mega_attention_options *o)
     return MEGA_OK;
 }
 
-/* parameters that belong to heads have not lost those of removed ones */
+/* removed heads leave no gap in what heads have together, or hand on to other layers */
 static mega_status check_kept(const struct mega_attention_options *o)
 {
     const struct mega_attention_prepare_options *p = &o->prepare;
     const struct mega_attention_score_options *s = &o->score;
     const struct mega_attention_output_options *out = &o->output;
-    int kind = o->cross ? MEGA_REL_POS_NONE : o->position.kind;
     if (!o->kept || !*o->kept) return MEGA_OK;
     const struct {
         bool wrong;
         const char *with;
     } rules[] = {
-        { p->qk_norm == MEGA_QK_NORM_L2 ? p->dim_scale || p->qk_scale_kind : p->qk_norm != 0,
-            "gains of qk_norm" },
-        { p->value_norm, "value_norm" },
         { p->value_residual, "value_residual" },
-        { p->memories, "attn_num_mem_kv" },
-        { p->kv_latent, "attn_kv_latent" },
-        { o->rotary.heads, "rotary_heads" },
-        { o->rotary.kind == MEGA_ROTARY_POPE, "rotary: pope" },
-        { kind && kind != MEGA_REL_POS_COPE, "rel_pos" },
-        { s->sink, "attn_sink" },
         { s->talking || s->talking_scaled, "attn_talking_heads" },
         { s->selective, "attn_selective" },
         { s->residual, "residual_attn" },
-        { out->head_scale, "attn_head_scale" },
-        { out->gate_values || out->gate_heads, "attn_gate_values, attn_gate_heads" },
         { out->belief, "attn_belief" },
         { out->hybrid, "attn_hybrid" },
         { out->on_attn == MEGA_ON_ATTENTION_PAPER, "attn_on_attn: paper" },

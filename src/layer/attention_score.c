@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "graph/ops.h"
+#include "layer/kept_rows.h"
 
 /* ---- declaration ---- */
 
@@ -169,6 +170,37 @@ static void fill(
     a->through = false;
 }
 
+/* heads that the call is for: all that are left, or a part of them */
+static struct mega_head_part heads_of(const struct mega_attention_score_args *args)
+{
+    if (args->part) return *args->part;
+    return (struct mega_head_part){ 0, args->kept->heads, 0, args->kept->groups };
+}
+
+/* of a parameter with rows for each head that is left, those of the call's heads */
+static mega_tensor *own_rows(
+    mega_run *r, mega_tensor *x, const struct mega_attention_score_args *args)
+{
+    struct mega_head_part p = heads_of(args);
+    return mega_unit_rows(r, x, p.head, p.heads, args->kept->heads);
+}
+
+/* columns of the call's heads */
+static mega_tensor *own_columns(
+    mega_run *r, mega_tensor *x, const struct mega_attention_score_args *args)
+{
+    struct mega_head_part p = heads_of(args);
+    int64_t channels = x ? mega_width(x) / args->kept->heads : 0;
+    return x && args->part ? columns(r, x, p.head * channels, p.heads * channels) : x;
+}
+
+/* of parts the last one leaves what a stream keeps of all */
+static bool is_last(const struct mega_attention_score_args *args)
+{
+    struct mega_head_part p = heads_of(args);
+    return p.head + p.heads == args->kept->heads;
+}
+
 /* x and a number for each of its columns */
 static mega_tensor *shifted(mega_run *r, mega_tensor *x, mega_tensor *by)
 {
@@ -184,23 +216,30 @@ static mega_tensor *shifted(mega_run *r, mega_tensor *x, mega_tensor *by)
 
 /* (q + u) k, and (q + v) of each head with its W_r r of every distance, a bank of its own */
 static void relate(mega_run *r, const struct mega_attention_score *s,
-    const struct mega_attention_options *o, mega_tensor *sines, struct mega_call *c)
+    const struct mega_attention_options *o, const struct mega_attention_score_args *args,
+    struct mega_call *c)
 {
     mega_tensor *q = c->in[MEGA_ATTENTION_Q];
     double by = mega_attention_scale(o);
-    c->in[MEGA_ATTENTION_BIAS] = NULL;
-    c->in[MEGA_ATTENTION_Q] = shifted(r, q, s->xl_u);
-    c->in[MEGA_ATTENTION_SHARE] =
-        scale(r, shifted(r, q, s->xl_v), NULL, by > 0 ? by : 1 / sqrt((double)o->keys));
-    c->in[MEGA_ATTENTION_BANK] = linear(r, s->xl_r, sines, NULL, MEGA_ACT_LINEAR);
+    c->in[MEGA_ATTENTION_Q] = shifted(r, q, own_rows(r, s->xl_u, args));
+    c->in[MEGA_ATTENTION_SHARE] = scale(r, shifted(r, q, own_rows(r, s->xl_v, args)), NULL,
+        by > 0 ? by : 1 / sqrt((double)o->keys));
+    c->in[MEGA_ATTENTION_BANK] =
+        own_rows(r, linear(r, s->xl_r, args->bias, NULL, MEGA_ACT_LINEAR), args);
 }
 
-static void forget_rows(
-    mega_run *r, const struct mega_attention_score *s, mega_tensor *z, struct mega_call *c)
+/* returns the keys of all heads' gates */
+static mega_tensor *forget_rows(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_score_args *args, struct mega_call *c)
 {
-    c->in[MEGA_ATTENTION_GATE_Q] = linear(r, z, s->row_q, NULL, MEGA_ACT_LINEAR);
-    c->in[MEGA_ATTENTION_GATE_K] = linear(r, z, s->row_k, NULL, MEGA_ACT_LINEAR);
-    if (s->past_rows) c->in[MEGA_ATTENTION_PAST_GATE_K] = mega_cell_get(r, s->past_rows);
+    mega_tensor *q = linear(r, args->z, s->row_q, NULL, MEGA_ACT_LINEAR),
+                *k = linear(r, args->z, s->row_k, NULL, MEGA_ACT_LINEAR);
+    c->in[MEGA_ATTENTION_GATE_Q] = own_columns(r, q, args);
+    c->in[MEGA_ATTENTION_GATE_K] = own_columns(r, k, args);
+    if (s->past_rows)
+        c->in[MEGA_ATTENTION_PAST_GATE_K] =
+            own_columns(r, mega_cell_get(r, s->past_rows), args);
+    return k;
 }
 
 /* what training wants to know of the scores: only while it trains */
@@ -249,23 +288,27 @@ static struct mega_call sum_gates(mega_run *r, mega_tensor *z, mega_tensor *weig
     return sums;
 }
 
-static void decay(mega_run *r, const struct mega_attention_score *s, struct mega_call *c,
-    const struct mega_attention_score_args *args)
+/* returns those of all heads */
+static mega_tensor *decay(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_score_args *args, struct mega_call *c)
 {
     mega_tensor *before = s->decay ? mega_cell_get(r, s->decay) : NULL;
     struct mega_call sums =
         sum_gates(r, args->z, s->forget, s->forget_bias, before, args->rows);
-    c->in[MEGA_ATTENTION_DECAY] = sums.out[0];
+    mega_tensor *all = sums.out[0];
+    c->in[MEGA_ATTENTION_DECAY] = own_columns(r, all, args);
     if (s->decay) {
-        c->in[MEGA_ATTENTION_PAST_DECAY] = mega_cell_get(r, s->past_decay);
-        mega_cell_set(r, s->decay, sums.out[1]);
+        c->in[MEGA_ATTENTION_PAST_DECAY] =
+            own_columns(r, mega_cell_get(r, s->past_decay), args);
+        if (is_last(args)) mega_cell_set(r, s->decay, sums.out[1]);
     }
-    if (!s->forget_back) return;
+    if (!s->forget_back) return all;
     sums = sum_gates(r, args->z, s->forget_back, s->forget_back_bias, NULL, args->rows);
-    c->in[MEGA_ATTENTION_DECAY_BACK] = sums.out[0];
+    c->in[MEGA_ATTENTION_DECAY_BACK] = own_columns(r, sums.out[0], args);
+    return all;
 }
 
-/* the past of a part of the heads */
+/* the past of a part of the groups */
 static mega_tensor *cut(
     mega_run *r, mega_tensor *past, const struct mega_head_part *p, int64_t channels)
 {
@@ -277,11 +320,19 @@ static void look_back(mega_run *r, const struct mega_attention_score *s,
 {
     if (!s->past_keys) return;
     mega_tensor *k = mega_cell_get(r, s->past_keys);
-    c->in[MEGA_ATTENTION_PAST_K] = cut(r, k, p, o->keys);
+    c->in[MEGA_ATTENTION_PAST_K] = cut(r, k, p, met(o));
     if (s->past_values)
         c->in[MEGA_ATTENTION_PAST_V] = cut(r, mega_cell_get(r, s->past_values), p, o->values);
     else if (k)
         c->in[MEGA_ATTENTION_PAST_V] = columns(r, k, 0, o->prepare.kv_latent);
+}
+
+/* what the heads' places add to scores: by the numbers that they had among all */
+static mega_tensor *own_bias(mega_run *r, const struct mega_attention_score *s,
+    const struct mega_attention_score_args *args)
+{
+    struct mega_head_part p = heads_of(args);
+    return s->xl_r ? NULL : mega_kept_rows(r, args->bias, args->kept->number + p.head, p.heads);
 }
 
 void mega_attention_score_keep(
@@ -311,30 +362,32 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
         .in = { [MEGA_ATTENTION_Q] = h->q,
             [MEGA_ATTENTION_K] = h->k,
             [MEGA_ATTENTION_V] = h->v,
-            [MEGA_ATTENTION_BIAS] = args->bias,
+            [MEGA_ATTENTION_BIAS] = own_bias(r, s, args),
             [MEGA_ATTENTION_PREFIX_K] = h->prefix_k,
             [MEGA_ATTENTION_PREFIX_V] = h->prefix_v,
-            [MEGA_ATTENTION_SINK] = s->sink,
+            [MEGA_ATTENTION_SINK] = own_rows(r, s->sink, args),
             [MEGA_ATTENTION_BANK] = s->bank,
             [MEGA_ATTENTION_TALK_PRE] = s->talk_pre,
             [MEGA_ATTENTION_TALK_POST] = s->talk_post,
             [MEGA_ATTENTION_TALK_SCALED] = s->talk_scaled,
             [MEGA_ATTENTION_COPE] = s->cope,
             [MEGA_ATTENTION_BEFORE] = args->before } };
+    mega_tensor *sums = NULL, *gates = NULL;
     look_back(r, s, o, &c, args->part);
-    if (s->forget) decay(r, s, &c, args);
-    if (s->xl_r) relate(r, s, o, args->bias, &c);
-    if (s->row_q) forget_rows(r, s, args->z, &c);
+    if (s->forget) sums = decay(r, s, args, &c);
+    if (s->xl_r) relate(r, s, o, args, &c);
+    if (s->row_q) gates = forget_rows(r, s, args, &c);
     if (s->faded) c.in[MEGA_ATTENTION_PAST_FADED] = mega_cell_get(r, s->faded);
     if (s->proj)
-        c.in[MEGA_ATTENTION_SHARE] = linear(r, args->z, s->proj, NULL, MEGA_ACT_LINEAR);
+        c.in[MEGA_ATTENTION_SHARE] =
+            own_columns(r, linear(r, args->z, s->proj, NULL, MEGA_ACT_LINEAR), args);
     mega_tensor *out = mega_run_call(r, &c, args->site ? args->site : "weights");
     mega_run_tap(r, "weights", c.out[1]);
     args->scores = c.out[2];
     note_peaks(r, s, c.out[MEGA_ATTENTION_PEAK], args->part);
     penalise(r, args, c.out[MEGA_ATTENTION_LOG_SUM]);
-    if (s->past_decay) mega_cell_set(r, s->past_decay, c.in[MEGA_ATTENTION_DECAY]);
-    if (s->past_rows) mega_cell_set(r, s->past_rows, c.in[MEGA_ATTENTION_GATE_K]);
+    if (s->past_decay && is_last(args)) mega_cell_set(r, s->past_decay, sums);
+    if (s->past_rows && is_last(args)) mega_cell_set(r, s->past_rows, gates);
     if (s->faded) mega_cell_set(r, s->faded, c.out[MEGA_ATTENTION_FADED]);
     /* without a stream latent attention has keys of another width, and none to keep */
     if (!args->part && c.in[MEGA_ATTENTION_PAST_K]) mega_attention_score_keep(r, s, h);

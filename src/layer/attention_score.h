@@ -26,9 +26,9 @@ struct mega_attention_score {
  * leaves it to the caller to keep the whole. */
 struct mega_attention_score_args {
     mega_tensor *z;                      /* [B, T, D] */
-    mega_tensor *bias;                   /* [H, 2n-1], of xl [n, D], or NULL */
+    mega_tensor *bias;                   /* [H, 2n-1] of all heads, of xl [n, D], or NULL */
     mega_tensor *before;                 /* residual attention */
-    const struct mega_kept_heads *kept;  /* heads that are left; NULL: all */
+    const struct mega_kept_heads *kept;  /* heads that are left */
     const struct mega_rows *rows, *keys; /* keys: NULL: rows */
     const struct mega_head_part *part;   /* the call is for these heads alone; NULL: for all */
     bool segments;                       /* the call's text is read in segments */

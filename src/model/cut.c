@@ -74,18 +74,28 @@ static void copy_rows(
 }
 
 /* Columns of what reads the units, times the gates that are folded: gate(self, k) of unit k of
- * the old layer. */
-static void cut_columns(mega_tensor *to, const mega_tensor *from, int64_t channels,
+ * the old layer. `rows`: so many of each unit, where what reads them gives units, too; 0: all
+ * rows stay. */
+static void cut_block(mega_tensor *to, const mega_tensor *from, int64_t rows, int64_t channels,
     const struct cutting *c, double (*gate)(const void *self, int64_t k), const void *self)
 {
     for (int64_t i = 0; i < c->n; i++) {
         int64_t k = place_of(c, i);
         double factor = gate ? gate(self, k) : 1;
-        for (int64_t r = 0; r < mega_height(to); r++)
+        for (int64_t r = 0; r < mega_height(to); r++) {
+            int64_t at = rows ? place_of(c, r / rows) * rows + r % rows : r;
             for (int64_t j = 0; j < channels; j++)
-                mega_put(to, r, i * channels + j, factor * mega_get(from, r, k * channels + j));
+                mega_put(
+                    to, r, i * channels + j, factor * mega_get(from, at, k * channels + j));
+        }
     }
     to->param->version++;
+}
+
+static void cut_columns(mega_tensor *to, const mega_tensor *from, int64_t channels,
+    const struct cutting *c, double (*gate)(const void *self, int64_t k), const void *self)
+{
+    cut_block(to, from, 0, channels, c, gate, self);
 }
 
 static void cut_gates(const struct mega_head_gates *old, const struct mega_head_gates *new,
@@ -102,6 +112,81 @@ static double gate_of_head(const void *self, int64_t k)
     return mega_attention_gate(self, k);
 }
 
+/* in place of q, k and v; latents and the key that turns are of all heads */
+static void cut_latent(const struct mega_attention *old, const struct mega_attention *new,
+    const struct cutting *heads)
+{
+    const struct mega_attention_latent *a = &old->latent, *b = &new->latent;
+    int64_t d = old->options.keys, all = d + old->options.rotary.dims;
+    cut_rows(b->q, a->q, all, heads);
+    cut_rows(b->q_bias, a->q_bias, all, heads);
+    cut_rows(b->q_up, a->q_up, all, heads);
+    cut_rows(b->k_up, a->k_up, d, heads);
+    cut_rows(b->v_up, a->v_up, old->options.values, heads);
+}
+
+/* before they meet: norms, learned keys and values */
+static void cut_prepare(const struct mega_attention *old, const struct mega_attention *new,
+    const struct cutting *heads, const struct cutting *groups)
+{
+    const struct mega_attention_prepare *a = &old->prepare, *b = &new->prepare;
+    int64_t memories = old->options.prepare.memories;
+    bool each = old->options.prepare.qk_scale_kind == MEGA_QK_SCALE_HEADS;
+    cut_rows(b->q_norm, a->q_norm, 1, heads);
+    if (each) cut_rows(b->qk_scale, a->qk_scale, 1, heads);
+    cut_rows(b->k_norm, a->k_norm, 1, groups);
+    cut_rows(b->v_norm, a->v_norm, 1, groups);
+    cut_rows(b->mem_k, a->mem_k, memories, groups);
+    cut_rows(b->mem_v, a->mem_v, memories, groups);
+}
+
+/* scores: what layers share, and what all heads of a layer share, stays whole */
+static void cut_scores(const struct mega_attention *old, const struct mega_attention *new,
+    const struct cutting *heads)
+{
+    const struct mega_attention_score *a = &old->score, *b = &new->score;
+    const struct mega_position_bias_options *p = &old->options.position;
+    int64_t d = old->options.keys;
+    cut_rows(b->sink, a->sink, 1, heads);
+    cut_rows(b->xl_u, a->xl_u, 1, heads);
+    cut_rows(b->xl_v, a->xl_v, 1, heads);
+    cut_rows(b->xl_r, a->xl_r, d, heads);
+    cut_rows(b->forget, a->forget, 1, heads);
+    cut_rows(b->forget_bias, a->forget_bias, 1, heads);
+    cut_rows(b->forget_back, a->forget_back, 1, heads);
+    cut_rows(b->forget_back_bias, a->forget_back_bias, 1, heads);
+    cut_rows(b->proj, a->proj, p->proj_rank, heads);
+    cut_rows(b->row_q, a->row_q, p->row_keys, heads);
+    cut_rows(b->row_k, a->row_k, p->row_keys, heads);
+}
+
+/* a gate of heads or, with `channels` of each, of their channels; it may read the heads' output
+ * as well, which comes to it after gates that are folded */
+static void cut_gate(const struct mega_attention *old, const struct mega_attention_gate *a,
+    const struct mega_attention_gate *b, int64_t channels, const struct cutting *heads,
+    bool fold)
+{
+    double (*gate)(const void *self, int64_t k) = fold ? gate_of_head : NULL;
+    int64_t dv = old->options.values;
+    cut_rows(b->weight, a->weight, channels, heads);
+    cut_rows(b->bias, a->bias, channels, heads);
+    if (b->out_down) {
+        cut_columns(b->out_down, a->out_down, dv, heads, gate, old);
+        cut_rows(b->out_weight, a->out_weight, channels, heads);
+    } else if (b->out_weight) {
+        cut_block(b->out_weight, a->out_weight, channels, dv, heads, gate, old);
+    }
+}
+
+static void cut_output(const struct mega_attention *old, const struct mega_attention *new,
+    const struct cutting *heads, bool fold)
+{
+    const struct mega_attention_output *a = &old->output, *b = &new->output;
+    cut_rows(b->head_scale, a->head_scale, 1, heads);
+    cut_gate(old, &a->head_gate, &b->head_gate, 1, heads, fold);
+    cut_gate(old, &a->gate, &b->gate, old->options.values, heads, fold);
+}
+
 mega_status mega_cut_attention(const struct mega_attention *old,
     const struct mega_attention *new, int64_t layer, bool fold)
 {
@@ -109,7 +194,7 @@ mega_status mega_cut_attention(const struct mega_attention *old,
                    groups = of_groups(&old->kept, &new->kept);
     int64_t d = old->options.keys, dv = old->options.values;
     MEGA_TRY(check(&heads, layer, "head"));
-    if (!heads.n || !new->q) return MEGA_OK;
+    if (!heads.n || !new->o) return MEGA_OK;
     cut_rows(new->q, old->q, d, &heads);
     cut_rows(new->q_bias, old->q_bias, d, &heads);
     cut_rows(new->k, old->k, d, &groups);
@@ -117,6 +202,10 @@ mega_status mega_cut_attention(const struct mega_attention *old,
     cut_rows(new->v, old->v, dv, &groups);
     cut_rows(new->v_bias, old->v_bias, dv, &groups);
     cut_columns(new->o, old->o, dv, &heads, fold ? gate_of_head : NULL, old);
+    cut_latent(old, new, &heads);
+    cut_prepare(old, new, &heads, &groups);
+    cut_scores(old, new, &heads);
+    cut_output(old, new, &heads, fold);
     if (fold) return MEGA_OK;
     cut_gates(&old->gates, &new->gates, &heads);
     cut_gates(&old->group_gates, &new->group_gates, &groups);

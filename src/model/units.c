@@ -36,14 +36,42 @@ static double shared(double all, const struct mega_head_gates *g)
     return g->heads ? all / (double)g->heads : 0;
 }
 
+static double gate_of(const struct mega_attention_gate *g)
+{
+    return size_of(g->weight) + size_of(g->bias) + size_of(g->out_weight) +
+           size_of(g->out_down);
+}
+
+static double scores_of(const struct mega_attention_score *s)
+{
+    return size_of(s->sink) + size_of(s->forget) + size_of(s->forget_bias) +
+           size_of(s->forget_back) + size_of(s->forget_back_bias) + size_of(s->proj) +
+           size_of(s->xl_u) + size_of(s->xl_v) + size_of(s->xl_r) + size_of(s->row_q) +
+           size_of(s->row_k);
+}
+
+/* every head has its keys */
+static double latent_of(const struct mega_attention_latent *l)
+{
+    return size_of(l->q) + size_of(l->q_bias) + size_of(l->q_up) + size_of(l->k_up) +
+           size_of(l->v_up);
+}
+
 static double queries_of(const struct mega_attention *a)
 {
-    return size_of(a->q) + size_of(a->q_bias) + size_of(a->o);
+    const struct mega_attention_prepare *p = &a->prepare;
+    bool each = a->options.prepare.qk_scale_kind == MEGA_QK_SCALE_HEADS;
+    return size_of(a->q) + size_of(a->q_bias) + size_of(a->o) + size_of(p->q_norm) +
+           (each ? size_of(p->qk_scale) : 0) + latent_of(&a->latent) + scores_of(&a->score) +
+           size_of(a->output.head_scale) + gate_of(&a->output.head_gate) +
+           gate_of(&a->output.gate);
 }
 
 static double keys_of(const struct mega_attention *a)
 {
-    return size_of(a->k) + size_of(a->k_bias) + size_of(a->v) + size_of(a->v_bias);
+    const struct mega_attention_prepare *p = &a->prepare;
+    return size_of(a->k) + size_of(a->k_bias) + size_of(a->v) + size_of(a->v_bias) +
+           size_of(p->k_norm) + size_of(p->v_norm) + size_of(p->mem_k) + size_of(p->mem_v);
 }
 
 static double megalodon_of(const struct mega_megalodon_attention *a)

@@ -22,6 +22,10 @@
     LM("transformer", "\"heads\": 6, \"kv_heads\": 3, \"keys\": 4, \"values\": 3, \"ffn\": "   \
                       "12, \"longest\": 16, \"rotary_dims\": 4, \"attention_bias\": true, "    \
                       "\"channel_block\": 4, " more)
+#define HEADS(kv, more)                                                                        \
+    LM("transformer", "\"heads\": 6, \"kv_heads\": " kv ", \"keys\": 4, \"values\": 3, "       \
+                      "\"ffn\": 12, \"longest\": 16, \"attention_bias\": true, "               \
+                      "\"head_gates\": \"concrete\", " more)
 #define CLASSIFIER(more)                                                                       \
     "{ \"megac\": 1, \"architecture\": \"classifier\", \"model\": { \"mixer\": \"mega\", "     \
     "\"layers\": 3, \"width\": 12, \"ffn\": 10, \"longest\": 16, \"keys\": 6, \"values\": "    \
@@ -168,15 +172,128 @@ static const char *const gated_models[] = {
                 "\"head_gates\": \"concrete\", \"gated\": true, \"placement\": \"sandwich\""),
 };
 
-static void a_model_without_closed_units_computes_what_the_gated_one_does(void **state)
+/* what else belongs to heads, to groups of keys or to all layers together */
+static const char *const variants[] = {
+    HEADS("3", "\"qk_norm\": \"rms\", \"value_norm\": \"rms\""),
+    HEADS("6", "\"qk_norm\": \"k_rms\", \"attn_sink\": true"),
+    HEADS("3", "\"qk_norm\": \"l2\", \"qk_norm_scale_kind\": \"heads\""),
+    HEADS("3", "\"qk_norm\": \"l2\", \"qk_norm_scale_kind\": \"learned\""),
+    HEADS("3", "\"qk_norm\": \"l2\", \"qk_norm_dim_scale\": true, \"attn_laser\": true"),
+    HEADS("3", "\"attn_sink\": true, \"attn_head_scale\": true"),
+    HEADS("3", "\"attn_gate_heads\": true, \"attn_gate_values\": true"),
+    HEADS("3", "\"attn_gate_heads\": true, \"attn_gate_output\": true, \"attn_on_attn\": true"),
+    HEADS("3", "\"attn_gate_values\": true, \"attn_gate_bias\": false, \"attn_gate_output\": "
+               "true, \"attn_gate_act\": \"silu\""),
+    HEADS("2", "\"attn_gate_values\": true, \"attn_gate_heads\": true, \"attn_gate_output\": "
+               "true, \"attn_gate_rank\": 2, \"group_gates\": \"concrete\""),
+    HEADS("3", "\"attn_num_mem_kv\": 2"),
+    HEADS("2", "\"attn_num_mem_kv\": 3, \"qk_norm\": \"rms\", \"attn_laser\": true, "
+               "\"group_gates\": \"concrete\""),
+    HEADS("3", "\"rel_pos\": \"t5\", \"rel_pos_buckets\": 8"),
+    HEADS("3", "\"rel_pos\": \"alibi\", \"alibi_heads\": 4"),
+    HEADS(
+        "3", "\"rel_pos\": \"alibi\", \"alibi_learned\": true, \"group_gates\": \"concrete\""),
+    HEADS("3", "\"rel_pos\": \"dynamic\""),
+    HEADS("3", "\"rel_pos\": \"xl\""),
+    HEADS("6", "\"rel_pos\": \"xl\", \"max_mem_len\": 3"),
+    HEADS("3", "\"rel_pos\": \"forget\""),
+    HEADS("3", "\"rel_pos\": \"cope\", \"cope_max_pos\": 4"),
+    HEADS("3", "\"rel_pos\": \"rel_proj\", \"rel_proj_rank\": 2, \"rel_proj_reach\": 5"),
+    HEADS("3", "\"rel_pos\": \"forget_row\", \"forget_row_dim\": 2"),
+    HEADS("3", "\"rotary\": \"pope\""),
+    HEADS("6", "\"rotary\": \"pope\", \"rel_pos\": \"t5\""),
+    HEADS("3", "\"rotary\": \"rope\", \"rotary_heads\": 6"),
+    HEADS("6", "\"rotary\": \"rope\", \"rotary_heads\": 3"),
+    HEADS("6", "\"rotary\": \"xpos\", \"rotary_heads\": 2"),
+    HEADS("6", "\"attn_kv_latent\": 4, \"rel_pos\": \"alibi\""),
+    HEADS("6", "\"attn_kv_latent\": 4, \"attn_q_latent\": 5, \"rotary\": \"rope\", "
+               "\"rotary_dims\": 2, \"attn_latent_norm\": true"),
+    ENCODER("\"head_gates\": \"concrete\", \"rel_pos\": \"t5\""),
+    ENCODER("\"head_gates\": \"concrete\", \"rel_pos\": \"alibi\", \"alibi_asymmetric\": true"),
+    ENCODER("\"head_gates\": \"concrete\", \"rel_pos\": \"forget\", \"attn_sink\": true"),
+    ENCODER("\"head_gates\": \"concrete\", \"rotary\": \"pope\", \"attn_gate_heads\": true"),
+};
+
+/* d(loss) of what both have, in evaluation */
+static void differentiate(struct trial *t, const mega_model *m)
+{
+    int32_t next[B * T];
+    struct mega_batch b = { .n = B };
+    for (int i = 0; i < B * T; i++) next[i] = t->id[(i + 1) % (B * T)];
+    b.rows[0] = (struct mega_rows){ .B = B, .T = T };
+    b.text[0] = mega_tensor_over(t->id, MEGA_I32, 2, (int64_t[]){ B, T });
+    b.target = mega_tensor_over(next, MEGA_I32, 1, (int64_t[]){ B * T });
+    mega_run_begin(t->run, &(struct mega_run_args){ .mode = MEGA_RUN_GRAD });
+    mega_run_seed(t->run, mega_batch_loss(t->run, m, &b), 1);
+    mega_run_backward(t->run);
+    if (mega_run_end(t->run)) fail_msg("%s", mega_message());
+}
+
+/* gates are multiplied into what reads the heads' output, and its gradients differ by them */
+static bool is_folded(const char *name)
+{
+    return strstr(name, ".o.weight") || strstr(name, "gate.out") || strstr(name, "gate.log_a");
+}
+
+/* a model without the closed heads learns as the gated one, given its gates */
+static void check_gradients(struct trial *t, const char *json, int pattern)
+{
+    mega_model *m = make(json), *small;
+    struct mega_text heads = { 0 }, channels = { 0 };
+    set_gates(m, pattern);
+    lists(m, &heads, &channels);
+    struct mega_model_heads_change change = {
+        .kept = heads.data, .fold = true, .for_training = true
+    };
+    if (mega_model_heads_change(&small, m, &change)) fail_msg("%s: %s", json, mega_message());
+    differentiate(t, m);
+    differentiate(t, small);
+    for (const struct mega_param *p = small->store.first; p; p = p->next) {
+        const struct mega_param *old = mega_store_find(&m->store, p->name);
+        if (!mega_same_shape(&old->value, &p->value) || is_folded(p->name)) continue;
+        double d = apart(old->gradient.data, p->gradient.data, mega_count(&p->value));
+        if (!(d <= 1e-5))
+            fail_msg("%s: kept %s: d(%s) is %g apart", json, heads.data, p->name, d);
+    }
+    mega_text_done(&heads);
+    mega_text_done(&channels);
+    mega_model_free(small);
+    mega_model_free(m);
+}
+
+static void whatever_belongs_to_heads_goes_with_them(void **state)
 {
     (void)state;
     struct trial t;
     open(&t);
-    for (size_t i = 0; i < sizeof gated_models / sizeof *gated_models; i++)
-        for (int pattern = 0; pattern < 4; pattern++)
-            check_pattern(&t, gated_models[i], pattern);
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        for (int pattern = 0; pattern < 4; pattern++) {
+            check_pattern(&t, variants[i], pattern);
+            if (strstr(variants[i], "language_model"))
+                check_gradients(&t, variants[i], pattern);
+        }
     done(&t);
+}
+
+/* by the original numbers, twice as at once */
+static void variants_lose_heads_twice_as_at_once(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        mega_model *m = make(variants[i]), *one, *two, *both;
+        struct mega_model_heads_change c = { .kept = "1-5; 0 3-5; all", .fold = true };
+        set_gates(m, 1);
+        if (mega_model_heads_change(&one, m, &c)) fail_msg("%s", mega_message());
+        c.kept = "2 4 5; 5; 0-4";
+        if (mega_model_heads_change(&two, one, &c)) fail_msg("%s", mega_message());
+        if (mega_model_heads_change(&both, m, &c)) fail_msg("%s", mega_message());
+        if (mega_store_hash(&two->store) != mega_store_hash(&both->store))
+            fail_msg("%s: twice is not as at once", variants[i]);
+        mega_model_free(one);
+        mega_model_free(two);
+        mega_model_free(both);
+        mega_model_free(m);
+    }
 }
 
 static void without_attention_a_block_keeps_its_moving_average(void **state)
@@ -323,6 +440,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_without_closed_units_computes_what_the_gated_one_does),
+        cmocka_unit_test(whatever_belongs_to_heads_goes_with_them),
+        cmocka_unit_test(variants_lose_heads_twice_as_at_once),
         cmocka_unit_test(without_attention_a_block_keeps_its_moving_average),
         cmocka_unit_test(blocks_of_channels_keep_their_numbers),
         cmocka_unit_test(units_cost_what_goes_with_them),
