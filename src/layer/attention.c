@@ -233,8 +233,8 @@ static mega_tensor *meet_by_parts(mega_run *r, const struct mega_attention *m,
             .q = cut(r, all->q, p->head, p->heads, H),
             .k = cut(r, all->k, p->group, p->groups, G),
             .v = cut(r, all->v, p->group, p->groups, G),
-            .prefix_k = mega_unit_rows(r, all->prefix_k, p->group, p->groups, G),
-            .prefix_v = mega_unit_rows(r, all->prefix_v, p->group, p->groups, G),
+            .prefix_k = mega_rows_of_units(r, all->prefix_k, p->group, p->groups, G),
+            .prefix_v = mega_rows_of_units(r, all->prefix_v, p->group, p->groups, G),
         };
         char site[32];
         snprintf(site, sizeof site, "weights.%lld", (long long)p->group);

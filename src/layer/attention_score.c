@@ -182,7 +182,7 @@ static mega_tensor *own_rows(
     mega_run *r, mega_tensor *x, const struct mega_attention_score_args *args)
 {
     struct mega_head_part p = heads_of(args);
-    return mega_unit_rows(r, x, p.head, p.heads, args->kept->heads);
+    return mega_rows_of_units(r, x, p.head, p.heads, args->kept->heads);
 }
 
 /* columns of the call's heads */

@@ -16,7 +16,8 @@ mega_tensor *mega_kept_rows(mega_run *r, mega_tensor *table, const int32_t *numb
     return linear(r, which, transpose(r, table), NULL, MEGA_ACT_LINEAR);
 }
 
-mega_tensor *mega_unit_rows(mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t units)
+mega_tensor *mega_rows_of_units(
+    mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t units)
 {
     if (!x || n == units) return x;
     /* a parameter knows what has touched it by being read itself */

@@ -1,5 +1,6 @@
 #include "model/cut.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Numbers of the new layer's units and of the old one's; NULL: 0, 1, 2 ... */
@@ -187,6 +188,16 @@ static void cut_output(const struct mega_attention *old, const struct mega_atten
     cut_gate(old, &a->gate, &b->gate, old->options.values, heads, fold);
 }
 
+/* what is left of a layer that gates itself, a sigmoid(c), without any head: of biases [a | c]
+ */
+static void keep_constant(mega_tensor *to, const mega_tensor *old)
+{
+    if (!to || !old || mega_count(old) != 2 * mega_count(to)) return;
+    for (int64_t i = 0, n = mega_count(to); i < n; i++)
+        mega_put(to, 0, i, mega_get(old, 0, i) / (1 + exp(-mega_get(old, 0, n + i))));
+    to->param->version++;
+}
+
 mega_status mega_cut_attention(const struct mega_attention *old,
     const struct mega_attention *new, int64_t layer, bool fold)
 {
@@ -194,6 +205,7 @@ mega_status mega_cut_attention(const struct mega_attention *old,
                    groups = of_groups(&old->kept, &new->kept);
     int64_t d = old->options.keys, dv = old->options.values;
     MEGA_TRY(check(&heads, layer, "head"));
+    if (!heads.n) keep_constant(new->o_bias, old->o_bias);
     if (!heads.n || !new->o) return MEGA_OK;
     cut_rows(new->q, old->q, d, &heads);
     cut_rows(new->q_bias, old->q_bias, d, &heads);
