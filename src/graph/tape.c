@@ -124,7 +124,8 @@ static void op_backward(mega_run *r, const struct record *rec)
         /* what was not used gets no gradient, nor does what it was made of */
         if (!g.in[i] || !(g.touched >> i & 1)) continue;
         g.in[i]->filled = true;
-        if (c->in[i]->param) c->in[i]->param->touched = true;
+        const mega_tensor *whole = c->in[i]->base ? c->in[i]->base : c->in[i];
+        if (whole->param) whole->param->touched = true;
     }
 }
 

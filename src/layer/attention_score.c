@@ -194,6 +194,13 @@ static mega_tensor *own_columns(
     return x && args->part ? columns(r, x, p.head * channels, p.heads * channels) : x;
 }
 
+/* rows of the call's heads of a table [H, n], for an op that goes over rows itself */
+static mega_tensor *own_table(
+    mega_run *r, mega_tensor *x, const struct mega_attention_score_args *args)
+{
+    return args->part ? transpose(r, own_columns(r, transpose(r, x), args)) : x;
+}
+
 /* of parts the last one leaves what a stream keeps of all */
 static bool is_last(const struct mega_attention_score_args *args)
 {
@@ -221,8 +228,8 @@ static void relate(mega_run *r, const struct mega_attention_score *s,
 {
     mega_tensor *q = c->in[MEGA_ATTENTION_Q];
     double by = mega_attention_scale(o);
-    c->in[MEGA_ATTENTION_Q] = shifted(r, q, own_rows(r, s->xl_u, args));
-    c->in[MEGA_ATTENTION_SHARE] = scale(r, shifted(r, q, own_rows(r, s->xl_v, args)), NULL,
+    c->in[MEGA_ATTENTION_Q] = shifted(r, q, own_table(r, s->xl_u, args));
+    c->in[MEGA_ATTENTION_SHARE] = scale(r, shifted(r, q, own_table(r, s->xl_v, args)), NULL,
         by > 0 ? by : 1 / sqrt((double)o->keys));
     c->in[MEGA_ATTENTION_BANK] =
         own_rows(r, linear(r, s->xl_r, args->bias, NULL, MEGA_ACT_LINEAR), args);

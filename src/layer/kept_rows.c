@@ -20,22 +20,15 @@ mega_tensor *mega_rows_of_units(
     mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t units)
 {
     if (!x || n == units) return x;
-    /* a parameter knows what has touched it by being read itself */
-    mega_tensor *whole = x->param ? scale(r, x, NULL, 1) : x;
-    mega_tensor *t = whole ? mega_run_input(r, whole) : NULL;
+    mega_tensor *t = mega_run_input(r, x);
     if (!t) return NULL;
-    int64_t first = from * (mega_height(whole) / units), each = whole->stride;
-    if (whole->rank == 1) {
-        first = from;
-        each = 1;
-    }
-    t->dim[0] = whole->dim[0] / units * n;
+    int64_t first = from * (x->rank > 1 ? mega_height(x) / units * x->stride : 1);
+    t->dim[0] = x->dim[0] / units * n;
     if (t->rank == 1) t->stride = t->dim[0];
-    t->base = whole->base ? whole->base : whole;
-    t->offset = whole->offset + first * each;
+    t->base = x->base ? x->base : x;
+    t->offset = x->offset + first;
     t->grad = NULL;
     t->param = NULL;
-    if (whole->data)
-        t->data = (char *)whole->data + (size_t)(first * each) * mega_dtype_size(t->dtype);
+    if (x->data) t->data = (char *)x->data + (size_t)first * mega_dtype_size(t->dtype);
     return t;
 }

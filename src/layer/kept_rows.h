@@ -10,7 +10,8 @@
 mega_tensor *mega_kept_rows(mega_run *r, mega_tensor *table, const int32_t *number, int64_t n);
 
 /* x [units K, ...] -> [n K, ...]: what units from ... from+n-1 of `units` have of the first
- * dimension; NULL where x is. */
+ * dimension, a view, also of its gradient: for an op that reads its rows together. NULL where x
+ * is. */
 mega_tensor *mega_rows_of_units(
     mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t units);
 

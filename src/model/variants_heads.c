@@ -120,7 +120,7 @@ const struct mega_variant mega_variants_heads[] = {
             "or sigmoid(z W^T + b) a token and head",
         .pitfalls = "The first layer's values are kept for the whole pass, and get gradients "
                     "from all layers.",
-        .conflicts = "layers of different kv_heads or values" },
+        .conflicts = "layers of different kv_heads or values; kept_heads" },
     { .name = "laser",
         .title = "LASER: averages of exponentials",
         .paper = "2411.03493",
@@ -275,7 +275,7 @@ const struct mega_variant mega_variants_heads[] = {
         .mathematics = "o' = o - (o v / |v|^2) v, v the place's own value; over all heads "
                        "together (true), each by itself (heads), or both side by side",
         .pitfalls = "Attention to oneself is taken out.",
-        .conflicts = "attention to a context" },
+        .conflicts = "attention to a context; kept_heads" },
     { .name = "hybrid",
         .title = "a moving average beside attention (Hymba)",
         .paper = "2411.13676",
@@ -303,6 +303,6 @@ const struct mega_variant mega_variants_heads[] = {
         .executor = "",
         .mathematics = "[a ; c] = o W_o^T;  y = a sigmoid(c); paper: from [q ; o]",
         .pitfalls = "At first half of the branch comes through.",
-        .conflicts = "" },
+        .conflicts = "paper: kept_heads" },
     { .name = NULL },
 };

@@ -160,7 +160,7 @@ const struct mega_variant mega_variants_scores[] = {
             "of all layers is added once more in each",
         .pitfalls = "The paper uses norms after the branches: placement: post. Memory grows "
                     "with the square of the length.",
-        .conflicts = "attn_exec=fused; layers of different heads; layer_dropout" },
+        .conflicts = "attn_exec=fused; layers of different heads; layer_dropout; kept_heads" },
     { .name = "talking-heads",
         .title = "talking heads",
         .paper = "2003.02436",
@@ -174,7 +174,7 @@ const struct mega_variant mega_variants_scores[] = {
                        "  post: p'[h] = sum_e C[h][e] p[e], after dropout",
         .pitfalls = "Rows of weights no longer sum to 1 after post. All heads must be at hand "
                     "at once, so it is slower than its FLOPs.",
-        .conflicts = "attn_exec=fused" },
+        .conflicts = "attn_exec=fused; kept_heads" },
     { .name = "soft-clamp",
         .title = "soft-clamped scores (Gemma 2)",
         .paper = "2408.00118",
@@ -213,7 +213,7 @@ const struct mega_variant mega_variants_scores[] = {
         .pitfalls =
             "Head 0 learns what later queries need not see; the first key never fades. A "
             "stream keeps a number for each key.",
-        .conflicts = "attention without causality; attn_exec=fused" },
+        .conflicts = "attention without causality; attn_exec=fused; kept_heads" },
     { .name = "window",
         .title = "a window of attention",
         .paper = "2004.05150",

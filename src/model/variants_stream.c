@@ -47,7 +47,7 @@ const struct mega_variant mega_variants_stream[] = {
         .mathematics = "as pre, with one more norm before each branch's last projection; v, o, "
                        "up and down start sqrt(log(2 L)) as large",
         .pitfalls = "",
-        .conflicts = "" },
+        .conflicts = "kept_heads" },
     { .name = "no-norm",
         .title = "no norms",
         .paper = "",
