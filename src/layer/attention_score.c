@@ -184,7 +184,8 @@ static mega_tensor *shifted(mega_run *r, mega_tensor *x, mega_tensor *by)
 
 /* (q + u) k, and (q + v) of each head with its W_r r of every distance, a bank of its own */
 static void relate(mega_run *r, const struct mega_attention_score *s,
-    const struct mega_attention_options *o, mega_tensor *sines, struct mega_call *c)
+    const struct mega_attention_options *o, mega_tensor *sines, struct mega_call *c,
+    struct mega_attr_attention *a)
 {
     mega_tensor *q = c->in[MEGA_ATTENTION_Q];
     double by = mega_attention_scale(o);
@@ -193,6 +194,7 @@ static void relate(mega_run *r, const struct mega_attention_score *s,
     c->in[MEGA_ATTENTION_SHARE] =
         scale(r, shifted(r, q, s->xl_v), NULL, by > 0 ? by : 1 / sqrt((double)o->keys));
     c->in[MEGA_ATTENTION_BANK] = linear(r, s->xl_r, sines, NULL, MEGA_ACT_LINEAR);
+    a->ahead = o->causal ? 0 : mega_dim(sines, 0) / 2;
 }
 
 static void forget_rows(
@@ -323,7 +325,7 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
             [MEGA_ATTENTION_BEFORE] = args->before } };
     look_back(r, s, o, &c, args->part);
     if (s->forget) decay(r, s, &c, args);
-    if (s->xl_r) relate(r, s, o, args->bias, &c);
+    if (s->xl_r) relate(r, s, o, args->bias, &c, &a);
     if (s->row_q) forget_rows(r, s, args->z, &c);
     if (s->faded) c.in[MEGA_ATTENTION_PAST_FADED] = mega_cell_get(r, s->faded);
     if (s->proj)

@@ -26,7 +26,7 @@ struct mega_attention_score {
  * leaves it to the caller to keep the whole. */
 struct mega_attention_score_args {
     mega_tensor *z;                      /* [B, T, D] */
-    mega_tensor *bias;                   /* [H, 2n-1], of xl [n, D], or NULL */
+    mega_tensor *bias;                   /* [H, 2n-1], of xl [n or 2n-1, D], or NULL */
     mega_tensor *before;                 /* residual attention */
     const struct mega_kept_heads *kept;  /* heads that are left; NULL: all */
     const struct mega_rows *rows, *keys; /* keys: NULL: rows */
