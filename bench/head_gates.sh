@@ -7,7 +7,8 @@
 #   importance  as many heads go by ablation (judged anew after each step), the rest trains on
 #   scratch     a new model with the heads that the gates left trains for all updates together
 # Prints Markdown tables. A second call with the same FOLDER goes on where the first was stopped. MEGA: the program (build/mega).
-# THREADS: 0 (all). BEFORE, AFTER: updates of the first model (1000) and after it (600). TASKS: "language classes".
+# THREADS: 0 (all). BEFORE, AFTER: updates of the first language model (1000) and after it (600); lists are short and get three times
+# as many. LANGUAGE, CLASSES: the coefficients. TASKS: "language classes".
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 mega=${MEGA:-$root/build/mega} threads=${THREADS:-0} before=${BEFORE:-1000} after=${AFTER:-600}
@@ -71,7 +72,7 @@ study() {
     for coefficient; do
         local gates=$task-gates-$coefficient cut=$task-cut-$coefficient
         train "$gates" "$recipe" "$after" "heads.from=$task-all/best" "heads.penalty=$coefficient" heads.target=0 heads.keep=0 heads.begin=0 \
-            "heads.warmup=$((after / 4))" "heads.finish=$((after * 3 / 4))" "${sets[@]}"
+            heads.rate=50 "heads.warmup=$((after / 4))" "heads.finish=$((after * 3 / 4))" "${sets[@]}"
         prune "$gates/latest" "$cut"
         local keep kept
         keep=$(heads_of "$cut") kept=$(kept_of "$cut")
@@ -97,12 +98,13 @@ if [[ $tasks == *language* ]]; then
     }
     sets=(task.train=[learn.txt] task.cache=none)
     echo "A language model of bytes, $before updates and then $after: perplexity on 115,394 bytes that nobody trained on."
-    study language "$root/recipes/heads/close-heads.yaml" perplexity ${LANGUAGE:-0.05 0.2 0.5}
+    study language "$root/recipes/heads/close-heads.yaml" perplexity ${LANGUAGE:-0.3 0.8 2}
 fi
 if [[ $tasks == *classes* ]]; then
-    [[ -e lists/basic_test.tsv ]] || "$mega" data listops --out lists --train 20000 --valid 1000 --test 4000 --min-length 20 --max-length 100 --seed 1 >/dev/null
+    [[ -e lists/basic_test.tsv ]] || "$mega" data listops --out lists --train 200000 --valid 1000 --test 4000 --min-length 6 --max-length 40 --seed 1 >/dev/null
     cp lists/basic_test.tsv lists.tsv
-    sets=(task.train=lists/basic_train.tsv task.valid=lists/basic_val.tsv task.test=lists/basic_test.tsv)
-    echo "An encoder that classifies ListOps of 20 to 100 tokens, $before updates and then $after: accuracy on 4,000 lists that nobody trained on."
+    sets=(task.train=lists/basic_train.tsv task.valid=lists/basic_val.tsv task.test=lists/basic_test.tsv model.longest=64)
+    before=$((3 * before)) after=$((3 * after))
+    echo "An encoder that classifies ListOps of 6 to 40 tokens, $before updates and then $after: accuracy on 4,000 lists that nobody trained on."
     study classes "$root/recipes/heads/listops.yaml" accuracy ${CLASSES:-0.1 0.5 2}
 fi

@@ -80,6 +80,7 @@ static void add_relevance(struct mega_text *to, const struct mega_head_text *t)
     const struct mega_contributions *c = &t->made_of;
     mega_text_add(to, ", ");
     add_words(to, "predicted", t->predicted, c->predictions);
+    mega_contributions_print_places(c, to);
     mega_text_add(to, ", \"relevance\": ");
     add_matrix(to, NULL, c->share, c->predictions, c->places);
 }
@@ -188,6 +189,7 @@ const struct mega_command mega_command_heads_maps = {
         "by the numbers that they had before any was removed. Of a rollout, row i says of "
         "which places the mixture at place i is made, if heads were all that mixed them. Of "
         "the relevance, row i is of the likeliest token after place i (of a classifier: of its "
-        "class) and sums to 1 over the places.",
+        "class; of a masked language model: at the i-th of the places that hidden lists) and "
+        "sums to 1 over the places.",
     .run = run,
 };

@@ -31,8 +31,9 @@ static const struct mega_option options[] = {
         "original number; without it those whose gates are closed",
         0 },
     { "by", MEGA_OPTION_CHOICE, AT(by), "gates", 0, 0, MEGA_HEAD_METHODS, NULL,
-        "without --remove: what decides; gates: a model's trained gates; the others need data "
-        "(not weight, random)",
+        "without --remove: what decides; gates: a model's trained gates; gates, weight and "
+        "random "
+        "need no data, and tell no loss without FILE or --most",
         0 },
     { "keep", MEGA_OPTION_INT, AT(keep), "-1", -1, 1 << 20, NULL, "N",
         "heads that are left, of all layers; -1: by gates, those that are not closed", 'k' },
@@ -64,7 +65,7 @@ struct work {
 static void tell(void *arg, const struct mega_head_step *step)
 {
     const struct work *w = arg;
-    if (!w->o->json)
+    if (!w->o->json && !isnan(step->loss))
         fprintf(stderr, "%lld heads: loss %.6f, perplexity %.4f\n", (long long)step->heads,
             step->loss, exp(step->loss));
 }
@@ -137,16 +138,25 @@ static mega_status choose_channels(struct work *w)
     return mega_study_remove(&w->channels, "block", w->o->channels, &w->remark);
 }
 
+/* is there anything to read data for? */
+static bool needs_data(const struct options *o, const char *file)
+{
+    bool by_itself =
+        o->by == MEGA_HEADS_WEIGHT || o->by == MEGA_HEADS_GATES || o->by == MEGA_HEADS_RANDOM;
+    return !by_itself || file || o->most > 0;
+}
+
 static mega_status step_by_step(struct work *w, const char *file)
 {
     const struct options *o = w->o;
     mega_model *gated;
-    MEGA_TRY(mega_heads_load(&w->heads, file));
+    bool data = needs_data(o, file);
+    if (data) MEGA_TRY(mega_heads_load(&w->heads, file));
     MEGA_TRY(mega_study_gated(&gated, w->heads.session.model));
     struct mega_head_pruning how = { (enum mega_head_method)o->by, o->keep, o->step, o->once,
         o->never_empty, o->most, w->heads.end, (uint64_t)o->seed };
-    mega_status status = mega_study_prune(&w->heads.data, w->heads.session.model, gated, &how,
-        &w->kept, &w->steps, &w->n_steps, tell, w);
+    mega_status status = mega_study_prune(data ? &w->heads.data : NULL, w->heads.session.model,
+        gated, &how, &w->kept, &w->steps, &w->n_steps, tell, w);
     mega_model_free(gated);
     return status;
 }
@@ -199,9 +209,12 @@ static void report(const struct work *w, const mega_model *m, const char *out)
         }
         mega_text_add(&json, ", \"steps\": [");
         for (int64_t i = 0; i < w->n_steps; i++) {
-            mega_text_add(&json, "%s{\"heads\": %lld, \"loss\": ", i ? ", " : "",
-                (long long)w->steps[i].heads);
-            mega_json_add_real(&json, w->steps[i].loss);
+            mega_text_add(
+                &json, "%s{\"heads\": %lld", i ? ", " : "", (long long)w->steps[i].heads);
+            if (!isnan(w->steps[i].loss)) {
+                mega_text_add(&json, ", \"loss\": ");
+                mega_json_add_real(&json, w->steps[i].loss);
+            }
             mega_text_add(&json, "}");
         }
         mega_text_add(&json, "]}");

@@ -130,13 +130,19 @@ static void find_gates(struct material *m)
 static void add_importance(
     struct mega_head_report *r, const struct material *m, const struct options *o)
 {
+    static const char *const notes[] = {
+        [MEGA_CLASSIFIER] = "Of the likeliest class, on average; each layer sums to 1.",
+        [MEGA_LANGUAGE_MODEL] =
+            "Of the likeliest next token, on average; each layer sums to 1.",
+        [MEGA_MASKED_MODEL] =
+            "Of the likeliest token at each hidden place, on average; each layer sums to 1.",
+    };
     bool language = m->heads.session.task == NULL;
     if (o->relevance)
         mega_head_report_add(
             r, (struct mega_report_table){ "relevance", "Relevance", "share of the layer",
-                   language ? "Of the likeliest next token, on average; each layer sums to 1."
-                            : "Of the likeliest class, on average; each layer sums to 1.",
-                   &m->relevance, false, false });
+                   notes[m->heads.session.model->config.architecture], &m->relevance, false,
+                   false });
     mega_head_report_add(r, (struct mega_report_table){ "gradient", "Gradient",
                                 language ? "nats a token" : "nats a place",
                                 "Absolute derivative of a text's loss by a factor of the "

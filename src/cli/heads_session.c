@@ -21,6 +21,8 @@ static mega_status open_texts(
     if (h->file) c->test = (struct mega_texts){ &h->file, 1 };
     if (o->length) c->length = o->length;
     c->evaluate = MEGA_EVALUATE_ROWS;
+    /* packed documents do not see each other: each is a row as well */
+    if (c->rows == MEGA_TEXT_PACKED) c->rows = MEGA_TEXT_DOCUMENT;
     /* what a Llama from elsewhere begins with, if its tokenizer has it */
     if (c->start == MEGA_START_BOS && mega_tokenizer_special(h->tokenizer, MEGA_BOS) < 0)
         c->start = MEGA_START_NONE;

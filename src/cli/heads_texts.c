@@ -4,17 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "infer/masked.h"
+
 struct taking {
     struct mega_heads_texts *texts;
     struct mega_heads_session *heads;
     bool relevance;
 };
 
+/* is it the mask of a tokenizer that has none of its own? */
+static bool is_added_mask(const struct mega_heads_session *h, int32_t id)
+{
+    return h->session.model->config.architecture == MEGA_MASKED_MODEL &&
+           mega_tokenizer_mask(h->tokenizer) < 0 && id == mega_tokenizer_size(h->tokenizer);
+}
+
 /* a token's piece; an id without one by its number */
 static char *name_of(const struct mega_heads_session *h, int32_t id)
 {
     if (id == MEGA_PLACE_MEMORY) return strdup("[memory]");
     if (id == MEGA_PLACE_CLASS) return strdup("[class]");
+    if (is_added_mask(h, id)) return strdup(mega_mask_spelling(h->tokenizer));
     size_t size = 0;
     const char *piece = h->tokenizer && id >= 0 && id < mega_tokenizer_size(h->tokenizer)
                             ? mega_tokenizer_piece(h->tokenizer, id, &size)
@@ -42,7 +52,7 @@ static char *name_of_prediction(const struct mega_heads_session *h, int64_t id)
 {
     const mega_model *m = h->session.model;
     char number[16];
-    if (m->config.architecture == MEGA_LANGUAGE_MODEL) return name_of(h, (int32_t)id);
+    if (m->config.architecture != MEGA_CLASSIFIER) return name_of(h, (int32_t)id);
     snprintf(number, sizeof number, "%d", (int)id);
     return strdup(id < m->config.labels.n ? m->config.labels.item[id] : number);
 }

@@ -1,7 +1,6 @@
 #include "data/masking.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
@@ -57,57 +56,38 @@ void mega_masking_draw(const struct mega_masking *m, int64_t row, const int32_t 
     }
 }
 
-/* ids and targets of `wide` places a row */
-static mega_status widen(struct mega_text_batch *h, int64_t wide)
-{
-    int64_t places = h->B * wide;
-    if (places <= h->room) return MEGA_OK;
-    int32_t *id = realloc(h->id, (size_t)places * sizeof *id);
-    if (id) h->id = id;
-    int32_t *target = realloc(h->target, (size_t)places * sizeof *target);
-    if (target) h->target = target;
-    if (!id || !target)
-        return mega_fail(MEGA_NO_MEMORY, "no memory for a batch of %lld rows of %lld places",
-            (long long)h->B, (long long)wide);
-    h->room = places;
-    return MEGA_OK;
-}
-
 static void put(int32_t *to, const int32_t *from, int64_t n)
 {
     if (n) memcpy(to, from, (size_t)n * sizeof *to);
 }
 
-/* the row's tokens lie at `target`, its first `n_before` places are still free */
-static void fill_row(const struct mega_masking *m, int64_t row, int32_t *id, int32_t *target,
-    int64_t n, int64_t wide)
+/* a row, or a document of a packed one, of n tokens, which lie at `target` behind the first
+ * `n_before` places */
+static void fill(
+    const struct mega_masking *m, int64_t number, int32_t *id, int32_t *target, int64_t n)
 {
-    int64_t from = m->n_before, to = from + n, end = to + m->n_after;
+    int64_t from = m->n_before, to = from + n;
     put(id, m->before, m->n_before);
-    mega_masking_draw(m, row, target + from, n, id + from, target + from);
+    mega_masking_draw(m, number, target + from, n, id + from, target + from);
     put(id + to, m->after, m->n_after);
-    for (int64_t i = 0; i < from; i++) target[i] = -1;
-    for (int64_t i = to; i < wide; i++) target[i] = -1;
-    for (int64_t i = end; i < wide; i++) id[i] = m->pad;
 }
 
-mega_status mega_masking_apply(const struct mega_masking *m, struct mega_text_batch *h)
+void mega_masking_apply(
+    const struct mega_masking *m, const struct mega_text_batches *t, struct mega_text_batch *h)
 {
-    int64_t T = h->T, wide = T + m->n_before + m->n_after;
-    MEGA_TRY(widen(h, wide));
+    int64_t frame = m->n_before + m->n_after;
     h->units.targets = h->units.bytes = 0;
-    /* rows move towards the end, the last one first */
-    for (int64_t b = h->B - 1; b >= 0; b--) {
-        int64_t n = h->len[b];
-        memmove(h->target + b * wide + m->n_before, h->target + b * T,
-            (size_t)n * sizeof *h->target);
-        fill_row(m, h->row[b], h->id + b * wide, h->target + b * wide, n, wide);
-        h->len[b] = (int32_t)(n + m->n_before + m->n_after);
-        h->units.targets += mega_masking_count(&m->options, n);
-        h->units.tokens += m->n_before + m->n_after;
+    for (int64_t b = 0; b < h->B; b++) {
+        int64_t row = h->row[b], at = b * h->T;
+        for (int64_t k = mega_text_rows_first(&t->rows, row);
+             k < mega_text_rows_first(&t->rows, row + 1); k++) {
+            int64_t n = t->rows.span[k].n;
+            fill(m, mega_text_rows_number(&t->rows, k), h->id + at, h->target + at, n);
+            at += n + frame;
+            h->units.targets += mega_masking_count(&m->options, n);
+            h->units.tokens += frame;
+        }
     }
-    h->T = wide;
-    return MEGA_OK;
 }
 
 void mega_masking_units(const struct mega_masking *m, const struct mega_text_batches *t,
@@ -117,7 +97,8 @@ void mega_masking_units(const struct mega_masking *m, const struct mega_text_bat
     *rows += w.to - w.from;
     for (int64_t i = w.from; i < w.to; i++) {
         int64_t row = t->plan.order[i];
-        *targets +=
-            mega_masking_count(&m->options, t->lengths.start[row + 1] - t->lengths.start[row]);
+        for (int64_t k = mega_text_rows_first(&t->rows, row);
+             k < mega_text_rows_first(&t->rows, row + 1); k++)
+            *targets += mega_masking_count(&m->options, t->rows.span[k].n);
     }
 }

@@ -1,9 +1,10 @@
 /* Masked tokens (BERT: Devlin et al., 2018): of a row's tokens a share is to be found; most of
  * them are hidden behind a mask, some become another token, some stay as they are.
  *
- * Which ones is a function of a key and the row's number alone: training draws anew in each
- * epoch, evaluation always the same. Every row has the same share, rounded, and at least one.
- */
+ * Which ones is a function of a key and the row's number alone, of packed documents of the
+ * number that each would have as a row of its own: training draws anew in each epoch,
+ * evaluation always the same. Every row, or document, has the same share, rounded, and at least
+ * one. */
 #ifndef MEGA_DATA_MASKING_H
 #define MEGA_DATA_MASKING_H
 
@@ -35,9 +36,10 @@ int64_t mega_masking_count(const struct mega_masking_options *o, int64_t n);
 void mega_masking_draw(const struct mega_masking *m, int64_t row, const int32_t *token,
     int64_t n, int32_t *id, int32_t *target);
 
-/* A batch of rows of one stretch (no start, no documents beside one another) as it was filled:
- * its targets are the rows' tokens. It becomes frames, masked ids, hidden tokens. */
-mega_status mega_masking_apply(const struct mega_masking *m, struct mega_text_batch *h);
+/* A batch as it was filled, with free places around each row or packed document: its targets
+ * are the tokens. It becomes frames, masked ids, hidden tokens. */
+void mega_masking_apply(
+    const struct mega_masking *m, const struct mega_text_batches *t, struct mega_text_batch *h);
 
 /* Rows and tokens to be found of a batch, added, without reading any token. */
 void mega_masking_units(const struct mega_masking *m, const struct mega_text_batches *t,

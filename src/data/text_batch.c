@@ -61,39 +61,51 @@ static void put(const struct mega_text_batches *t, const struct mega_stretch *p,
         mega_corpus_read(c, p->from - 1, 1, id);
 }
 
+/* A row that is being filled. */
+struct filling {
+    int32_t *id, *target, *doc; /* doc NULL: one document */
+    int32_t pad;
+    int64_t to, document; /* places so far; where their document began */
+};
+
+/* places without a token, as far as `end` */
+static void leave(struct filling *f, int64_t end)
+{
+    for (; f->to < end; f->to++) {
+        f->id[f->to] = f->pad;
+        f->target[f->to] = -1;
+        if (f->doc) f->doc[f->to] = (int32_t)f->document;
+    }
+}
+
 static void fill_row(const struct mega_text_batches *t, struct mega_text_batch *h, int64_t b,
     const struct mega_text_where *w, int64_t row)
 {
-    int32_t *id = h->id + b * h->T, *target = h->target + b * h->T,
-            *doc = h->doc ? h->doc + b * h->T : NULL;
-    int64_t at = 0, to = 0, document = 0;
+    struct filling f = { h->id + b * h->T, h->target + b * h->T,
+        h->doc ? h->doc + b * h->T : NULL, t->b.pad, 0, 0 };
+    int64_t at = 0;
     for (int64_t k = mega_text_rows_first(&t->rows, row);
          k < mega_text_rows_first(&t->rows, row + 1); k++) {
         const struct mega_stretch *s = &t->rows.span[k];
-        int64_t begin = (at + t->align - 1) / t->align * t->align;
-        struct mega_stretch p = mega_text_where_part(w, s, begin);
-        at = begin + s->n;
+        int64_t begin = (at + t->align - 1) / t->align * t->align,
+                first = begin + t->rows.before;
+        struct mega_stretch p = mega_text_where_part(w, s, first);
+        at = first + s->n + t->rows.after;
         if (!p.n) continue;
-        int64_t place = begin + (p.from - s->from) - w->begin;
         /* a gap before an aligned document is the padding of the one before it */
-        for (; to < place; to++) {
-            id[to] = t->b.pad;
-            target[to] = -1;
-            if (doc) doc[to] = (int32_t)document;
-        }
-        put(t, &p, p.from == s->from, id + place, target + place);
-        document = begin - w->begin;
-        to = place + p.n;
-        for (int64_t i = place; doc && i < to; i++) doc[i] = (int32_t)document;
+        leave(&f, begin - w->begin);
+        f.document = begin - w->begin;
+        int64_t place = first + (p.from - s->from) - w->begin;
+        leave(&f, place);
+        put(t, &p, p.from == s->from, f.id + place, f.target + place);
+        f.to = place + p.n;
+        for (int64_t i = place; f.doc && i < f.to; i++) f.doc[i] = (int32_t)f.document;
+        leave(&f, f.to + t->rows.after);
     }
-    h->len[b] = (int32_t)to;
-    for (int64_t i = 0; i < mega_text_rows_context(&t->rows, row) && i < to; i++)
-        target[i] = -1;
-    for (; to < h->T; to++) {
-        id[to] = t->b.pad;
-        target[to] = -1;
-        if (doc) doc[to] = (int32_t)document;
-    }
+    h->len[b] = (int32_t)f.to;
+    for (int64_t i = 0; i < mega_text_rows_context(&t->rows, row) && i < f.to; i++)
+        f.target[i] = -1;
+    leave(&f, h->T);
 }
 
 /* rows of the update that come in earlier batches */

@@ -213,10 +213,10 @@ void mega_text_where_units(const struct mega_text_batches *t, const struct mega_
                 end = mega_text_rows_first(&t->rows, row + 1), at = 0;
         for (; k < end; k++) {
             const struct mega_stretch *s = &t->rows.span[k];
-            at = (at + t->align - 1) / t->align * t->align;
+            at = (at + t->align - 1) / t->align * t->align + t->rows.before;
             struct mega_stretch p = mega_text_where_part(w, s, at);
             int64_t context = mega_text_rows_context(&t->rows, row);
-            at += s->n;
+            at += s->n + t->rows.after;
             u->tokens += p.n;
             if (p.n <= context) continue;
             u->targets += p.n - context;

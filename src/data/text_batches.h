@@ -22,6 +22,8 @@ struct mega_text_batching {
     int64_t window,
         stride; /* > 0: rows become windows, of which the last `stride` are scored */
     int32_t start, end, pad; /* start, end -1: none. A document of `end` alone is empty */
+    int64_t before, after;   /* places left free around each row, in packed ones around each
+                                document: those of a frame, beyond `length` */
 };
 
 /* What a recipe says: for training (shuffled), for evaluation (in order, by `evaluate`).

@@ -16,13 +16,13 @@ struct open_row {
 
 struct packing {
     struct mega_text_rows *rows;
-    int64_t length, align;
+    int64_t length, align, frame; /* length: places of a row, frames of its spans included */
     struct open_row open[OPEN];
     int n;
     int64_t *next; /* [spans] */
     /* what is finished */
     struct mega_stretch *span;
-    int64_t *first;
+    int64_t *first, *number;
     int64_t spans, done;
 };
 
@@ -33,8 +33,10 @@ static int64_t aligned(const struct packing *p, int64_t place)
 
 static void close_row(struct packing *p, int which)
 {
-    for (int64_t i = p->open[which].first; i >= 0; i = p->next[i])
+    for (int64_t i = p->open[which].first; i >= 0; i = p->next[i]) {
+        p->number[p->spans] = i;
         p->span[p->spans++] = p->rows->span[i];
+    }
     p->first[++p->done] = p->spans;
     p->open[which] = p->open[--p->n];
 }
@@ -60,7 +62,7 @@ static int fullest_row(const struct packing *p)
 
 static void place(struct packing *p, int64_t span)
 {
-    int64_t n = p->rows->span[span].n;
+    int64_t n = p->rows->span[span].n + p->frame;
     int row = best_row(p, n);
     p->next[span] = -1;
     if (row < 0) {
@@ -90,17 +92,20 @@ static void shuffle(int64_t *item, int64_t n, uint64_t seed)
 mega_status mega_text_rows_pack(
     struct mega_text_rows *r, int64_t length, int64_t align, bool shuffled, uint64_t seed)
 {
-    struct packing p = { .rows = r, .length = length, .align = align };
+    int64_t frame = r->before + r->after;
+    struct packing p = { .rows = r, .length = length + frame, .align = align, .frame = frame };
     size_t n = (size_t)r->spans + 2;
     int64_t *order = malloc(n * sizeof *order);
     p.next = malloc(n * sizeof *p.next);
     p.span = malloc(n * sizeof *p.span);
     p.first = malloc(n * sizeof *p.first);
-    if (!order || !p.next || !p.span || !p.first) {
+    p.number = malloc(n * sizeof *p.number);
+    if (!order || !p.next || !p.span || !p.first || !p.number) {
         free(order);
         free(p.next);
         free(p.span);
         free(p.first);
+        free(p.number);
         return mega_fail(
             MEGA_NO_MEMORY, "no memory to pack %lld documents", (long long)r->spans);
     }
@@ -115,6 +120,7 @@ mega_status mega_text_rows_pack(
     r->span = p.span;
     r->room = (int64_t)n;
     r->first = p.first;
+    r->number = p.number;
     r->rows = p.done;
     return MEGA_OK;
 }

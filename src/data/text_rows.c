@@ -22,16 +22,17 @@ void mega_text_rows_done(struct mega_text_rows *r)
 {
     free(r->span);
     free(r->first);
+    free(r->number);
     free(r->context);
     *r = (struct mega_text_rows){ 0 };
 }
 
 int64_t mega_text_rows_length(const struct mega_text_rows *r, int64_t row, int64_t align)
 {
-    if (!r->first) return r->span[row].n;
-    int64_t places = 0;
+    int64_t places = 0, frame = r->before + r->after;
+    if (!r->first) return r->span[row].n + frame;
     for (int64_t i = r->first[row]; i < r->first[row + 1]; i++)
-        places = (places + align - 1) / align * align + r->span[i].n;
+        places = (places + align - 1) / align * align + r->span[i].n + frame;
     return places;
 }
 
@@ -170,7 +171,7 @@ static mega_status cut(struct cutter *c, uint64_t seed)
 mega_status mega_text_rows_make(struct mega_text_rows *r, const struct mega_slice *slice,
     const struct mega_text_batching *b, uint64_t seed)
 {
-    *r = (struct mega_text_rows){ .slice = *slice };
+    *r = (struct mega_text_rows){ .slice = *slice, .before = b->before, .after = b->after };
     struct cutter c = { .rows = r, .b = b };
     int64_t tokens = slice->to - slice->from;
     if (b->parts > 0) c.longest = (tokens + b->parts - 1) / b->parts;

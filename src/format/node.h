@@ -85,6 +85,10 @@ void mega_option_defaults(const struct mega_option *table, void *out);
 mega_status mega_option_parse(
     const struct mega_option *o, const char *where, const char *text, void *out);
 
+/* The next "name=value" of settings with blanks between, cut in two; false: none is left, or
+ * what comes is none (then *settings stays there). */
+bool mega_setting_next(const char **settings, char name[64], char value[64]);
+
 /* Sets the option (or what the alias means) of this name from text; lists "8, 3, 0" go into the
  * arena. */
 mega_status mega_option_assign(struct mega_arena *arena, const struct mega_option *table,

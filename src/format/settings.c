@@ -233,8 +233,7 @@ static const char *meaning(const struct mega_option *alias, const struct mega_no
     return settings ? settings : "";
 }
 
-/* the next "name=value" of settings, cut in two; false: none is left */
-static bool next_setting(const char **settings, char name[64], char value[64])
+bool mega_setting_next(const char **settings, char name[64], char value[64])
 {
     *settings += strspn(*settings, " ");
     size_t all = strcspn(*settings, " "), n = strcspn(*settings, "=");
@@ -252,7 +251,7 @@ static mega_status apply_alias(struct mega_arena *arena, const char *where, cons
     const char *settings = meaning(alias, n);
     char name[64], value[64];
     if (!settings) return refuse(where, key, n, "true or false");
-    while (next_setting(&settings, name, value)) {
+    while (mega_setting_next(&settings, name, value)) {
         size_t last = strlen(name) - 1;
         bool bits = name[last] == '+';
         if (bits) name[last] = 0;
@@ -332,16 +331,92 @@ static mega_status refuse_unknown(const struct mega_document *d, const char *sec
         near ? ", the nearest is " : ": mega help recipe lists them all", near ? near : "");
 }
 
+/* a document's arena only grows: what was handed out stays */
+static struct mega_arena *arena_of(const struct mega_document *d)
+{
+    return (struct mega_arena *)(uintptr_t)&d->arena;
+}
+
+/* ---- layer by layer ---- */
+
+static const struct mega_option *row_of_layers(const struct mega_option *table)
+{
+    return mega_option_find(table, "by_layer");
+}
+
+/* is it a list where there is one value, of a table that has values layer by layer? */
+static bool is_layered(
+    const struct mega_option *table, const struct mega_option *o, const struct mega_node *n)
+{
+    bool one = o->type == MEGA_OPTION_INT || o->type == MEGA_OPTION_REAL ||
+               o->type == MEGA_OPTION_BOOL || o->type == MEGA_OPTION_CHOICE;
+    return one && n->kind == MEGA_NODE_LIST && row_of_layers(table);
+}
+
+/* The first of a list is the value of all; the others become settings of single layers, the
+ * last of all that follow: "1: gated=true; 2-: gated=false". */
+static mega_status read_layered(struct mega_arena *arena, const char *where, const char *key,
+    const struct mega_option *o, const struct mega_node *list, void *out,
+    struct mega_text *layers)
+{
+    int64_t i = 0;
+    if (!list->first) return refuse(where, key, list, "a value, or a list of at least one");
+    for (const struct mega_node *n = list->first; n; n = n->next, i++) {
+        MEGA_TRY(read_value(arena, where, key, o, n, out));
+        if (i)
+            mega_text_add(layers, "%s%lld%s: %s=%s", layers->size ? "; " : "", (long long)i,
+                n->next ? "" : "-", o->name, n->text);
+    }
+    return read_value(arena, where, key, o, list->first, out);
+}
+
+/* what lists said, before what the row itself says */
+static mega_status join_layers(struct mega_arena *arena, const struct mega_option *table,
+    struct mega_text *layers, void *out)
+{
+    if (!layers->size) return MEGA_OK;
+    const char **text = field_of(row_of_layers(table), out);
+    if (*text && **text) mega_text_add(layers, "; %s", *text);
+    char *joined = layers->failed ? NULL : mega_arena_zeroed(arena, layers->size + 1);
+    if (!joined) return mega_fail(MEGA_NO_MEMORY, "no memory for options of layers");
+    *text = memcpy(joined, layers->data, layers->size);
+    return MEGA_OK;
+}
+
+/* ---- sections ---- */
+
 /* other defaults, where the table has such an option */
 static mega_status fill(const struct mega_document *d, const struct mega_option *table,
     const char *const filled[], void *out)
 {
-    struct mega_arena *arena = (struct mega_arena *)(uintptr_t)&d->arena;
+    struct mega_arena *arena = arena_of(d);
     char name[64], value[64];
     for (; filled && *filled; filled++)
-        for (const char *at = *filled; next_setting(&at, name, value);)
+        for (const char *at = *filled; mega_setting_next(&at, name, value);)
             if (mega_option_find(table, name))
                 MEGA_TRY(mega_option_assign(arena, table, name, value, out));
+    return MEGA_OK;
+}
+
+/* all keys but other words, which come after them in the order of the table */
+static mega_status read_keys(const struct mega_document *d, const struct mega_node *map,
+    const char *section, const struct mega_option *table, const char *except, void *out,
+    struct mega_text *layers)
+{
+    char where[PLACE];
+    for (const struct mega_node *n = map ? map->first : NULL; n; n = n->next) {
+        const struct mega_option *o = mega_option_find(table, n->key);
+        if (!o && except && mega_choice_find(except, n->key) >= 0) continue;
+        if (!o) return refuse_unknown(d, section, table, except, n);
+        if (o->type == MEGA_OPTION_ALIAS) continue;
+        char key[160];
+        snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "", n->key);
+        place_of(d, n, where);
+        if (is_layered(table, o, n))
+            MEGA_TRY(read_layered(arena_of(d), where, key, o, n, out, layers));
+        else
+            MEGA_TRY(read_value(arena_of(d), where, key, o, n, out));
+    }
     return MEGA_OK;
 }
 
@@ -356,25 +431,18 @@ static mega_status read_map(const struct mega_document *d, const struct mega_nod
         return mega_fail(MEGA_BAD_ARGUMENT,
             "%s%s is a single value, expected a section of keys", place_of(d, map, where),
             section);
-    for (const struct mega_node *n = map ? map->first : NULL; n; n = n->next) {
-        const struct mega_option *o = mega_option_find(table, n->key);
-        if (!o && except && mega_choice_find(except, n->key) >= 0) continue;
-        if (!o) return refuse_unknown(d, section, table, except, n);
-        if (o->type == MEGA_OPTION_ALIAS) continue; /* below, in the order of the table */
-        char key[160];
-        snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "", n->key);
-        /* the document's arena only grows: what was handed out stays */
-        MEGA_TRY(read_value(
-            (struct mega_arena *)(uintptr_t)&d->arena, place_of(d, n, where), key, o, n, out));
-    }
+    struct mega_text layers = { 0 };
+    mega_status status = read_keys(d, map, section, table, except, out, &layers);
+    if (!status) status = join_layers(arena_of(d), table, &layers, out);
+    mega_text_done(&layers);
+    if (status) return status;
     for (const struct mega_option *o = table; o->name; o++) {
         const struct mega_node *n =
             map && o->type == MEGA_OPTION_ALIAS ? mega_node_find(map, o->name) : NULL;
         char key[160];
         if (!n) continue;
         snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "", n->key);
-        MEGA_TRY(apply_alias((struct mega_arena *)(uintptr_t)&d->arena, place_of(d, n, where),
-            key, table, o, n, map, out));
+        MEGA_TRY(apply_alias(arena_of(d), place_of(d, n, where), key, table, o, n, map, out));
     }
     for (const struct mega_option *o = table; o->name; o++)
         if (!o->fallback && !(map && mega_node_find(map, o->name)))

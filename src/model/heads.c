@@ -22,6 +22,7 @@ const struct mega_transformer *mega_model_transformer(const mega_model *m)
     const struct mega_classifier *c = &m->classifier;
     if (m->config.architecture == MEGA_CLASSIFIER)
         return c->kind == MEGA_ENCODER_TRANSFORMER ? &c->transformer : NULL;
+    if (m->config.architecture == MEGA_MASKED_MODEL) return &m->masked.encoder;
     return m->config.architecture == MEGA_LANGUAGE_MODEL &&
                    l->decoder->features == mega_transformer_decode
                ? l->self
@@ -204,8 +205,10 @@ static mega_status configure(struct mega_model_config *c, const mega_model *m,
             classifier ? (void *)c->mixer : (void *)c->language.options, change);
         return MEGA_OK;
     }
-    if (c->architecture == MEGA_CLASSIFIER) {
-        set(mega_transformer_encoder_table, &c->transformer, change);
+    if (c->architecture != MEGA_LANGUAGE_MODEL) {
+        set(mega_transformer_encoder_table,
+            c->architecture == MEGA_CLASSIFIER ? &c->transformer : &c->masked.options.encoder,
+            change);
         return MEGA_OK;
     }
     bool preset = strcmp(mega_decoders[c->language.decoder]->name, "transformer") != 0;

@@ -44,7 +44,8 @@ void mega_model_heads_done(struct mega_model_heads *h);
 /* The factor that evaluation has of the k-th head that is left: all gates together. */
 double mega_model_head_gate(const struct mega_model_attention *a, int64_t k);
 
-/* The body of a language model or classifier that is a Transformer; else NULL. */
+/* The body of a language model, masked or not, or classifier that is a Transformer; else NULL.
+ */
 const struct mega_transformer *mega_model_transformer(const mega_model *m);
 
 /* Feed-forward number i, of models whose channels may have gates; NULL beyond the last. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "graph/ops.h"
+#include "model/layer_options.h"
 #include "model/transformer_init.h"
 #include "model/transformer_rules.h"
 
@@ -37,8 +38,9 @@ static int64_t like_before(const struct mega_layer_plan *p, int64_t k)
 }
 
 struct mega_attention_options mega_transformer_attention(
-    const struct mega_transformer_options *o, int64_t i, bool cross)
+    const struct mega_transformer_options *all, int64_t i, bool cross)
 {
+    const struct mega_transformer_options own = mega_layer_options_at(all, i), *o = &own;
     struct mega_attention_options a = o->attention;
     int64_t heads = mega_ints_at(&o->heads, i), kv_heads = mega_ints_at(&o->kv_heads, i),
             keys = mega_ints_at(&o->keys, i), values = mega_ints_at(&o->values, i);
@@ -144,8 +146,9 @@ static enum mega_placement without_pre(enum mega_placement p)
 }
 
 static void build_mlp(
-    mega_build *b, struct mega_mlp *f, int64_t i, const struct mega_transformer_options *o)
+    mega_build *b, struct mega_mlp *f, int64_t i, const struct mega_transformer_options *all)
 {
+    const struct mega_transformer_options own = mega_layer_options_at(all, i), *o = &own;
     static const struct mega_mlp_names names = { "up", "gate", "down" };
     int64_t hidden = mlp_width(o, i);
     struct mega_mlp_slot_options slot = o->mlp;
@@ -176,7 +179,9 @@ static void build_mlp(
 static void build_around(mega_build *b, struct mega_transformer_sublayer *s,
     const struct mega_transformer *m, bool half)
 {
-    const struct mega_transformer_options *o = &m->options;
+    const struct mega_transformer_options own = mega_layer_options_at(
+                                              &m->options, place_of(&m->plan, s->module)),
+                                          *o = &own;
     bool mlp = s->kind == MEGA_BRANCH_MLP;
     int sites = o->norms.branch_sites;
     double dropout = mega_reals_at(&o->branch.dropout, s->module);

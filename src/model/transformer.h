@@ -86,6 +86,7 @@ struct mega_transformer_options {
     int64_t recycle;      /* passes over the stack, each with what the last one gave; 0: 1 */
     int64_t other_layers; /* of a decoder's encoder, an encoder's decoder; 0: none */
     mega_tensor *table;   /* the tokens' table, where another model has it */
+    const char *by_layer; /* what single layers have otherwise (model/layer_options.h); NULL */
     struct mega_head_gates_options gates;
     const char *kept_heads;    /* heads that were not removed (layer/kept_heads.h); NULL: all */
     const char *kept_cross;    /* those of cross-attention */

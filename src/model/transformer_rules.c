@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "format/node.h"
+#include "model/layer_options.h"
 #include "model/transformer_options.h"
 #include "op/contracts.h"
 
@@ -76,18 +77,22 @@ static mega_status check_chain(
     int64_t n = plan->count[MEGA_BRANCH_ATTENTION] + plan->count[MEGA_BRANCH_CROSS];
     bool heads = true, values = true, windows = true;
     struct mega_attention_options first = mega_transformer_attention(o, 0, false);
-    bool some = true;
+    bool some = true, hybrid = first.output.hybrid != 0;
     for (int64_t i = 0; i < n; i++) some &= mega_ints_at(&o->heads, i) > 0;
     for (int64_t i = 1; i < n; i++) {
         struct mega_attention_options a = mega_transformer_attention(o, i, false);
         heads &= a.heads == first.heads;
         values &= a.kv_heads == first.kv_heads && a.values == first.values;
         windows &= a.chunk == first.chunk;
+        hybrid |= a.output.hybrid != 0;
     }
     const struct mega_attention_options *a = &o->attention;
     const struct pair pairs[] = {
         { a->memory > 0 && !some, "max_mem_len", "heads",
             "every attention leaves a memory: expected heads in each" },
+        { a->memory > 0 && o->embedding.memory && hybrid, "max_mem_len with num_memory_tokens",
+            "attn_hybrid",
+            "its state would go through the memory tokens again in every segment" },
         { (a->score.residual || o->cross.residual) && !heads, "residual_attn", "heads",
             "scores are added head by head: expected equal numbers of heads" },
         { a->score.residual && !windows, "residual_attn", "chunk",
@@ -117,6 +122,19 @@ static mega_status check_attentions(
     return check_chain(o, plan);
 }
 
+static mega_status check_options(const struct mega_transformer_options *o);
+
+/* layers with options of their own, each by the rules of all */
+static mega_status check_layers(
+    const struct mega_transformer_options *o, const struct mega_layer_plan *plan)
+{
+    for (int64_t i = 0; mega_layer_options_given(o) && i < plan->modules; i++) {
+        struct mega_transformer_options own = mega_layer_options_at(o, i);
+        MEGA_TRY(check_options(&own));
+    }
+    return MEGA_OK;
+}
+
 /* what needs the plan, which is laid out for that */
 static mega_status check_plan(const struct mega_transformer_options *o)
 {
@@ -126,6 +144,7 @@ static mega_status check_plan(const struct mega_transformer_options *o)
     mega_status status = mega_layer_plan_make(&plan, &o->plan, &room);
     if (!status) status = check_lists(o, &plan);
     if (!status) status = check_attentions(o, &plan);
+    if (!status) status = check_layers(o, &plan);
     if (!status)
         status = mega_kept_heads_check(o->kept_heads, plan.count[MEGA_BRANCH_ATTENTION]);
     if (!status)
@@ -276,9 +295,6 @@ static mega_status check_ends(const struct mega_transformer_options *o)
         { o->attention.segment && e->memory, "mem_segment", "num_memory_tokens",
             "in one pass they stand before the first segment alone: attn_num_mem_kv serves all "
             "of them" },
-        { remembers && e->memory && o->attention.output.hybrid,
-            "max_mem_len with num_memory_tokens", "attn_hybrid",
-            "its state would go through the memory tokens again in every segment" },
         { o->shift_memory && !remembers, "shift_mem_down", "max_mem_len 0",
             "there is no memory to move" },
         { o->shift_memory && o->attention.segment, "shift_mem_down", "mem_segment",
@@ -354,14 +370,20 @@ static mega_status check_rest(const struct mega_transformer_options *o)
     return MEGA_OK;
 }
 
-mega_status mega_transformer_check(const struct mega_transformer_options *o)
+static mega_status check_options(const struct mega_transformer_options *o)
 {
     MEGA_TRY(check_sizes(o));
     MEGA_TRY(check_norms(o));
     MEGA_TRY(check_residual(o));
     MEGA_TRY(check_ends(o));
     MEGA_TRY(check_loops(o));
-    MEGA_TRY(check_rest(o));
+    return check_rest(o);
+}
+
+mega_status mega_transformer_check(const struct mega_transformer_options *o)
+{
+    MEGA_TRY(mega_layer_options_check(o));
+    MEGA_TRY(check_options(o));
     return check_plan(o);
 }
 

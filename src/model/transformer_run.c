@@ -55,7 +55,8 @@ static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_c
         args.context = c->more[MEGA_PASSED_CONTEXT];
         args.context_rows = e->in->context_rows;
     } else {
-        args.bias = c->more[MEGA_PASSED_BIAS];
+        if (mega_position_bias_wanted(&a->options.position))
+            args.bias = c->more[MEGA_PASSED_BIAS];
         args.phase = e->m->phase;
         args.keys = e->keys;
         if (turn->keys)

@@ -142,9 +142,7 @@ static mega_status add_layers(struct mega_model_units *u, const mega_model *m)
 
 mega_status mega_model_units_find(struct mega_model_units *u, const mega_model *m)
 {
-    const struct mega_transformer *t = m->config.architecture == MEGA_MASKED_MODEL
-                                           ? &m->masked.encoder
-                                           : mega_model_transformer(m);
+    const struct mega_transformer *t = mega_model_transformer(m);
     *u = (struct mega_model_units){ 0 };
     mega_status status = t ? mega_transformer_units_add(u, t) : add_layers(u, m);
     if (status) mega_model_units_done(u);

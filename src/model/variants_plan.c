@@ -42,6 +42,36 @@ const struct mega_variant mega_variants_plan[] = {
             "layers is not looked at. Without any f it is an all-attention network: give "
             "it attn_num_mem_kv.",
         .conflicts = "sandwich_coef, par_ratio, weight_tie_layers" },
+    { .name = "by-layer",
+        .title = "layers that differ: some without positions, some with a window",
+        .paper = "2501.18399, 2408.00118",
+        .slot = "M2",
+        .options = "by_layer=TEXT",
+        .adds = "as the options of each layer say",
+        .cost = "as the options of each layer say",
+        .executor = "",
+        .mathematics =
+            "by_layer: \"3-/4: rotary=none; 0 2: max_attend_past=64 dropout=0.1\": layers "
+            "count "
+            "from 0, attentions and feed-forwards each for themselves; 3- is from there on, "
+            "3-/4 every fourth of these. A list in place of one value is the same: rotary: "
+            "[rope, rope, rope, none], whose last value holds for all that follow. Single "
+            "layers "
+            "may have rotary (and what belongs to it), rel_pos=none, qk_norm, value_norm, "
+            "attn_fn, attn_score, attn_scale, attn_exec, attn_softclamp, attn_sink, "
+            "attn_zero_kv, "
+            "attn_num_mem_kv, attn_laser, attn_talking_heads, attn_selective, max_attend_past, "
+            "attn_head_scale, attn_gate_values, attn_gate_heads, attn_on_attn, attn_belief, "
+            "attn_hybrid (and what belongs to each), attention_bias, activation, gated, "
+            "up_bias, "
+            "down_bias, norm (and what belongs to it), dropout, attention_dropout, "
+            "hidden_dropout. heads, kv_heads, keys, values, chunk, ffn and layer_dropout take "
+            "lists by themselves.",
+        .pitfalls =
+            "What layers share or hand on is of all together: rel_pos of another kind, "
+            "residual_attn, value_residual, placement, max_mem_len. The final norm is the "
+            "model's.",
+        .conflicts = "options of all layers together" },
     { .name = "tied-layers",
         .title = "all layers are one (ALBERT)",
         .paper = "1909.11942",

@@ -35,6 +35,8 @@ mega_status mega_study_contributions(struct mega_contributions *c, mega_run *r,
     if (!status && (!steps || !c->share || !c->predicted))
         status = mega_fail(MEGA_NO_MEMORY, "no memory for contributions");
     if (!status) status = fill(c, &s, &rule, &t, steps);
+    c->at = s.at;
+    s.at = NULL;
     free(steps);
     mega_head_table_free(&t);
     mega_study_reading_free(&s);
@@ -43,9 +45,18 @@ mega_status mega_study_contributions(struct mega_contributions *c, mega_run *r,
     return status;
 }
 
+void mega_contributions_print_places(const struct mega_contributions *c, struct mega_text *to)
+{
+    if (!c->at) return;
+    for (int64_t p = 0; p < c->predictions; p++)
+        mega_text_add(to, "%s%lld", p ? ", " : ", \"hidden\": [", (long long)c->at[p]);
+    mega_text_add(to, c->predictions ? "]" : ", \"hidden\": []");
+}
+
 void mega_contributions_free(struct mega_contributions *c)
 {
     free(c->share);
     free(c->predicted);
+    free(c->at);
     *c = (struct mega_contributions){ 0 };
 }

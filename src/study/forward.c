@@ -30,14 +30,13 @@ void mega_study_forward_free(struct mega_study_forward *f)
         struct mega_study_sublayer *s = &f->sub[k];
         struct mega_study_linear *linear[] = { &s->q, &s->k, &s->v, &s->o, &s->up, &s->gate,
             &s->down };
-        double *norm[] = { s->pre.g, s->pre.b, s->post.g, s->post.b };
         for (size_t i = 0; i < sizeof linear / sizeof *linear; i++)
             mega_study_linear_free(linear[i]);
-        for (size_t i = 0; i < sizeof norm / sizeof *norm; i++) free(norm[i]);
+        mega_study_norm_free(&s->pre);
+        mega_study_norm_free(&s->post);
         free(s->group);
     }
-    free(f->final.g);
-    free(f->final.b);
+    mega_study_norm_free(&f->final);
     free(f->sub);
     *f = (struct mega_study_forward){ 0 };
 }
@@ -65,7 +64,7 @@ static void apply(const struct mega_study_linear *l, const double *x, double *y,
         mega_study_linear_apply(l, x + t * l->n_in, y + t * l->n_out);
 }
 
-static void normalise(
+void mega_study_norm_apply(
     const struct mega_study_norm *n, const double *x, double *y, int64_t T, int64_t D)
 {
     for (int64_t t = 0; t < T; t++, x += D, y += D) {
@@ -189,10 +188,10 @@ static bool run_sublayer(struct mega_study_forward *f, struct mega_study_sublaye
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) *all[i] = room(n, &failed);
     if (failed) return false;
     memcpy(s->x, f->x, (size_t)n * sizeof *s->x);
-    normalise(&s->pre, s->x, s->z, f->T, f->D);
+    mega_study_norm_apply(&s->pre, s->x, s->z, f->T, f->D);
     if (!(s->attention ? run_attention(s, f->T) : run_mlp(s, f->T))) return false;
     for (int64_t i = 0; i < n; i++) s->sum[i] = s->x[i] + s->y[i];
-    normalise(&s->post, s->sum, s->out, f->T, f->D);
+    mega_study_norm_apply(&s->post, s->sum, s->out, f->T, f->D);
     memcpy(f->x, s->out, (size_t)n * sizeof *s->x);
     return true;
 }
@@ -208,6 +207,6 @@ mega_status mega_study_forward_run(struct mega_study_forward *f, const float *x,
     for (int64_t k = 0; k < f->subs && !failed; k++) failed = !run_sublayer(f, &f->sub[k]);
     if (failed)
         return mega_fail(MEGA_NO_MEMORY, "no memory for a text of %lld tokens", (long long)T);
-    normalise(&f->final, f->x, f->features, T, f->D);
+    mega_study_norm_apply(&f->final, f->x, f->features, T, f->D);
     return MEGA_OK;
 }

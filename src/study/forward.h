@@ -40,8 +40,8 @@ struct mega_study_forward {
     double *x, *features; /* [T, D] before and after the final norm */
 };
 
-/* Of a language model or classifier that is a Transformer, or a classifier with mixer
- * attention. Refuses what it does not know, by name. */
+/* Of a language model, masked or not, or classifier that is a Transformer, or a classifier with
+ * mixer attention. Refuses what it does not know, by name. */
 mega_status mega_study_forward_new(struct mega_study_forward *f, const mega_model *m);
 void mega_study_forward_free(struct mega_study_forward *f);
 
@@ -54,6 +54,12 @@ void mega_study_linear_apply(const struct mega_study_linear *l, const double *x,
 bool mega_study_linear_take(
     struct mega_study_linear *l, const mega_tensor *w, const mega_tensor *b);
 void mega_study_linear_free(struct mega_study_linear *l);
+
+/* Norms alike, of rows x [T, D]; `there` false: the identity. */
+void mega_study_norm_apply(
+    const struct mega_study_norm *n, const double *x, double *y, int64_t T, int64_t D);
+bool mega_study_norm_take(struct mega_study_norm *n, const struct mega_norm *from, bool there);
+void mega_study_norm_free(struct mega_study_norm *n);
 
 /* Turns d numbers of a head by a place's position: a mega_relevance_core's `turn`, of an
  * attention. */

@@ -29,13 +29,20 @@ void mega_study_linear_free(struct mega_study_linear *l)
     *l = (struct mega_study_linear){ 0 };
 }
 
-static bool take_norm(struct mega_study_norm *n, const struct mega_norm *from, bool there)
+bool mega_study_norm_take(struct mega_study_norm *n, const struct mega_norm *from, bool there)
 {
     *n = (struct mega_study_norm){ there, from->type == MEGA_RMSNORM, from->eps, NULL, NULL };
     if (!there) return true;
     if (from->weight) n->g = copy(from->weight, from->unit_offset ? 1 : 0);
     if (from->bias) n->b = copy(from->bias, 0);
     return (!from->weight || n->g) && (!from->bias || n->b);
+}
+
+void mega_study_norm_free(struct mega_study_norm *n)
+{
+    free(n->g);
+    free(n->b);
+    *n = (struct mega_study_norm){ 0 };
 }
 
 static const char known[] = "relevance knows Transformers";
@@ -55,9 +62,10 @@ static mega_status check(const struct mega_transformer_options *o)
     MEGA_TRY(check_norm(o->norm));
     if (o->act == MEGA_MLP_SOLU)
         return mega_fail(MEGA_UNSUPPORTED, "%s with a pointwise activation, not solu", known);
+    /* what the embedding does is done before the pass begins */
     const char *names[MOST_NAMES] = { "group_gates", "channel_gates", "channel_block",
-        "kept_channels" };
-    for (int k = 0, n = 4; mega_transformer_core[k] && n + 1 < MOST_NAMES; k++)
+        "kept_channels", "type_emb", "post_emb_norm", "embed_scale" };
+    for (int k = 0, n = 7; mega_transformer_core[k] && n + 1 < MOST_NAMES; k++)
         names[n++] = mega_transformer_core[k];
     const char *unusual = mega_transformer_unusual(o, names);
     if (unusual) return mega_fail(MEGA_UNSUPPORTED, "%s without the option %s", known, unusual);
@@ -97,8 +105,8 @@ static bool take_mlp(struct mega_study_sublayer *s, const struct mega_mlp *f)
 static bool take_norms(
     struct mega_study_sublayer *s, const struct mega_sublayer *around, bool pre, bool reads)
 {
-    return take_norm(&s->pre, &around->pre, pre && reads) &&
-           take_norm(&s->post, &around->post, !pre);
+    return mega_study_norm_take(&s->pre, &around->pre, pre && reads) &&
+           mega_study_norm_take(&s->post, &around->post, !pre);
 }
 
 static bool make_room(struct mega_study_forward *f, int64_t subs)
@@ -122,7 +130,7 @@ static bool take_transformer(struct mega_study_forward *f, const struct mega_tra
                         : take_mlp(&f->sub[k], &from->mlp)))
             return false;
     }
-    return take_norm(&f->final, &m->final_norm, m->has_final_norm);
+    return mega_study_norm_take(&f->final, &m->final_norm, m->has_final_norm);
 }
 
 /* the encoder of a classifier, whose mixer is attention */
@@ -143,7 +151,7 @@ static bool take_encoder(struct mega_study_forward *f, const struct mega_encoder
                              !take_mlp(s + 1, &from->mlp)))
             return false;
     }
-    return take_norm(&f->final, &e->final_norm, o->prenorm);
+    return mega_study_norm_take(&f->final, &e->final_norm, o->prenorm);
 }
 
 mega_status mega_study_forward_new(struct mega_study_forward *f, const mega_model *m)
@@ -162,8 +170,8 @@ mega_status mega_study_forward_new(struct mega_study_forward *f, const mega_mode
         taken = take_encoder(f, &m->classifier.encoder);
     } else {
         return mega_fail(MEGA_UNSUPPORTED,
-            "relevance is of Transformers that are language models or classifiers; this is "
-            "another model");
+            "relevance is of Transformers that are language models, masked or not, or "
+            "classifiers; this is another model");
     }
     if (taken) return MEGA_OK;
     mega_study_forward_free(f);

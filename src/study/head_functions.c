@@ -237,8 +237,9 @@ mega_status mega_study_functions(const struct mega_study_data *d, const mega_mod
     int32_t end, bool skip_border, struct mega_head_functions *out)
 {
     const struct mega_model_config *config = &m->config;
-    bool language = config->architecture == MEGA_LANGUAGE_MODEL;
-    int64_t V = language ? config->language.vocabulary.size : config->task.inputs.vocabulary;
+    int64_t V = config->architecture == MEGA_CLASSIFIER
+                    ? config->task.inputs.vocabulary
+                    : mega_model_config_vocabulary(config).size;
     struct counting c = { calloc((size_t)V + 1, sizeof *c.count), V, 1 };
     struct mega_model_heads h = { 0 };
     *out = (struct mega_head_functions){ 0 };

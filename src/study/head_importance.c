@@ -141,7 +141,7 @@ static mega_status see_loss(void *arg, struct mega_batch *b)
     MEGA_TRY(mega_run_end(l->run));
     l->sum += (double)loss;
     l->units +=
-        l->model->config.architecture == MEGA_LANGUAGE_MODEL ? (double)b->tokens : (double)b->n;
+        l->model->config.architecture == MEGA_CLASSIFIER ? (double)b->n : (double)b->tokens;
     return MEGA_OK;
 }
 

@@ -140,8 +140,8 @@ static mega_status walk(struct pruning *p, struct mega_head_step *steps, int64_t
     int64_t all = p->kept->layers * p->kept->heads, open = count_open(p->kept, 0, all);
     for (*n = 0;;) {
         struct mega_head_step *step = &steps[*n];
-        step->heads = open;
-        MEGA_TRY(mega_study_loss(p->data, p->gated, &step->loss));
+        *step = (struct mega_head_step){ open, NAN };
+        if (p->data) MEGA_TRY(mega_study_loss(p->data, p->gated, &step->loss));
         if (*n && p->how->most > 0 && step->loss > steps[0].loss + p->how->most) {
             for (int64_t i = 0; i < steps[*n - 1].heads - open; i++) set(p, closed[i], 1);
             return MEGA_OK;

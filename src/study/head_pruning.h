@@ -37,10 +37,11 @@ struct mega_head_pruning {
 /* What a step left. */
 struct mega_head_step {
     int64_t heads;
-    double loss;
+    double loss; /* NaN: not measured */
 };
 
-/* Closes heads of `gated` step by step; `kept` [layers, heads] is what is left (1) or not (0;
+/* Closes heads of `gated` step by step. Without data (`d` NULL) nothing is measured: for
+ * methods that need none, and no `most`. `kept` [layers, heads] is what is left (1) or not (0;
  * NaN where there was none). steps[0] is the whole model; *steps is yours to free. `tell`, if
  * not NULL, is called after each. */
 mega_status mega_study_prune(const struct mega_study_data *d, const mega_model *m,

@@ -206,6 +206,23 @@ static void from_token(const struct mega_study_reading *s,
         r + place * D, D, 1);
 }
 
+/* of a masked model, through its norm and hidden layer: r [T, D]; `inside` has room for 2 D */
+static void from_hidden_token(const struct mega_study_reading *s,
+    const struct mega_relevance_rule *rule, int64_t prediction, int64_t token, double *inside,
+    double *r)
+{
+    const struct mega_study_linear *l = &s->hidden[0];
+    const struct mega_study_norm *n = &s->norm;
+    int64_t D = s->pass[0].D, at = mega_study_place(s, prediction);
+    double one = 1, *below = inside + D;
+    mega_relevance_linear(rule, s->out.w + token * D, NULL, mega_study_last_row(s, prediction),
+        &one, inside, D, 1);
+    mega_relevance_norm(
+        rule, n->rms, n->eps, n->g, n->b, s->inside[0] + at * D, inside, below, D);
+    mega_relevance_linear(
+        rule, l->w, l->b, s->pass[0].features + at * D, below, r + at * D, D, D);
+}
+
 /* through a classifier's head to its pooled texts; a function passes all to what it acts on */
 static bool from_class(const struct mega_study_reading *s,
     const struct mega_relevance_rule *rule, int64_t class, double *pooled)
@@ -255,11 +272,14 @@ static bool answer(const struct question *q, int64_t tower, double *got,
     const struct mega_head_table *t, double *to_input)
 {
     const struct mega_study_forward *f = &q->s->pass[tower];
-    int64_t rows = q->pooled ? f->T : q->prediction + 1;
-    double *r = calloc((size_t)(rows * f->D) + 1, sizeof *r);
+    enum mega_architecture kind = q->s->model->config.architecture;
+    int64_t rows = kind == MEGA_LANGUAGE_MODEL ? q->prediction + 1 : f->T;
+    double *r = calloc((size_t)((rows + 2) * f->D) + 1, sizeof *r);
     if (!r) return false;
-    if (q->pooled)
+    if (kind == MEGA_CLASSIFIER)
         from_pooled(q->s, q->rule, tower, q->pooled, r);
+    else if (kind == MEGA_MASKED_MODEL)
+        from_hidden_token(q->s, q->rule, q->prediction, q->class, r + rows * f->D, r);
     else
         from_token(q->s, q->rule, q->prediction, q->class, r);
     bool done = descend(f, q->rule, rows, r, got, t);

@@ -1,5 +1,6 @@
 /* The share that heads have in what a model predicts (Voita et al., 2019, section 4): relevance
- * of the likeliest next token, or class, taken back to the heads' outputs and to the text. */
+ * of the likeliest next token, hidden token, or class, taken back to the heads' outputs and to
+ * the text. */
 #ifndef MEGA_STUDY_HEAD_RELEVANCE_H
 #define MEGA_STUDY_HEAD_RELEVANCE_H
 

@@ -55,9 +55,12 @@ static void add_tiles(struct mega_text *to, const struct mega_head_report *r)
     mega_html_count(mega_model_parameters(r->model), text);
     tile(to, "Parameters", text, "");
     mega_html_value(r->loss, text);
-    bool language = r->model->config.architecture == MEGA_LANGUAGE_MODEL;
-    tile(to, "Loss on the data", text, language ? "nats a token" : "nats a text");
-    if (language) {
+    enum mega_architecture kind = r->model->config.architecture;
+    static const char *const units[] = { [MEGA_CLASSIFIER] = "nats a text",
+        [MEGA_LANGUAGE_MODEL] = "nats a token",
+        [MEGA_MASKED_MODEL] = "nats a hidden token" };
+    tile(to, "Loss on the data", text, units[kind]);
+    if (kind == MEGA_LANGUAGE_MODEL) {
         mega_html_value(exp(r->loss), text);
         tile(to, "Perplexity", text, "");
     }

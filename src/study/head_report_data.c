@@ -89,7 +89,9 @@ static void add_contributions(struct mega_text *to, const struct mega_head_text 
         if (p) mega_text_add(to, ", ");
         mega_json_add_text(to, t->predicted[p], strlen(t->predicted[p]));
     }
-    mega_text_add(to, "], \"made_of\": [");
+    mega_text_add(to, "]");
+    mega_contributions_print_places(c, to);
+    mega_text_add(to, ", \"made_of\": [");
     for (int64_t i = 0; i < c->predictions * c->places; i++)
         mega_text_add(to, "%s%.6g", i % c->places ? ", " : i ? "], [" : "[", c->share[i]);
     mega_text_add(to, "%s]", c->predictions ? "]" : "");

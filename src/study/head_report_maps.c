@@ -8,7 +8,7 @@
 #include "study/head_role.h"
 #include "train/report_chart.h"
 
-enum { MOST_CELLS = 48, LEVELS = 12, LABEL = 12 };
+enum { MOST_CELLS = 48, LEVELS = 12, LABEL = 12, MOST_HIDDEN = 24 };
 
 /* A picture of rows times columns of numbers. */
 struct picture {
@@ -196,33 +196,68 @@ static void add_heads(
 
 /* ---- what predictions are made of ---- */
 
-/* of a classifier one prediction: the text itself is coloured by it */
-static void add_tokens(
-    struct mega_text *to, const struct mega_head_report *r, const struct mega_head_text *text)
+/* the text, coloured by what a prediction is made of; `share` NULL: plain */
+static void add_tokens(struct mega_text *to, const struct mega_head_report *r,
+    const struct mega_head_text *text, const double *share)
 {
     /* pieces of a text follow each other; numbers do not */
     const char *gap = r->model->config.architecture == MEGA_LANGUAGE_MODEL ? "" : " ";
-    const struct mega_contributions *c = &text->made_of;
-    bool one = c->predictions == 1 && c->places >= text->maps.T;
     double most = 0;
-    for (int64_t t = 0; one && t < text->maps.T; t++) most = fmax(most, c->share[t]);
+    for (int64_t t = 0; share && t < text->maps.T; t++) most = fmax(most, share[t]);
     mega_text_add(to, "<p class='tokens'><code>");
     for (int64_t t = 0; t < text->maps.T && t < 2000; t++) {
-        double share = most > 0 ? c->share[t] / most : 0;
+        double part = most > 0 ? share[t] / most : 0;
         if (most > 0)
             mega_text_add(to, "<span%s style='--s:%.3f' title='place %lld: %.4g'>",
-                share > 0.55 ? " class='strong'" : "", share, (long long)t, c->share[t]);
+                part > 0.55 ? " class='strong'" : "", part, (long long)t, share[t]);
         else
             mega_text_add(to, "<span title='place %lld'>", (long long)t);
         add_token(to, text->token[t], 0);
         mega_text_add(to, "</span>%s", gap);
     }
     mega_text_add(to, "</code></p>");
-    if (!one) return;
+}
+
+/* of a classifier one prediction */
+static void add_class(
+    struct mega_text *to, const struct mega_head_report *r, const struct mega_head_text *text)
+{
+    add_tokens(to, r, text, text->made_of.share);
     mega_text_add(
         to, "<p><small>The stronger the colour of a place, the more the predicted class, ");
     mega_html_add(to, text->predicted[0]);
     mega_text_add(to, ", is made of it (relevance).</small></p>");
+}
+
+/* of a masked model one for each hidden place */
+static void add_hidden(
+    struct mega_text *to, const struct mega_head_report *r, const struct mega_head_text *text)
+{
+    const struct mega_contributions *c = &text->made_of;
+    mega_text_add(to,
+        "<p><small>The text again for each place that was to be found: the "
+        "stronger the colour, the more the token told there is made of that place "
+        "(relevance).%s</small></p>",
+        c->predictions > MOST_HIDDEN ? " The first of them." : "");
+    for (int64_t p = 0; p < c->predictions && p < MOST_HIDDEN; p++) {
+        mega_text_add(to, "<p><small>place %lld, told: ", (long long)c->at[p]);
+        add_token(to, text->predicted[p], 0);
+        mega_text_add(to, "</small></p>");
+        add_tokens(to, r, text, c->share + p * c->places);
+    }
+}
+
+/* what one sees of a text before its maps */
+static void add_text(
+    struct mega_text *to, const struct mega_head_report *r, const struct mega_head_text *text)
+{
+    const struct mega_contributions *c = &text->made_of;
+    if (!c->at && c->predictions == 1 && c->places >= text->maps.T) {
+        add_class(to, r, text);
+        return;
+    }
+    add_tokens(to, r, text, NULL);
+    if (c->at) add_hidden(to, r, text);
 }
 
 static double entropy(const double *share, int64_t n)
@@ -272,7 +307,7 @@ void mega_head_report_maps(
     const struct mega_head_text *text = &r->text[number];
     const struct mega_head_maps *m = &text->maps;
     const struct mega_contributions *c = &text->made_of;
-    bool every = c->predictions > 1 && c->predictions == m->T && c->places == m->T;
+    bool every = !c->at && c->predictions > 1 && c->predictions == m->T && c->places == m->T;
     mega_text_add(to, "<section class='card'><h3>Text %lld <small>%lld places",
         (long long)number, (long long)m->T);
     if (m->T > MOST_CELLS)
@@ -280,7 +315,7 @@ void mega_head_report_maps(
             ", drawn as %d blocks: what a query of a block gives to a block, on average",
             MOST_CELLS);
     mega_text_add(to, "</small></h3>");
-    add_tokens(to, r, text);
+    add_text(to, r, text);
     mega_text_add(to,
         "<p><small>Rows: queries from top to bottom. Columns: keys from left to right. No "
         "colour is 0, the strongest the map's own largest weight. 1.0 is head 0 of layer 1. "

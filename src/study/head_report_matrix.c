@@ -228,7 +228,7 @@ void mega_head_report_roles(struct mega_text *to, const struct mega_head_report 
         "a "
         "text</span><span><span class='swatch plain'></span>none of these</span>%s</div>"
         "</section>\n",
-        r->syntax || r->model->config.architecture != MEGA_LANGUAGE_MODEL
+        r->syntax || r->model->config.architecture == MEGA_CLASSIFIER
             ? ""
             : "<span>Syntax is not looked at: --conllu FILE.</span>");
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/tokenizer.h"
+
 enum { WIDEST = 64 };
 
 const char *const mega_syntax_names[MEGA_SYNTAX_SCORES] = { "nsubj", "nsubj_back", "obj",
@@ -161,43 +163,79 @@ static mega_status align(const mega_tokenizer *t, const struct mega_ids *ids, co
     return MEGA_OK;
 }
 
-/* the ids of a sentence and the word that each is a piece of */
-static mega_status encode(const mega_tokenizer *t, int32_t start,
-    const struct mega_conllu_sentence *s, int32_t *id, int32_t *word_of, int64_t room,
-    int64_t *n)
+static mega_status encode_text(const mega_tokenizer *t, const struct mega_conllu_sentence *s,
+    struct mega_ids *ids, int32_t *word_of, int64_t room)
 {
     struct mega_text text = { 0 };
-    struct mega_ids ids = { 0 };
     size_t *end = malloc(((size_t)s->n + 1) * sizeof *end);
     mega_status status =
         end ? write_out(s, &text, end) : mega_fail(MEGA_NO_MEMORY, "no memory for a sentence");
-    if (!status) status = mega_tokenizer_encode(t, text.data, text.size, NULL, &ids);
-    int64_t first = start >= 0;
-    *n = first + (int64_t)ids.n;
-    if (!status && *n <= room) {
-        if (first) id[0] = start;
-        if (first) word_of[0] = -1;
-        memcpy(id + first, ids.id, ids.n * sizeof *id);
-        status = align(t, &ids, end, s->n, word_of + first);
-    }
-    mega_ids_done(&ids);
+    if (!status) status = mega_tokenizer_encode(t, text.data, text.size, NULL, ids);
+    if (!status && (int64_t)ids->n <= room) status = align(t, ids, end, s->n, word_of);
     mega_text_done(&text);
     free(end);
     return status;
 }
 
+/* words that are joined by blanks: no piece is of two of them, and what decoding makes of the
+ * pieces need not be as long as the text */
+static mega_status encode_words(const mega_tokenizer *t, const struct mega_conllu_sentence *s,
+    struct mega_ids *ids, int32_t *word_of, int64_t room)
+{
+    for (int32_t i = 0; i < s->n; i++) {
+        size_t k = ids->n;
+        MEGA_TRY(mega_tokenizer_encode(t, s->word[i].form, strlen(s->word[i].form), NULL, ids));
+        for (; (int64_t)ids->n <= room && k < ids->n; k++) word_of[k] = i;
+    }
+    return MEGA_OK;
+}
+
+/* Places of no word around a sentence. */
+struct frame {
+    const int32_t *before, *after;
+    int64_t n_before, n_after;
+};
+
+static void frame_put(int32_t *id, int32_t *word_of, const int32_t *from, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        id[i] = from[i];
+        word_of[i] = -1;
+    }
+}
+
+/* the ids of a sentence and the word that each is a piece of */
+static mega_status encode(const mega_tokenizer *t, const struct frame *f,
+    const struct mega_conllu_sentence *s, int32_t *id, int32_t *word_of, int64_t room,
+    int64_t *n)
+{
+    struct mega_ids ids = { 0 };
+    mega_status status = (t->joining.blank ? encode_words : encode_text)(
+        t, s, &ids, word_of + f->n_before, room - f->n_before - f->n_after);
+    int64_t end = f->n_before + (int64_t)ids.n;
+    *n = end + f->n_after;
+    if (!status && *n <= room) {
+        frame_put(id, word_of, f->before, f->n_before);
+        memcpy(id + f->n_before, ids.id, ids.n * sizeof *id);
+        frame_put(id + end, word_of + end, f->after, f->n_after);
+    }
+    mega_ids_done(&ids);
+    return status;
+}
+
 static mega_status see_sentence(mega_run *r, const mega_model *m, const mega_tokenizer *t,
-    int32_t start, const struct mega_conllu_sentence *s, struct mega_head_syntax *out)
+    const struct frame *frame, const struct mega_conllu_sentence *s,
+    struct mega_head_syntax *out)
 {
     enum { ROOM = 4096 };
     int64_t lead = mega_head_maps_lead(m); /* places of no word */
     int32_t *id = malloc((size_t)(2 * ROOM + lead) * sizeof *id), *word_of = id + ROOM;
     if (!id) return mega_fail(MEGA_NO_MEMORY, "no memory for a sentence");
     for (int64_t i = 0; i < lead; i++) word_of[i] = -1;
-    int64_t longest = m->language.shape.longest, n = 0,
+    int64_t longest = mega_model_config_longest(&m->config), n = 0,
             room = longest && longest < ROOM ? longest : ROOM;
     struct mega_head_maps maps;
-    mega_status status = encode(t, start, s, id, word_of + lead, room, &n);
+    mega_status status = encode(t, frame, s, id, word_of + lead, room, &n);
     /* what does not fit is left out whole, so that no pair is cut */
     bool fits = n <= room && s->n <= ROOM;
     out->left_out += !status && !fits;
@@ -220,11 +258,15 @@ mega_status mega_study_syntax(mega_run *r, const mega_model *m, const mega_token
     int32_t start, const struct mega_conllu *c, int64_t most, struct mega_head_syntax *out)
 {
     struct mega_model_heads h;
+    struct frame frame = { &start, NULL, start >= 0, 0 };
+    if (m->config.architecture == MEGA_MASKED_MODEL)
+        frame = (struct frame){ t->before.id, t->after.id, (int64_t)t->before.n,
+            (int64_t)t->after.n };
     *out = (struct mega_head_syntax){ 0 };
     MEGA_TRY(mega_model_heads_find(&h, m));
     mega_status status = mega_head_syntax_new(out, &h);
     for (int64_t i = 0; i < c->n && (!most || i < most) && !status; i++)
-        status = see_sentence(r, m, t, start, &c->sentence[i], out);
+        status = see_sentence(r, m, t, &frame, &c->sentence[i], out);
     mega_model_heads_done(&h);
     if (!status)
         mega_head_syntax_finish(out);

@@ -34,8 +34,9 @@ void mega_head_syntax_finish(struct mega_head_syntax *s);
 /* A score is syntactic if it is at least 0.1 above the baseline. */
 bool mega_head_is_syntactic(double score, double baseline);
 
-/* Over the sentences of a file with a language model; words are encoded one by one. `start`: an
- * id before each, or -1. At most `most` sentences, 0: all. */
+/* Over the sentences of a file with a language model; where a tokenizer joins words by blanks
+ * they are encoded one by one. `start`: an id before each, or -1; a masked model's sentences
+ * are framed, and nothing in them is hidden. At most `most` sentences, 0: all. */
 mega_status mega_study_syntax(mega_run *r, const mega_model *m, const mega_tokenizer *t,
     int32_t start, const struct mega_conllu *c, int64_t most, struct mega_head_syntax *out);
 

@@ -8,9 +8,9 @@
 #include "op/act.h"
 #include "study/head_maps.h"
 
-static bool is_language(const struct mega_study_reading *s)
+static enum mega_architecture kind_of(const struct mega_study_reading *s)
 {
-    return s->model->config.architecture == MEGA_LANGUAGE_MODEL;
+    return s->model->config.architecture;
 }
 
 /* ---- parameters ---- */
@@ -19,6 +19,15 @@ static bool take_output(struct mega_study_reading *s)
 {
     const struct mega_transformer *t = s->model->language.self;
     return mega_study_linear_take(&s->out, t->head.weight, t->head.bias);
+}
+
+static bool take_masked(struct mega_study_reading *s)
+{
+    const struct mega_masked_model *m = &s->model->masked;
+    s->n_hidden = 1;
+    return mega_study_linear_take(&s->hidden[0], m->dense, m->dense_bias) &&
+           mega_study_norm_take(&s->norm, &m->norm, true) &&
+           mega_study_linear_take(&s->out, m->encoder.embedding.table, m->bias);
 }
 
 static bool take_head(struct mega_study_reading *s)
@@ -36,9 +45,24 @@ static bool take_head(struct mega_study_reading *s)
     return mega_study_linear_take(&s->out, c->out, NULL);
 }
 
+static mega_status check(const mega_model *m)
+{
+    return m->config.architecture != MEGA_MASKED_MODEL || m->masked.options.masked
+               ? MEGA_OK
+               : mega_fail(MEGA_UNSUPPORTED,
+                     "this model does not tell masked tokens: relevance of its predictions "
+                     "needs its masked_head");
+}
+
 mega_status mega_study_reading_new(struct mega_study_reading *s, const mega_model *m)
 {
+    static bool (*const take[])(struct mega_study_reading *) = {
+        [MEGA_CLASSIFIER] = take_head,
+        [MEGA_LANGUAGE_MODEL] = take_output,
+        [MEGA_MASKED_MODEL] = take_masked,
+    };
     *s = (struct mega_study_reading){ .model = m };
+    MEGA_TRY(check(m));
     int64_t towers = m->config.architecture == MEGA_CLASSIFIER ? m->classifier.task.towers : 1;
     for (; s->passes < towers; s->passes++) {
         mega_status status = mega_study_forward_new(&s->pass[s->passes], m);
@@ -47,7 +71,7 @@ mega_status mega_study_reading_new(struct mega_study_reading *s, const mega_mode
             return status;
         }
     }
-    if (is_language(s) ? take_output(s) : take_head(s)) {
+    if (take[kind_of(s)](s)) {
         s->classes = s->out.n_out;
         return MEGA_OK;
     }
@@ -60,7 +84,9 @@ void mega_study_reading_free(struct mega_study_reading *s)
     for (int64_t i = 0; i < s->passes; i++) mega_study_forward_free(&s->pass[i]);
     for (int64_t i = 0; i < MEGA_HEAD_MOST; i++) mega_study_linear_free(&s->hidden[i]);
     for (int64_t i = 0; i <= MEGA_HEAD_MOST; i++) free(s->inside[i]);
+    mega_study_norm_free(&s->norm);
     mega_study_linear_free(&s->out);
+    free(s->at);
     *s = (struct mega_study_reading){ 0 };
 }
 
@@ -91,8 +117,11 @@ static mega_tensor *logits_of(mega_run *r, const mega_model *m, struct mega_batc
     mega_tensor *text[2];
     const struct mega_rows *rows[2];
     mega_batch_enter(r, m, b, text, rows);
-    if (m->config.architecture != MEGA_LANGUAGE_MODEL)
+    if (m->config.architecture == MEGA_CLASSIFIER)
         return mega_classifier_run(r, &m->classifier, text, rows);
+    if (m->config.architecture == MEGA_MASKED_MODEL)
+        return mega_masked_model_logits(
+            r, &m->masked, mega_masked_model_states(r, &m->masked, text[0], rows[0]));
     return mega_language_model_logits(
         r, &m->language, mega_language_model_features(r, &m->language, text[0], rows[0]));
 }
@@ -116,7 +145,7 @@ static mega_status compare(
 {
     for (int64_t v = 0; v < s->classes; v++) {
         double mine = mega_study_logit(s, prediction, v),
-               theirs = (double)logits[prediction * s->classes + v];
+               theirs = (double)logits[mega_study_place(s, prediction) * s->classes + v];
         if (!(fabs(mine - theirs) <= 1e-3 * fmax(1, fabs(theirs))))
             return mega_fail(MEGA_UNSUPPORTED,
                 "relevance does not know all that this model does: its own pass gives a logit "
@@ -153,6 +182,41 @@ static void run_head(struct mega_study_reading *s)
     }
 }
 
+/* ---- a masked model's ---- */
+
+/* the places that have a target, and the head's inside at all of them */
+static bool run_masked(struct mega_study_reading *s, const struct mega_batch *b)
+{
+    const struct mega_study_forward *f = &s->pass[0];
+    const int32_t *target = b->target.data;
+    enum mega_act act = (enum mega_act)s->model->masked.encoder.options.act;
+    for (int k = 0; k < 2; k++) {
+        free(s->inside[k]);
+        s->inside[k] = malloc((size_t)(f->T * f->D + 1) * sizeof *s->inside[k]);
+    }
+    free(s->at);
+    s->at = malloc((size_t)(f->T + 1) * sizeof *s->at);
+    s->predictions = 0;
+    if (!s->inside[0] || !s->inside[1] || !s->at) return false;
+    for (int64_t i = 0; i < f->T; i++) {
+        if (target[i] >= 0) s->at[s->predictions++] = i;
+        double *row = s->inside[0] + i * f->D;
+        mega_study_linear_apply(&s->hidden[0], f->features + i * f->D, row);
+        for (int64_t k = 0; k < f->D; k++) row[k] = mega_act(act, row[k]);
+    }
+    mega_study_norm_apply(&s->norm, s->inside[0], s->inside[1], f->T, f->D);
+    return true;
+}
+
+static mega_status run_end(struct mega_study_reading *s, const struct mega_batch *b)
+{
+    s->predictions = kind_of(s) == MEGA_CLASSIFIER ? 1 : s->pass[0].T;
+    if (kind_of(s) == MEGA_CLASSIFIER) run_head(s);
+    return kind_of(s) != MEGA_MASKED_MODEL || run_masked(s, b)
+               ? MEGA_OK
+               : mega_fail(MEGA_NO_MEMORY, "no memory for a masked model's head");
+}
+
 mega_status mega_study_reading_run(
     struct mega_study_reading *s, mega_run *r, struct mega_batch *b)
 {
@@ -164,8 +228,7 @@ mega_status mega_study_reading_run(
         status = mega_fail(MEGA_UNSUPPORTED, "relevance does not know how this model embeds");
     for (int64_t k = 0; k < s->passes && !status; k++)
         status = mega_study_forward_run(&s->pass[k], o.embedded[k], o.T[k]);
-    if (!status && !is_language(s)) run_head(s);
-    s->predictions = is_language(s) ? o.T[0] : 1;
+    if (!status) status = run_end(s, b);
     if (!status && s->predictions) status = compare(s, o.logits, s->predictions - 1);
     free(o.embedded[0]);
     free(o.embedded[1]);
@@ -175,10 +238,16 @@ mega_status mega_study_reading_run(
 
 /* ---- logits ---- */
 
+int64_t mega_study_place(const struct mega_study_reading *s, int64_t prediction)
+{
+    return s->at ? s->at[prediction] : prediction;
+}
+
 const double *mega_study_last_row(const struct mega_study_reading *s, int64_t prediction)
 {
-    return is_language(s) ? s->pass[0].features + prediction * s->pass[0].D
-                          : s->inside[s->n_hidden];
+    const double *rows =
+        kind_of(s) == MEGA_LANGUAGE_MODEL ? s->pass[0].features : s->inside[s->n_hidden];
+    return rows + mega_study_place(s, prediction) * s->pass[0].D;
 }
 
 double mega_study_logit(const struct mega_study_reading *s, int64_t prediction, int64_t class)

@@ -60,7 +60,8 @@ mega_status mega_classify_load(struct mega_classify *c, enum mega_split split)
     const char *file = file_of(c, split);
     if (c->loaded[split]) return MEGA_OK;
     if (!file || !*file)
-        return mega_fail(MEGA_BAD_ARGUMENT, "task.%s is empty: there is no file of %s data",
+        return mega_fail(MEGA_BAD_ARGUMENT,
+            "there are no %s rows: task.%s is empty; give it in the recipe, or name a FILE",
             mega_split_names[split], mega_split_names[split]);
     MEGA_TRY(read_file(c, file, &c->split[split]));
     c->loaded[split] = true;

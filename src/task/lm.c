@@ -204,7 +204,8 @@ static mega_status fill(struct mega_batches *b, int64_t k, struct mega_host *h)
     const struct text_batches *t = (struct text_batches *)b;
     h->is_text = true;
     MEGA_TRY(mega_text_batch_fill(&h->text, t->text, k));
-    return t->masked ? mega_masking_apply(&t->masking, &h->text) : MEGA_OK;
+    if (t->masked) mega_masking_apply(&t->masking, t->text, &h->text);
+    return MEGA_OK;
 }
 
 static void count(const struct mega_batches *b, int64_t k, int64_t *rows, int64_t *tokens)
@@ -223,7 +224,6 @@ static void largest(const struct mega_batches *b, int64_t *rows, int64_t *places
 {
     const struct text_batches *t = (const struct text_batches *)b;
     mega_text_batches_largest(t->text, rows, places);
-    if (t->masked) *places += t->masking.n_before + t->masking.n_after;
 }
 
 static void free_batches(struct mega_batches *b)

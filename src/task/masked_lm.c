@@ -12,7 +12,6 @@ mega_status mega_masked_lm_check(
         bool is;
         const char *key;
     } left_to_right[] = {
-        { c->rows == MEGA_TEXT_PACKED, "rows: packed" },
         { c->evaluate == MEGA_EVALUATE_STREAM || c->evaluate == MEGA_EVALUATE_WINDOW,
             "evaluate" },
         { c->start != MEGA_START_AUTO && c->start != MEGA_START_NONE, "start" },
@@ -65,8 +64,8 @@ mega_status mega_masked_lm_rows(
             "task.length is %lld, and the tokenizer frames a row by %lld tokens: expected more",
             (long long)b->length, (long long)frame);
     b->length -= frame;
-    if (b->batching.longest > 0)
-        b->batching.longest = b->batching.longest > frame ? b->batching.longest - frame : 1;
+    b->before = masking->n_before;
+    b->after = masking->n_after;
     /* any token may come before the first one: it is not looked at, and so the first is read */
     b->start = masking->pad;
     return MEGA_OK;

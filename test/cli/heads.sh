@@ -47,6 +47,11 @@ sed -e 's/head_gates: concrete/head_gates: fixed/' -e 's/^heads: .*/heads: { ope
 refused 1 "heads.open of layer 0 is '1 0', expected 4 numbers" "$mega" train <(sed 's/1 0 1 0.5/1 0/' o.yaml) --run x2 -q
 refused 1 "heads.open has 1 texts, expected one for each of 2 layers" "$mega" train <(sed 's/, "0 0 0 0"//' o.yaml) --run x3 -q
 
+# norms of weights, chance: without any data, of a model folder too
+"$mega" heads prune a/best light --by weight --keep 3 --step 2 --json | grep -q '"heads": 3, .*{"heads": 3}' || fail "by weight without data"
+"$mega" heads prune a/best lucky --by random --keep 3 >/dev/null 2>err && [[ ! -s err ]] || fail "by chance without data: $(cat err)"
+refused 1 "no file is given" "$mega" heads prune a/best x9 --by weight --most 0.5
+
 # what cannot be is refused by name
 refused 1 "the upper limit of head gates is 1, expected more than 1" "$mega" train r.yaml --run x4 --set model.gate_high=1
 refused 1 "the lower limit of head gates is 0, expected less than 0" "$mega" train r.yaml --run x5 --set model.gate_low=0

@@ -43,6 +43,21 @@ cmp one other || fail "$(cat one other)"
 "$mega" eval a --json | grep -q '"masked": 24, ' || fail "$("$mega" eval a --json)"
 refused 1 "task.evaluate is of language models that read from left to right" "$mega" eval a text.txt --context stream
 
+# packed rows: documents beside each other, framed and hidden as each would be alone, that do not see each other
+sed 's/rows: document, length: 12/rows: packed, length: 24/; s/longest: 12/longest: 24/; s/batch: 16/batch: 4/; s/steps: 300/steps: 40/' m.yaml >packed.yaml
+"$mega" train packed.yaml --run packed -q
+"$mega" train packed.yaml --run again -q --stop-after 15 || [[ $? == 75 ]]
+"$mega" train --run again -q --resume auto
+same_run packed again 40
+"$mega" verify packed | grep -q 'rows agree'
+cp -r packed unpacked && sed -i 's/rows: packed/rows: document/' unpacked/recipe.full.yaml
+"$mega" eval packed text.txt >one
+"$mega" eval unpacked text.txt >other
+grep -q '^120 masked tokens in 40 rows' one && grep -q '^120 masked tokens in 120 rows' other || fail "$(cat one other)"
+awk '{ if (n++ && (d = $8 - loss) * d > 1e-10) exit 1; loss = $8 }' one other || fail "packed $(<one), alone $(<other)"
+"$mega" heads importance packed text.txt --texts 2 --method relevance >/dev/null
+"$mega" heads maps packed text.txt | grep -q '^{"tokens": \["\[CLS\]", "the", "cat", "[^"]*", "[^"]*", "[^"]*", "\[SEP\]"\]' || fail "a packed document is not looked at by itself"
+
 # what it learned; the same from standard input, and as JSON
 "$mega" fill a 'The dog says [MASK].' >said
 head -1 said | grep -qP '^1\t0\.[7-9]\d*\twuff\tthe dog says wuff\.$' || fail "$(<said)"
@@ -56,13 +71,47 @@ refused 1 "the text has 15 tokens, the model takes 12" "$mega" fill a 'the the t
 refused 1 "line 2: the text has no [MASK]" "$mega" fill a < <(printf '[MASK] says\nthe\n')
 refused 1 "mega fill uses it" "$mega" predict a text.txt
 refused 1 "a masked language model writes no text: mega fill and mega eval use it" "$mega" generate a --prompt x
-refused 1 "no attention heads that could be told apart" "$mega" heads importance a text.txt
+
+# its heads: what they matter and do, with all methods; without some of them an ordinary folder
+for method in gradient ablation confidence weight relevance functions; do
+    "$mega" heads importance a text.txt --texts 3 --method $method --csv - >table || fail "no importance by $method"
+    [[ $(wc -l <table) == 5 ]] || fail "importance by $method is $(<table)"
+done
+"$mega" heads importance a text.txt --texts 5 --method relevance --csv - >table
+awk -F, 'NR > 1 { sum[$1] += $3 } END { exit sum[0] < 0.999 || sum[0] > 1.001 || sum[1] < 0.999 || sum[1] > 1.001 }' table || fail "shares are $(<table)"
+printf '%s\t%s\t_\t_\t_\t_\t%s\t%s\t_\t_\n' 1 The 2 det 2 cat 3 nsubj 3 says 0 root 4 gackgack 3 obj >s.conllu
+"$mega" heads importance a --method syntax --conllu s.conllu 2>shown >/dev/null
+grep -q '^nsubj: 1 pairs' shown && grep -q '^obj_back: 1 pairs' shown || fail "syntax says: $(<shown)"
+"$mega" heads maps a text.txt --relevance >shown
+grep -q '^{"tokens": \["\[CLS\]", "the", "cat", .*"hidden": \[[1-5]\], "relevance": \[\[' shown || fail "maps shown: $(<shown)"
+"$mega" heads report a text.txt --texts 4 --show 2 --relevance --ablation --removal 2 --conllu s.conllu --out heads.html >/dev/null
+grep -q 'told: ' heads.html && grep -q 'nats a hidden token' heads.html && grep -q '"hidden": ' heads.json || fail "the page is not of a masked model"
+"$mega" heads prune a fewer --remove 0.1,1.0 | grep -q '^fewer: 2 of 4 heads' || fail "prune did not remove two heads"
+"$mega" eval fewer text.txt | grep -q '^120 masked tokens in 120 rows: loss ' || fail "a model with fewer heads is not measured"
+"$mega" fill fewer 'The dog says [MASK].' -n 1 | grep -q '^1.*the dog says ' || fail "a model with fewer heads fills nothing"
+"$mega" heads prune a fewest text.txt --by gradient --keep 1 --texts 5 2>/dev/null | grep -q '^fewest: 1 of 4 heads' || fail "prune by gradient"
+refused 1 "cannot have the option kept_heads" "$mega" convert fewer x --to hf
+refused 1 "the model's heads have no gates" "$mega" heads prune a x
+
+# gates that close while it learns; without closed heads it computes the same
+sed 's/steps: 300/steps: 40/; s/dropout: 0,/dropout: 0, head_gates: concrete, channel_gates: concrete, channel_block: 16,/' m.yaml >gates.yaml
+echo 'heads: { penalty: 0.3, rate: 30, finish: 30 }' >>gates.yaml
+"$mega" train gates.yaml --run gated -q
+grep -q '"expected_heads": .*"active_channel_blocks": ' gated/log.jsonl || fail "the log says nothing of gates"
+"$mega" heads prune gated closed >shown 2>/dev/null
+grep -q 'blocks of channels' shown || fail "prune shown: $(<shown)"
+cmp <("$mega" eval gated text.txt) <("$mega" eval closed text.txt) || fail "$("$mega" eval gated text.txt) with gates, $("$mega" eval closed text.txt) without"
+"$mega" train m.yaml --run on -q --set heads.from=fewer --set model.kept_heads="0; 1" --set optim.steps=2
+refused 1 "heads.from: fewer: the model to start from has" "$mega" train m.yaml --run x -q --set heads.from=fewer --set optim.steps=2
 
 # to Hugging Face's form, as it is and back
 "$mega" convert a hf --to hf
 [[ $(ls hf) == $'config.json\nmodel.safetensors\ntokenizer_config.json\nvocab.txt' ]] || fail "hf holds $(ls hf)"
 "$mega" convert hf ours
 cmp ours/model.safetensors a/best/model.safetensors || fail "there and back changed the weights"
+"$mega" heads prune hf hf-fewer --remove 0.1,1.0 >/dev/null
+cmp hf-fewer/model.safetensors fewer/model.safetensors || fail "from Hugging Face's form other heads go"
+"$mega" heads importance hf text.txt --texts 2 --method relevance >/dev/null
 for folder in hf ours; do
     "$mega" eval "$folder" text.txt >away
     grep -q 'masked tokens in' away || fail "$(<away)"
@@ -94,7 +143,7 @@ refused 1 "bert is an encoder: expected task masked_lm" "$mega" train --dry-run 
 refused 1 "gpt2 is a decoder: expected task lm" "$mega" train --dry-run m.yaml --set model.preset=gpt2
 refused 1 "model.next_sentence is true" "$mega" train --dry-run m.yaml --set model.pooler=true --set model.next_sentence=true
 refused 1 "model.masked_head is false" "$mega" train --dry-run m.yaml --set model.masked_head=false
-refused 1 "task.rows: packed is of language models" "$mega" train --dry-run m.yaml --set task.rows=packed
+refused 1 "task.align is of language models" "$mega" train --dry-run m.yaml --set task.rows=packed --set task.align=4
 refused 1 "task.mask_random is 0.6 and task.mask_keep 0.5" "$mega" train --dry-run m.yaml --set task.mask_random=0.6 --set task.mask_keep=0.5
 refused 1 "the tokenizer frames a row by 2 tokens" "$mega" train --dry-run m.yaml --set task.length=2
 "$mega" train --dry-run m.yaml --set train.metric=accuracy >/dev/null

@@ -6,6 +6,7 @@
 #include "cmocka_all.h"
 
 #include "data/masking.h"
+#include "data/text_plan.h"
 
 enum { MASK = 1000 };
 
@@ -88,40 +89,45 @@ static void a_draw_is_of_the_key_and_the_row_alone(void **state)
     assert_memory_not_equal(a, b, sizeof a);
 }
 
-/* two rows of 4 and 2 tokens in a batch of 4 places, then 7 with the frame */
+/* rows that were filled: tokens stand behind one free place, two places are free after them */
+static void begin(
+    struct mega_text_batch *h, const int32_t *tokens, int64_t B, int64_t T, const int64_t *row)
+{
+    *h = (struct mega_text_batch){ .B = B, .T = T };
+    h->id = malloc((size_t)(B * T) * sizeof *h->id);
+    h->target = malloc((size_t)(B * T) * sizeof *h->target);
+    h->row = malloc((size_t)B * sizeof *h->row);
+    for (int64_t i = 0; i < B * T; i++) h->id[i] = 7;
+    memcpy(h->target, tokens, (size_t)(B * T) * sizeof *tokens);
+    memcpy(h->row, row, (size_t)B * sizeof *row);
+}
+
+/* two rows of 4 and 2 tokens in a batch of 7 places */
 static void a_batch_is_framed(void **state)
 {
     struct mega_masking m = masking(0.25, 0, 0);
-    struct mega_text_batch h = { .B = 2, .T = 4 };
-    static const int32_t tokens[] = { 10, 11, 12, 13, 20, 21, -1, -1 };
-    static const int32_t lengths[] = { 4, 2 };
-    static const int64_t numbers[] = { 5, 9 };
+    static struct mega_stretch span[10] = { [5] = { 0, 4 }, [9] = { 4, 2 } };
+    struct mega_text_batches t = { .rows = { .span = span, .before = 1, .after = 2 } };
+    struct mega_text_batch h;
+    static const int32_t tokens[] = { -1, 10, 11, 12, 13, -1, -1, -1, 20, 21, -1, -1, -1, -1 };
+    static const int64_t lengths[] = { 4, 2 }, numbers[] = { 5, 9 };
     (void)state;
-    h.id = malloc(sizeof tokens);
-    h.target = malloc(sizeof tokens);
-    h.len = malloc(sizeof lengths);
-    h.row = malloc(sizeof numbers);
-    h.room = 8;
-    memcpy(h.target, tokens, sizeof tokens);
-    memcpy(h.len, lengths, sizeof lengths);
-    memcpy(h.row, numbers, sizeof numbers);
-    assert_int_equal(mega_masking_apply(&m, &h), MEGA_OK);
-    assert_int_equal(h.T, 7);
-    assert_int_equal(h.len[0], 7);
-    assert_int_equal(h.len[1], 5);
+    begin(&h, tokens, 2, 7, numbers);
+    mega_masking_apply(&m, &t, &h);
     assert_int_equal(h.units.targets, 2);
+    assert_int_equal(h.units.tokens, 6);
     int found[2] = { 0 };
     for (int b = 0; b < 2; b++) {
         const int32_t *id = h.id + 7 * b, *target = h.target + 7 * b;
-        int n = lengths[b];
+        int64_t n = lengths[b];
         assert_int_equal(id[0], 101);
         assert_int_equal(id[1 + n], 102);
         assert_int_equal(id[2 + n], 103);
         assert_int_equal(target[0], -1);
-        for (int i = 1 + n; i < 7; i++) assert_int_equal(target[i], -1);
-        for (int i = 3 + n; i < 7; i++) assert_int_equal(id[i], 7);
-        for (int i = 0; i < n; i++) {
-            int32_t is = tokens[4 * b + i];
+        for (int64_t i = 1 + n; i < 7; i++) assert_int_equal(target[i], -1);
+        for (int64_t i = 3 + n; i < 7; i++) assert_int_equal(id[i], 7);
+        for (int64_t i = 0; i < n; i++) {
+            int32_t is = tokens[7 * b + 1 + i];
             assert_int_equal(id[1 + i], target[1 + i] < 0 ? is : MASK);
             if (target[1 + i] < 0) continue;
             assert_int_equal(target[1 + i], is);
@@ -131,6 +137,33 @@ static void a_batch_is_framed(void **state)
     assert_int_equal(found[0], 1);
     assert_int_equal(found[1], 1);
     mega_text_batch_done(&h);
+}
+
+/* beside one another in a row documents are framed and hidden as each would be by itself */
+static void packed_documents_are_hidden_as_alone(void **state)
+{
+    struct mega_masking m = masking(0.5, 0.2, 0.2);
+    static struct mega_stretch span[] = { { 0, 4 }, { 4, 2 } },
+                               turned[] = { { 4, 2 }, { 0, 4 } };
+    static int64_t first[] = { 0, 2 }, number[] = { 1, 0 };
+    struct mega_text_batches alone = { .rows = { .span = span } }, packed = {
+        .rows = { .span = turned, .first = first, .number = number }
+    };
+    struct mega_text_batch a, p;
+    static const int32_t rows[] = { -1, 10, 11, 12, 13, -1, -1, -1, 20, 21, -1, -1, -1, -1 },
+                         row[] = { -1, 20, 21, -1, -1, -1, 10, 11, 12, 13, -1, -1 };
+    (void)state;
+    begin(&a, rows, 2, 7, (int64_t[]){ 0, 1 });
+    begin(&p, row, 1, 12, (int64_t[]){ 0 });
+    mega_masking_apply(&m, &alone, &a);
+    mega_masking_apply(&m, &packed, &p);
+    assert_memory_equal(p.id, a.id + 7, 5 * sizeof *p.id);
+    assert_memory_equal(p.target, a.target + 7, 5 * sizeof *p.target);
+    assert_memory_equal(p.id + 5, a.id, 7 * sizeof *p.id);
+    assert_memory_equal(p.target + 5, a.target, 7 * sizeof *p.target);
+    assert_int_equal(p.units.targets, a.units.targets);
+    mega_text_batch_done(&a);
+    mega_text_batch_done(&p);
 }
 
 static void shares_of_more_than_all_are_refused(void **state)
@@ -150,6 +183,7 @@ int main(void)
         cmocka_unit_test(shares_are_kept_over_many_rows),
         cmocka_unit_test(a_draw_is_of_the_key_and_the_row_alone),
         cmocka_unit_test(a_batch_is_framed),
+        cmocka_unit_test(packed_documents_are_hidden_as_alone),
         cmocka_unit_test(shares_of_more_than_all_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

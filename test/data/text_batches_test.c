@@ -195,6 +195,29 @@ static void packed_documents_know_where_they_began(void **state)
     done(&s);
 }
 
+/* as masked models want them: room for a frame of one place before and one after each */
+static void packed_documents_have_room_for_a_frame(void **state)
+{
+    (void)state;
+    struct setting s = { 0 };
+    open_text(&s, "abc\nd\nefghijk\nlm\n", MEGA_CORPUS_LINES, MEGA_END_EOS);
+    s.b.rows = MEGA_TEXT_PACKED;
+    s.b.length = 8;
+    s.b.before = s.b.after = 1;
+    s.b.batching.rows = 9;
+    assert_int_equal(plan(&s, 0), MEGA_OK);
+    batch_is(&s, 0, "_.abc__.d_>-abc.--d.-|_.efghijk_>-efghijk.-|_.lm______>-lm.------");
+    struct mega_text_batch h = { 0 };
+    assert_int_equal(mega_text_batch_fill(&h, s.batches, 0), MEGA_OK);
+    static const int32_t doc[] = { 0, 0, 0, 0, 0, 0, 6, 6, 6, 6 };
+    assert_memory_equal(h.doc, doc, sizeof doc);
+    static const int32_t len[] = { 10, 10, 5 };
+    assert_memory_equal(h.len, len, sizeof len);
+    assert_int_equal(h.units.tokens, 17);
+    mega_text_batch_done(&h);
+    done(&s);
+}
+
 static void packed_documents_may_begin_at_chunks(void **state)
 {
     (void)state;
@@ -557,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_line_a_row),
         cmocka_unit_test(whole_lines_fill_a_row),
         cmocka_unit_test(packed_documents_know_where_they_began),
+        cmocka_unit_test(packed_documents_have_room_for_a_frame),
         cmocka_unit_test(packed_documents_may_begin_at_chunks),
         cmocka_unit_test(every_token_is_a_target_once_an_epoch),
         cmocka_unit_test(order_is_a_function_of_seed_and_epoch),

@@ -42,6 +42,14 @@ static mega_model *make(const char *json)
     "3, \"longest\": 16, \"attention_bias\": true" more                                        \
     " }, \"inputs\": { \"vocabulary\": 11 }, \"labels\": [\"a\", \"b\"] }"
 
+#define MASKED(more)                                                                           \
+    "{ \"megac\": 1, \"architecture\": \"masked_language_model\", \"model\": { \"layers\": "   \
+    "3, "                                                                                      \
+    "\"width\": 12, \"ffn\": 10, \"heads\": 6, \"kv_heads\": 3, \"longest\": 16, "             \
+    "\"type_emb\": 2, "                                                                        \
+    "\"post_emb_norm\": true, \"positions\": \"learned\", \"attention_bias\": true" more       \
+    " }, \"inputs\": { \"vocabulary\": 11, \"pad\": 0 } }"
+
 /* fixed gates of every head, by layer */
 static void set_gates(const mega_model *m, const double *gate)
 {
@@ -122,6 +130,9 @@ static void a_sliced_model_computes_what_the_gated_one_does(void **state)
         check_pattern(&t, CLASSIFIER(", \"head_gates\": \"fixed\""), patterns[i], 1e-6);
         check_pattern(&t, TRANSFORMER(", \"head_gates\": \"fixed\", \"pooling\": \"class\""),
             patterns[i], 1e-6);
+        check_pattern(&t, MASKED(", \"head_gates\": \"fixed\", \"placement\": \"post\""),
+            patterns[i], 1e-6);
+        check_pattern(&t, MASKED(", \"head_gates\": \"fixed\""), patterns[i], 1e-6);
     }
     done(&t);
 }

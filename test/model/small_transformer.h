@@ -35,7 +35,9 @@ static inline void small_set(struct small *s, const char *settings)
             fail_msg("%s", mega_message());
 }
 
-static inline mega_status small_declare(struct small *s, bool causal, const char *settings)
+/* `by_layer` (NULL: none) is an option's value with blanks in it */
+static inline mega_status small_declare_with(
+    struct small *s, bool causal, const char *settings, const char *by_layer)
 {
     memset(s, 0, sizeof *s);
     assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
@@ -45,6 +47,7 @@ static inline mega_status small_declare(struct small *s, bool causal, const char
     small_set(s, "width=8 layers=2 ffn=12 heads=2 longest=12 positions=learned tied=false "
                  "rotary_interleaved=true");
     small_set(s, settings);
+    s->options.by_layer = by_layer;
     s->options.vocabulary = V;
     s->options.causal = causal;
     mega_build b = { .store = &s->store };
@@ -52,10 +55,17 @@ static inline mega_status small_declare(struct small *s, bool causal, const char
     return b.status;
 }
 
-static inline void small_open(struct small *s, bool causal, const char *settings)
+static inline mega_status small_declare(struct small *s, bool causal, const char *settings)
+{
+    return small_declare_with(s, causal, settings, NULL);
+}
+
+static inline void small_open_with(
+    struct small *s, bool causal, const char *settings, const char *by_layer)
 {
     struct mega_rng g;
-    if (small_declare(s, causal, settings)) fail_msg("%s: %s", settings, mega_message());
+    if (small_declare_with(s, causal, settings, by_layer))
+        fail_msg("%s %s: %s", settings, by_layer ? by_layer : "", mega_message());
     assert_int_equal(mega_store_lay_out(&s->store, true), MEGA_OK);
     mega_store_fill(&s->store, 11);
     mega_rng_start(&g, 1, 2);
@@ -63,6 +73,11 @@ static inline void small_open(struct small *s, bool causal, const char *settings
         s->store.value[i] += 0.3f * (float)mega_rng_normal(&g);
     for (int i = 0; i < B * T; i++) s->ids[i] = (int32_t)mega_rng_below(&g, V);
     assert_int_equal(mega_run_new(&s->run, s->context), MEGA_OK);
+}
+
+static inline void small_open(struct small *s, bool causal, const char *settings)
+{
+    small_open_with(s, causal, settings, NULL);
 }
 
 static inline void small_close(struct small *s)

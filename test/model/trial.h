@@ -37,7 +37,8 @@ static void done(struct trial *t)
     mega_context_free(t->context);
 }
 
-/* features or class logits of n places; returns how many numbers they are */
+/* features, a masked model's states or class logits of n places; returns how many numbers they
+ * are */
 static int64_t run(
     struct trial *t, const mega_model *m, mega_stream *s, int64_t from, int64_t n, float *out)
 {
@@ -52,6 +53,8 @@ static int64_t run(
     mega_batch_enter(t->run, m, &b, text, rows);
     if (m->config.architecture == MEGA_LANGUAGE_MODEL)
         x = mega_language_model_features(t->run, &m->language, text[0], rows[0]);
+    else if (m->config.architecture == MEGA_MASKED_MODEL)
+        x = mega_masked_model_states(t->run, &m->masked, text[0], rows[0]);
     else
         x = mega_classifier_run(t->run, &m->classifier, text, rows);
     if (!x) fail_msg("%s", mega_message());
