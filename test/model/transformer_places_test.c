@@ -143,7 +143,7 @@ static void segments_begin_with_memory_tokens(void **state)
         " rel_pos=xl", " rel_pos=alibi attn_num_mem_kv=3", " attn_exec=strip rel_pos=xl" };
     static float pieces[N], want[N];
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        char with[128], without[128];
+        char with[192], without[128];
         struct small s, plain;
         mega_stream *stream;
         snprintf(without, sizeof without, "positions=none layers=1%s", kinds[k]);
