@@ -44,6 +44,9 @@ static const struct mega_attr_timestep_norm timestep_norm = {
     .unit_offset = true, .groups = G, .eps = 1e-5
 };
 static const struct mega_attr_query_key_norm query_key_norm = { .heads = 1, .eps = 1e-5 };
+static const struct mega_attr_head_norm head_norm = {
+    .kind = MEGA_HEAD_NORM_RMS, .unit_offset = true, .heads = 4, .eps = 1e-5
+};
 static const struct mega_attr_scale rescale = { 1 };
 static const struct mega_attr_rotary turn = { .heads = 4, .base = 10000, .factor = 1 };
 static const struct mega_attr_position_embedding learned = { .scale = 1 },
@@ -85,6 +88,10 @@ const struct mega_problem mega_problems[] = {
         { { B, T, M }, { M }, { M } }, 0, 0 },
     { "query_key_norm, 192", &mega_op_query_key_norm, &query_key_norm,
         { { B, T, Y }, { 2, Y }, { 2, Y } }, 0, 0 },
+    { "head_norm, 4 heads of 32", &mega_op_head_norm, &head_norm, { { B, T, D }, { 4, D / 4 } },
+        0, 0 },
+    { "head_norm, 4 heads of 64", &mega_op_head_norm, &head_norm, { { B, T, 4 * Z }, { 4, Z } },
+        0, 0 },
     { "scale, 384", &mega_op_scale, &rescale, { { B, T, M }, { M } }, 0, 0 },
     { "query_key", &mega_op_query_key, NULL, { { B, T, Z }, { 2, Z }, { 2, Z } }, 0, 0 },
     { "rotary_bias", &mega_op_rotary_bias, &rotary, { { 1, Z }, { 1, Z } }, 0, 0 },
