@@ -110,10 +110,28 @@ static void add_ratio(struct mega_text *to, double value)
         mega_text_add(to, " %.2f |", value);
 }
 
-void mega_variant_table_markdown(struct mega_text *to, const struct mega_variant_runs *runs)
+/* what the trainings were; the base may have failed, or all of them */
+static void add_footer(struct mega_text *to, const struct mega_variant_runs *runs)
 {
     char cpu[128];
+    double tokens = NAN;
     mega_machine_cpu(cpu);
+    for (int v = 0; v < runs->variants && isnan(tokens); v++)
+        tokens = summarise(runs, v).tokens;
+    mega_text_add(to, "\n%s. %d seed%s", cpu, runs->seeds, runs->seeds == 1 ? "" : "s");
+    if (isnan(tokens)) {
+        mega_text_add(to, "; no training was finished: the last column says why.\n");
+        return;
+    }
+    mega_text_add(to,
+        ", each for %.0f tokens. Loss: nats a token at the last validation, mean and standard "
+        "deviation over seeds; less the base's: of the same seed. Speed: median over updates, "
+        "then over seeds. Runs take turns, seed by seed.\n",
+        tokens);
+}
+
+void mega_variant_table_markdown(struct mega_text *to, const struct mega_variant_runs *runs)
+{
     mega_text_add(to,
         "| variant | parameters | loss | less the base's | bits a byte | tokens/s | over the "
         "base | peak MB | over the base | attention by | |\n"
@@ -134,13 +152,7 @@ void mega_variant_table_markdown(struct mega_text *to, const struct mega_variant
         for (const char *p = s.note; *p; p++) mega_text_add(to, *p == '|' ? "\\|" : "%c", *p);
         mega_text_add(to, " |\n");
     }
-    struct summary base = summarise(runs, 0);
-    mega_text_add(to,
-        "\n%s. %d seed%s, each for %.0f tokens. Loss: nats a token at the last validation, "
-        "mean "
-        "and standard deviation over seeds; less the base's: of the same seed. Speed: median "
-        "over updates, then over seeds. Runs take turns, seed by seed.\n",
-        cpu, runs->seeds, runs->seeds == 1 ? "" : "s", base.tokens);
+    add_footer(to, runs);
 }
 
 /* ---- CSV, JSON lines ---- */

@@ -33,18 +33,26 @@ static inline mega_tensor *concat(mega_run *r, mega_tensor *a, mega_tensor *b)
     return mega_run_call(r, &(struct mega_call){ .op = &mega_op_concat, .in = { a, b } }, NULL);
 }
 
-/* `nll`, if not NULL, receives -log p of each row. */
-static inline mega_tensor *cross_entropy_rows(
-    mega_run *r, mega_tensor *logits, mega_tensor *target, double smoothing, mega_tensor **nll)
+/* With a weight of each row (or NULL); `nll`, if not NULL, receives -log p of each row. */
+static inline mega_tensor *cross_entropy_weighted(mega_run *r, mega_tensor *logits,
+    mega_tensor *target, mega_tensor *weight, double smoothing, mega_tensor **nll)
 {
     struct mega_attr_cross_entropy a;
     memset(&a, 0, sizeof a);
     a.smoothing = smoothing;
     a.rows = nll != NULL;
-    struct mega_call c = { .op = &mega_op_cross_entropy, .in = { logits, target }, .attr = &a };
+    struct mega_call c = {
+        .op = &mega_op_cross_entropy, .in = { logits, target, weight }, .attr = &a
+    };
     mega_tensor *loss = mega_run_call(r, &c, NULL);
     if (nll) *nll = loss ? c.out[1] : NULL;
     return loss;
+}
+
+static inline mega_tensor *cross_entropy_rows(
+    mega_run *r, mega_tensor *logits, mega_tensor *target, double smoothing, mega_tensor **nll)
+{
+    return cross_entropy_weighted(r, logits, target, NULL, smoothing, nll);
 }
 
 static inline mega_tensor *smoothed_cross_entropy(
@@ -170,9 +178,11 @@ static inline mega_tensor *number_embedding(
         NULL);
 }
 
-/* The loss of a linear layer's output; `nll`, if not NULL, receives that of each row. */
-static inline mega_tensor *output_loss(mega_run *r, mega_tensor *x, mega_tensor *w,
-    mega_tensor *bias, mega_tensor *target, double smoothing, mega_tensor **nll)
+/* The loss of a linear layer's output, with a weight of each row (or NULL); `nll`, if not NULL,
+ * receives that of each row. */
+static inline mega_tensor *output_loss_weighted(mega_run *r, mega_tensor *x, mega_tensor *w,
+    mega_tensor *bias, mega_tensor *target, mega_tensor *weight, double smoothing,
+    mega_tensor **nll)
 {
     struct mega_attr_output_loss a;
     memset(&a, 0, sizeof a);
@@ -181,9 +191,16 @@ static inline mega_tensor *output_loss(mega_run *r, mega_tensor *x, mega_tensor 
     struct mega_call c = {
         .op = &mega_op_output_loss, .in = { x, w, bias, target }, .attr = &a
     };
+    c.in[MEGA_OUTPUT_LOSS_WEIGHT] = weight;
     mega_tensor *loss = mega_run_call(r, &c, NULL);
     if (nll) *nll = loss ? c.out[1] : NULL;
     return loss;
+}
+
+static inline mega_tensor *output_loss(mega_run *r, mega_tensor *x, mega_tensor *w,
+    mega_tensor *bias, mega_tensor *target, double smoothing, mega_tensor **nll)
+{
+    return output_loss_weighted(r, x, w, bias, target, NULL, smoothing, nll);
 }
 
 static inline mega_tensor *pool(

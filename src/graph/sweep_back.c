@@ -284,7 +284,8 @@ static void mark_filled(const struct back *b)
         const struct place *p = &b->p.place[i];
         if (!p->full || !p->filled) continue;
         p->full->filled = true;
-        if (p->slope == SLOPE_SUM && p->t->param) p->t->param->touched = true;
+        const mega_tensor *whole = p->t->base ? p->t->base : p->t;
+        if (p->slope == SLOPE_SUM && whole->param) whole->param->touched = true;
     }
 }
 

@@ -7,6 +7,7 @@
  *             from what it keeps
  *   kept      else; and where making it again would need as much kept before it */
 #include "graph/sweep.h"
+#include "kernel/widen.h"
 #include "op/contracts.h"
 
 extern const struct mega_op mega_op_linear;
@@ -28,9 +29,11 @@ static bool reads(const struct mega_call *c, const mega_tensor *t, bool backward
  * for it */
 static bool reads_out(const struct mega_call *c)
 {
-    if (c->op != &mega_op_linear) return c->kernel->reads_out;
+    const struct mega_kernel *k = c->kernel;
+    if (mega_is_widened(k)) k = ((const struct mega_widened *)(const void *)k)->inner;
+    if (c->op != &mega_op_linear) return k->reads_out;
     const struct mega_attr_linear *a = c->attr;
-    return c->kernel->reads_out && a->act != MEGA_ACT_LINEAR && !c->saved[0];
+    return k->reads_out && a->act != MEGA_ACT_LINEAR && !c->saved[0];
 }
 
 /* the backward pass of call k, which makes t, or of a later one looks at t's numbers */

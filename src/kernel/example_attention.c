@@ -195,8 +195,9 @@ static void make_added(
     if (chance(m, 4)) {
         int64_t R = 1 + mega_make_below(m, 3), heads = chance(m, 2) ? n->H : 1;
         in[MEGA_ATTENTION_SHARE] = mega_make_values(m, 3, (int64_t[]){ B, T, n->H * R }, 0, 1);
-        in[MEGA_ATTENTION_BANK] = mega_make_param(
-            m, 2, (int64_t[]){ R * heads, 1 + mega_make_below(m, S + 3) }, 0, 1);
+        int64_t N = 1 + mega_make_below(m, S + 3);
+        in[MEGA_ATTENTION_BANK] = mega_make_param(m, 2, (int64_t[]){ R * heads, N }, 0, 1);
+        attr_of(m)->ahead = N % 2 ? N / 2 : 0; /* no draw of its own */
     }
 }
 

@@ -120,8 +120,9 @@ void mega_example_output_loss(struct mega_maker *m)
         mega_make_numbers(m, 1, &rows, mega_make_choice(m, 2) ? -1 : 0, (int32_t)classes - 1);
     if (more)
         c->in[MEGA_OUTPUT_LOSS_MORE] = mega_make_param(m, 2, (int64_t[]){ M, D }, 0, deviation);
-    m->e->wants = 1u << MEGA_OUTPUT_LOSS_X | 1u << MEGA_OUTPUT_LOSS_W |
-                  1u << MEGA_OUTPUT_LOSS_BIAS | 1u << MEGA_OUTPUT_LOSS_MORE;
+    if (mega_make_choice(m, 3) == 0)
+        c->in[MEGA_OUTPUT_LOSS_WEIGHT] = mega_make_param(m, 1, &rows, 0.5, 0.5);
+    m->e->wants = ~(1u << MEGA_OUTPUT_LOSS_TARGET);
     m->e->tolerance = 2e-5; /* sums over rows may cancel */
 }
 
@@ -136,6 +137,23 @@ void mega_example_cross_entropy(struct mega_maker *m)
         mega_make_values(m, 2, dim, mega_make_choice(m, 2) ? 50 : 0, 3);
     c->in[MEGA_CROSS_ENTROPY_TARGET] =
         mega_make_numbers(m, 1, dim, mega_make_choice(m, 2) ? -1 : 0, (int32_t)dim[1] - 1);
-    m->e->wants = 1;
+    if (mega_make_choice(m, 3) == 0)
+        c->in[MEGA_CROSS_ENTROPY_WEIGHT] = mega_make_param(m, 1, dim, 0.5, 0.5);
+    m->e->wants = 1u << MEGA_CROSS_ENTROPY_LOGITS | 1u << MEGA_CROSS_ENTROPY_WEIGHT;
     m->e->tolerance = 5e-6;
+}
+
+void mega_example_exit_gate(struct mega_maker *m)
+{
+    struct mega_call *c = &m->e->call;
+    int64_t dim[MEGA_RANK];
+    int rank = mega_make_shape(m, 1, dim);
+    c->in[MEGA_EXIT_GATE_Z] = mega_make_values(m, rank, dim, 0, 3);
+    int64_t rows = mega_height(c->in[MEGA_EXIT_GATE_Z]);
+    if (mega_make_choice(m, 2))
+        c->in[MEGA_EXIT_GATE_REST] = mega_make_param(m, rank, dim, 0.5, 0.2);
+    if (mega_make_choice(m, 2))
+        c->in[MEGA_EXIT_GATE_TARGET] = mega_make_numbers(m, 1, &rows, -1, 5);
+    m->e->wants = 1u << MEGA_EXIT_GATE_Z | 1u << MEGA_EXIT_GATE_REST;
+    m->e->gives = 7;
 }

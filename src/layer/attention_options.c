@@ -89,8 +89,6 @@ static mega_status check_causal(const struct mega_attention_options *o)
         "hides keys of a next-token model and needs causal attention");
     REFUSE_IF(o->score.prefix && !causal, "prefix_lm",
         "a prefix that all see is the exception of causal attention");
-    REFUSE_IF(kind == MEGA_REL_POS_XL && !causal, "rel_pos: xl",
-        "knows the distances of keys before the query: needs causal attention");
     REFUSE_IF(kind == MEGA_REL_POS_FORGET_ROW && !causal, "rel_pos: forget_row",
         "forgets what lies before the query: needs causal attention");
     REFUSE_IF((o->output.gate_output || o->output.gate_rank) && !o->output.gate_values &&

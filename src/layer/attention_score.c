@@ -224,7 +224,7 @@ static mega_tensor *shifted(mega_run *r, mega_tensor *x, mega_tensor *by)
 /* (q + u) k, and (q + v) of each head with its W_r r of every distance, a bank of its own */
 static void relate(mega_run *r, const struct mega_attention_score *s,
     const struct mega_attention_options *o, const struct mega_attention_score_args *args,
-    struct mega_call *c)
+    struct mega_call *c, struct mega_attr_attention *a)
 {
     mega_tensor *q = c->in[MEGA_ATTENTION_Q];
     double by = mega_attention_scale(o);
@@ -233,6 +233,7 @@ static void relate(mega_run *r, const struct mega_attention_score *s,
         by > 0 ? by : 1 / sqrt((double)o->keys));
     c->in[MEGA_ATTENTION_BANK] =
         own_rows(r, linear(r, s->xl_r, args->bias, NULL, MEGA_ACT_LINEAR), args);
+    a->ahead = o->causal ? 0 : mega_dim(args->bias, 0) / 2;
 }
 
 /* returns the keys of all heads' gates */
@@ -382,7 +383,7 @@ mega_tensor *mega_attention_score_run(mega_run *r, const struct mega_attention_s
     mega_tensor *sums = NULL, *gates = NULL;
     look_back(r, s, o, &c, args->part);
     if (s->forget) sums = decay(r, s, args, &c);
-    if (s->xl_r) relate(r, s, o, args, &c);
+    if (s->xl_r) relate(r, s, o, args, &c, &a);
     if (s->row_q) gates = forget_rows(r, s, args, &c);
     if (s->faded) c.in[MEGA_ATTENTION_PAST_FADED] = mega_cell_get(r, s->faded);
     if (s->proj)

@@ -25,9 +25,9 @@ struct mega_attention_score {
 /* What the call reads beside the heads; a part of them goes without what belongs to heads, and
  * leaves it to the caller to keep the whole. */
 struct mega_attention_score_args {
-    mega_tensor *z;                      /* [B, T, D] */
-    mega_tensor *bias;                   /* [H, 2n-1] of all heads, of xl [n, D], or NULL */
-    mega_tensor *before;                 /* residual attention */
+    mega_tensor *z;      /* [B, T, D] */
+    mega_tensor *bias;   /* [H, 2n-1] of all heads, of xl [n or 2n-1, D], or NULL */
+    mega_tensor *before; /* residual attention */
     const struct mega_kept_heads *kept;  /* heads that are left */
     const struct mega_rows *rows, *keys; /* keys: NULL: rows */
     const struct mega_head_part *part;   /* the call is for these heads alone; NULL: for all */

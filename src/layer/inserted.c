@@ -25,7 +25,8 @@ struct walk {
 /* are there inserted places before (b, t)? */
 static bool stands(const struct walk *w, int64_t b, int64_t t, int64_t first)
 {
-    if (!w->every) return begins(w->rows, b, t, first);
+    if (w->every == MEGA_INSERTED_EACH_CALL && t == first) return true;
+    if (w->every <= 0) return begins(w->rows, b, t, first);
     int64_t start = w->rows->doc ? mega_rows_doc(w->rows, b, t) : first;
     return t >= start && (t - start) % w->every == 0;
 }
@@ -128,7 +129,8 @@ void mega_inserted_make(mega_run *r, struct mega_inserted *m, const struct mega_
         for (int64_t i = 0; first && i < n; i++)
             first[b * n + i] = (int32_t)(first_real(rows, b) % rows->T + i);
     }
-    m->rows = rows->place ? mega_run_rows_longer(r, longer) : longer;
+    bool stays = rows->place && every != MEGA_INSERTED_EACH_CALL;
+    m->rows = stays ? mega_run_rows_longer(r, longer) : longer;
 }
 
 static mega_tensor *arrange(mega_run *r, mega_tensor *x, mega_tensor *index, mega_tensor *extra)

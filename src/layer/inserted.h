@@ -2,7 +2,9 @@
  * grow by them, and shrink again behind the last layer.
  *
  * They stand before the first real place of each document: in a stream before the row's first
- * token, and never again. Interleaved ones stand before every so many places of a document. */
+ * token, and never again. Interleaved ones stand before every so many places of a document.
+ * Those of segments with memories of earlier ones (Transformer-XL) begin every call anew, are
+ * no part of what a stream counts, and leave nothing to the next segment. */
 #ifndef MEGA_LAYER_INSERTED_H
 #define MEGA_LAYER_INSERTED_H
 
@@ -15,8 +17,10 @@ struct mega_inserted {
     mega_tensor *first;           /* [B, n]: the inserted ones alone, of the row's start */
 };
 
-/* n places at every start, or (every > 0) before every so many places. With a stream the run
- * goes on with the longer rows. */
+enum { MEGA_INSERTED_ONCE = 0, MEGA_INSERTED_EACH_CALL = -1 };
+
+/* n places at every start, before every so many places (every > 0), or at the start of every
+ * call and document. With a stream the run goes on with the longer rows, but for the last. */
 void mega_inserted_make(mega_run *r, struct mega_inserted *m, const struct mega_rows *rows,
     int64_t n, int64_t every);
 

@@ -106,16 +106,17 @@ static mega_tensor *slopes(mega_run *r, const struct mega_position_bias *p, int6
     return linear(r, p->table, far, NULL, MEGA_ACT_LINEAR);
 }
 
-/* [n, D] of the distances 0 ... n - 1: sines, then cosines */
+/* [n, D] of the distances 0 ... n - 1, [2n-1, D] with those of keys after the query before
+ * them: sines, then cosines */
 static mega_tensor *sines(mega_run *r, const struct mega_position_bias *p, int64_t length)
 {
-    int64_t D = p->width, half = D / 2;
-    mega_tensor *t = mega_run_tensor(r, MEGA_F32, 2, (int64_t[]){ length, D });
+    int64_t D = p->width, half = D / 2, ahead = p->causal ? 0 : length - 1, n = ahead + length;
+    mega_tensor *t = mega_run_tensor(r, MEGA_F32, 2, (int64_t[]){ n, D });
     for (int64_t k = 0; t && t->data && k < half; k++) {
         double turn = pow(10000, -2 * (double)k / (double)D);
-        for (int64_t x = 0; x < length; x++) {
-            mega_put(t, x, k, sin((double)x * turn));
-            mega_put(t, x, half + k, cos((double)x * turn));
+        for (int64_t x = 0; x < n; x++) {
+            mega_put(t, x, k, sin((double)(x - ahead) * turn));
+            mega_put(t, x, half + k, cos((double)(x - ahead) * turn));
         }
     }
     return t;

@@ -54,7 +54,8 @@ void mega_position_bias_build(mega_build *b, struct mega_position_bias *p,
     bool causal);
 
 /* [H, 2n-1] F32 with n = length: entry n-1+j-i of a head belongs to query i and key j; of xl
- * [n, D], row x the sines and cosines of distance x. NULL if there is none. */
+ * [n, D], row x the sines and cosines of distance x; not causal: [2n-1, D], those of distance
+ * x-(n-1). NULL if there is none. */
 mega_tensor *mega_position_bias_run(
     mega_run *r, const struct mega_position_bias *p, int64_t length);
 

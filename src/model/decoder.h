@@ -21,7 +21,11 @@ struct mega_output {
     const struct mega_adaptive_softmax *adaptive; /* or NULL; then there is no matrix */
     /* x [.., D] -> logits, where they are more than one linear layer; else NULL */
     mega_tensor *(*logits)(mega_run *r, const void *self, mega_tensor *x);
-    const void *self; /* its */
+    /* the loss of what features gave in training, where that is not the logits' cross entropy;
+     * else NULL. As mega_language_model_loss. */
+    mega_tensor *(*loss)(mega_run *r, const void *self, mega_tensor *x, mega_tensor *next,
+        double smoothing, mega_tensor **each);
+    const void *self; /* theirs */
 };
 
 /* What is known before anything is built. */
@@ -44,7 +48,8 @@ struct mega_decoder_type {
     void *(*build)(mega_build *b, const void *options,
         const struct mega_vocabulary *v); /* borrowed; NULL: b->status */
     mega_tensor *(*features)(mega_run *r, const void *self, mega_tensor *ids,
-        const struct mega_rows *rows); /* ids [B, T] I32 -> [B, T, D] */
+        const struct mega_rows *rows); /* ids [B, T] I32 -> [B, T, D]; in training what the
+                                          output's loss reads */
     struct mega_output (*output)(const void *self);
     struct mega_stack *(*stack)(void *self);
 };

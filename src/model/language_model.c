@@ -39,6 +39,8 @@ mega_tensor *mega_language_model_loss(mega_run *r, const struct mega_language_mo
         mega_run_fail(r,
             mega_fail(MEGA_UNSUPPORTED, "label smoothing of an adaptive softmax, which has no "
                                         "distribution over all words in training: expected 0"));
+    if (m->output.loss && (mega_run_mode(r) & MEGA_RUN_TRAIN))
+        return m->output.loss(r, m->output.self, x, next, smoothing, each);
     if (m->output.adaptive)
         return mega_adaptive_softmax_loss(r, m->output.adaptive, x, next, rows, each);
     if (m->output.logits)

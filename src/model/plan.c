@@ -205,11 +205,29 @@ static mega_status lay_steps(
     return MEGA_OK;
 }
 
+int64_t mega_plan_loops(const struct mega_plan_options *o, bool training)
+{
+    int64_t loops = training || !o->eval_loops ? o->loops : o->eval_loops;
+    return loops > 1 ? loops : 1;
+}
+
+/* as often as training or evaluation wants it */
+static mega_status lay_loops(struct mega_layer_plan *p, const struct mega_plan_options *o)
+{
+    int64_t in_training = mega_plan_loops(o, true), otherwise = mega_plan_loops(o, false),
+            loops = in_training > otherwise ? in_training : otherwise;
+    p->pass = p->steps;
+    for (int64_t i = p->pass; i < loops * p->pass; i++)
+        MEGA_TRY(add_step(p, p->step[i - p->pass], p->block[i - p->pass]));
+    return MEGA_OK;
+}
+
 mega_status mega_layer_plan_make(
     struct mega_layer_plan *p, const struct mega_plan_options *o, struct mega_arena *arena)
 {
     *p = (struct mega_layer_plan){ 0 };
     MEGA_TRY(check(o));
     MEGA_TRY(lay_modules(p, o, arena));
-    return lay_steps(p, o, arena);
+    MEGA_TRY(lay_steps(p, o, arena));
+    return lay_loops(p, o);
 }

@@ -20,6 +20,8 @@ struct mega_plan_options {
     bool only_cross;   /* in place of self-attention */
     struct mega_reals layer_dropout; /* an execution is left out in training */
     bool drop_path;                  /* row by row, what stays is rescaled */
+    int64_t loops;      /* times that all of it is executed, each on what the last gave; 0: 1 */
+    int64_t eval_loops; /* the same outside of training; 0: as in training */
 };
 
 #define MEGA_PLAN_FIELD(at, member) ((at) + offsetof(struct mega_plan_options, member))
@@ -50,6 +52,17 @@ struct mega_plan_options {
             NULL, "layer_dropout row by row; what stays is rescaled", 0                        \
     }
 
+/* of stacks that may go round */
+#define MEGA_PLAN_LOOP_OPTIONS(at)                                                             \
+    { "loops", MEGA_OPTION_INT, MEGA_PLAN_FIELD(at, loops), "1", 1, 100, NULL, "N",            \
+        "times that the stack is executed, each on what the last gave, with a gate for where " \
+        "to stop",                                                                             \
+        0 },                                                                                   \
+    {                                                                                          \
+        "eval_loops", MEGA_OPTION_INT, MEGA_PLAN_FIELD(at, eval_loops), "0", 0, 100, NULL,     \
+            "N", "loops outside of training, at most; 0: as loops says", 0                     \
+    }
+
 /* of stacks that may have a context */
 #define MEGA_PLAN_CROSS_OPTIONS(at)                                                            \
     { "cross_attend", MEGA_OPTION_BOOL, MEGA_PLAN_FIELD(at, cross_attend), "false", 0, 0,      \
@@ -63,12 +76,16 @@ enum mega_branch_kind { MEGA_BRANCH_ATTENTION, MEGA_BRANCH_CROSS, MEGA_BRANCH_ML
 
 struct mega_layer_plan {
     int64_t modules, steps;
+    int64_t pass;                /* executions of one loop; steps is a multiple */
     enum mega_branch_kind *kind; /* [modules] */
     bool *half;                  /* [modules]: a Macaron feed-forward */
-    int64_t *step;               /* [steps]: the module that is executed */
+    int64_t *step;               /* [steps]: the module that is executed, loop by loop */
     int64_t *block;              /* [steps]: the base block it belongs to; -1 by hand */
     int64_t count[3];            /* modules of each kind */
 };
+
+/* Times that the plan is executed in training, or else. */
+int64_t mega_plan_loops(const struct mega_plan_options *o, bool training);
 
 /* Lays the plan out in the arena; what cannot be is refused by name. */
 mega_status mega_layer_plan_make(

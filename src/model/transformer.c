@@ -85,7 +85,7 @@ struct mega_attention_options mega_transformer_attention(
 static bool is_first(const struct mega_transformer *m, int64_t step)
 {
     int64_t k = m->plan.step[step];
-    for (int64_t i = 0; i < m->plan.steps; i++)
+    for (int64_t i = 0; i < m->plan.pass; i++)
         if (i != step && (m->plan.step[i] == k ||
                              (i < step && m->plan.kind[m->plan.step[i]] == m->plan.kind[k])))
             return false;
@@ -263,7 +263,7 @@ static void build_step(mega_build *b, struct mega_transformer *m, int64_t i)
     while (m->plan.step[first] != k) first++;
     s->module = k;
     s->kind = m->plan.kind[k];
-    s->drop = mega_reals_at(&m->options.plan.layer_dropout, i);
+    s->drop = mega_reals_at(&m->options.plan.layer_dropout, i % m->plan.pass);
     for (int64_t before = 0; before < i; before++) s->repeat += m->plan.step[before] == k;
     snprintf(s->path, sizeof s->path, "sub.%lld", (long long)k);
     size_t entered = mega_build_enter(b, "%s", s->path);
@@ -285,7 +285,7 @@ static int64_t listed_states(const struct mega_transformer *m)
     if (o->unet) return m->options.plan.layers / 2;
     /* a last one more: what the head reads of pure depth attention */
     if (o->kind == MEGA_RESIDUAL_LIME || o->kind == MEGA_RESIDUAL_DEPTH)
-        return m->plan.steps + 1;
+        return m->plan.pass + 1;
     return o->streams > 1 ? o->streams : 0;
 }
 
@@ -348,6 +348,7 @@ static void build_embedding(mega_build *b, struct mega_transformer *m)
             .table = o->table,
             .numbers = o->numbers,
             .causal = o->causal,
+            .segments = o->attention.memory > 0,
             .positions = o->positions,
             .position_scale = o->position_scale,
             .dropout = o->dropout,
@@ -380,6 +381,7 @@ static void build_shared(mega_build *b, struct mega_transformer *m)
                 (int64_t[]){ o->width, o->width });
         mega_build_leave(b, entered);
     }
+    if (o->plan.loops > 1) mega_exit_gate_build(b, &m->exit, &o->exit, o->width);
     if (a.rotary.kind == MEGA_ROTARY_POPE)
         m->phase =
             mega_param_add(b, "pope.phase", (struct mega_init){ MEGA_INIT_CONSTANT, 0, 0 }, 2,

@@ -17,6 +17,7 @@
 #include "layer/position_bias.h"
 #include "layer/residual.h"
 #include "layer/shift.h"
+#include "model/exit_gate.h"
 #include "model/plan.h"
 #include "model/stack.h"
 #include "model/transformer_embedding.h"
@@ -81,6 +82,7 @@ struct mega_transformer_options {
     int recompute;   /* enum mega_recompute */
     double dropout;  /* of embeddings and branches, where they do not say */
     struct mega_reals attention_dropout, hidden_dropout;
+    struct mega_exit_options exit; /* of loops */
     int64_t recycle;      /* passes over the stack, each with what the last one gave; 0: 1 */
     int64_t other_layers; /* of a decoder's encoder, an encoder's decoder; 0: none */
     mega_tensor *table;   /* the tokens' table, where another model has it */
@@ -118,6 +120,7 @@ struct mega_transformer {
     int64_t listed;                        /* states of the stream that are kept for later */
     mega_tensor *reinject, *reinject_gate; /* [D, D], [1, D] or NULL */
     mega_tensor *recycle;                  /* [D, D]: of the pass before, or NULL */
+    struct mega_exit_gate exit;            /* of loops */
     mega_tensor *deep;    /* [V, feed-forwards D]: factors of what these give, or NULL */
     mega_tensor *streams; /* [S, D]: of hyper-connections, or NULL */
     struct mega_position_bias bias; /* of all self-attentions */
@@ -137,8 +140,8 @@ struct mega_attention_options mega_transformer_attention(
 void mega_transformer_build(
     mega_build *b, struct mega_transformer *m, const struct mega_transformer_options *options);
 
-/* ids [B, T] I32 -> x [B, T, D], what the head reads. A causal one also runs with a stream
- * attached. */
+/* ids [B, T] I32 -> x [B, T, D], what the head reads; of loops in training [B, T, n D], what
+ * each gave. A causal one also runs with a stream attached. */
 mega_tensor *mega_transformer_features(mega_run *r, const struct mega_transformer *m,
     mega_tensor *ids, const struct mega_rows *rows);
 
@@ -148,7 +151,7 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
     const struct mega_transformer_inputs *in, const struct mega_rows *rows,
     mega_tensor **classes);
 
-/* The same with the head: logits [B, T, V]. */
+/* The same with the head: logits [B, T, V], of the last loop in training. */
 mega_tensor *mega_transformer_run(mega_run *r, const struct mega_transformer *m,
     mega_tensor *ids, const struct mega_rows *rows);
 

@@ -42,7 +42,15 @@ mega_tensor *mega_transformer_decode(
 
 static mega_tensor *logits(mega_run *r, const void *self, mega_tensor *x)
 {
-    return mega_transformer_head_run(r, self, x);
+    const struct mega_transformer *m = self;
+    return mega_transformer_head_run(r, &m->head, x);
+}
+
+static mega_tensor *loss(mega_run *r, const void *self, mega_tensor *x, mega_tensor *next,
+    double smoothing, mega_tensor **each)
+{
+    const struct mega_transformer *m = self;
+    return mega_exit_loss(r, &m->exit, &m->head, x, next, smoothing, each);
 }
 
 struct mega_output mega_transformer_output(const void *self)
@@ -51,7 +59,8 @@ struct mega_output mega_transformer_output(const void *self)
     return (struct mega_output){ .weight = m->head.weight,
         .bias = m->head.bias,
         .logits = mega_transformer_head_is_plain(&m->head) ? NULL : logits,
-        .self = &m->head };
+        .loss = m->exit.weight ? loss : NULL,
+        .self = m };
 }
 
 struct mega_stack *mega_transformer_stack(void *self)

@@ -38,6 +38,14 @@ static void build_tables(
             b, "type_emb.token_type.weight", small, 2, (int64_t[]){ e->options.types, D });
 }
 
+/* places that a stream's rows begin with */
+static int64_t lead_of(const struct mega_transformer_embedding *e)
+{
+    const struct mega_embedding_options *o = &e->options;
+    if (o->memory_every) return 0;
+    return (e->segments ? 0 : o->memory) + o->class_tokens;
+}
+
 static void build_inserted(mega_build *b, struct mega_transformer_embedding *e, bool streams)
 {
     const struct mega_embedding_options *o = &e->options;
@@ -49,16 +57,17 @@ static void build_inserted(mega_build *b, struct mega_transformer_embedding *e, 
     if (o->memory)
         e->memory =
             mega_param_add(b, "memory_tokens", init, 2, (int64_t[]){ o->memory, e->out });
-    if (!b->status && streams && !o->memory_every) b->store->lead = o->memory + o->class_tokens;
+    if (!b->status && streams) b->store->lead = lead_of(e);
 }
 
 void mega_transformer_embedding_build(mega_build *b, struct mega_transformer_embedding *e,
     const struct mega_embedding_options *o, const struct mega_embedding_place *p)
 {
     struct mega_init small = { MEGA_INIT_NORMAL, 0, 0.02 }, zero = { MEGA_INIT_CONSTANT, 0, 0 };
-    *e = (struct mega_transformer_embedding){
-        .options = *o, .width = o->width ? o->width : p->width, .out = p->width
-    };
+    *e = (struct mega_transformer_embedding){ .options = *o,
+        .width = o->width ? o->width : p->width,
+        .out = p->width,
+        .segments = p->segments };
     build_tables(b, e, p);
     e->has_norm = o->norm;
     if (o->norm) {
@@ -165,8 +174,7 @@ void mega_transformer_embedding_run(mega_run *r, const struct mega_transformer_e
     struct mega_embedded *out)
 {
     const struct mega_embedding_options *o = &e->options;
-    int64_t lead = o->memory_every ? 0 : o->memory + o->class_tokens;
-    const struct mega_rows *tokens = mega_inserted_tokens(r, rows, lead);
+    const struct mega_rows *tokens = mega_inserted_tokens(r, rows, lead_of(e));
     mega_tensor *x = add_positions(r, e, from_inputs(r, e, in), tokens);
     if (e->types) x = add_types(r, e, x, in->types);
     if (e->has_norm) x = mega_norm_run_with(r, &e->norm, x, in->condition);
@@ -175,5 +183,6 @@ void mega_transformer_embedding_run(mega_run *r, const struct mega_transformer_e
     if (e->proj) x = linear(r, x, e->proj, e->proj_bias, MEGA_ACT_LINEAR);
     *out = (struct mega_embedded){ .x = x, .rows = rows };
     insert(r, out, &out->classes, e->classes, 0);
-    insert(r, out, &out->memory, e->memory, o->memory_every);
+    insert(r, out, &out->memory, e->memory,
+        e->segments ? MEGA_INSERTED_EACH_CALL : o->memory_every);
 }

@@ -70,7 +70,7 @@ struct mega_transformer_embedding {
     mega_tensor *types;       /* [types, De] */
     mega_tensor *fixed_scale; /* [1] or NULL */
     struct mega_positions positions;
-    bool has_norm;
+    bool has_norm, segments;
     struct mega_norm norm;
     struct mega_dropout drop;
     mega_tensor *proj, *proj_bias; /* [D, De], [D] or NULL */
@@ -82,6 +82,7 @@ struct mega_embedding_place {
     int64_t vocabulary, width, longest;
     mega_tensor *table; /* of another model; NULL: one of its own */
     bool numbers, causal;
+    bool segments; /* with memories of earlier ones: memory tokens begin each of them */
     int positions; /* enum mega_positions_type */
     double position_scale, dropout;
     struct mega_norm_options norm;

@@ -89,3 +89,13 @@ mega_tensor *mega_transformer_head_run(
             log_softmax(r, logits(r, h, columns(r, states, i * D, D)), columns(r, share, i, 1));
     return log_sum(r, part, (int)k, false);
 }
+
+mega_tensor *mega_transformer_head_loss(mega_run *r, const struct mega_transformer_head *h,
+    mega_tensor *x, mega_tensor *next, mega_tensor *weight, double smoothing,
+    mega_tensor **each)
+{
+    if (mega_transformer_head_is_plain(h))
+        return output_loss_weighted(r, x, h->weight, h->bias, next, weight, smoothing, each);
+    return cross_entropy_weighted(
+        r, mega_transformer_head_run(r, h, x), next, weight, smoothing, each);
+}

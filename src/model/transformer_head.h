@@ -52,4 +52,11 @@ bool mega_transformer_head_is_plain(const struct mega_transformer_head *h);
 mega_tensor *mega_transformer_head_run(
     mega_run *r, const struct mega_transformer_head *h, mega_tensor *x);
 
+/* x [.., D], next I32, one a place -> the sum of -log p(next) over the places where it is not
+ * negative, each times its `weight` [..] F32 (NULL: 1); *each, if `each` is not NULL, becomes
+ * the single terms without it. */
+mega_tensor *mega_transformer_head_loss(mega_run *r, const struct mega_transformer_head *h,
+    mega_tensor *x, mega_tensor *next, mega_tensor *weight, double smoothing,
+    mega_tensor **each);
+
 #endif

@@ -58,7 +58,7 @@ static mega_status check_lists(
     MEGA_TRY(check_list("hidden_dropout", o->hidden_dropout.n, f, mlp));
     MEGA_TRY(check_list("shift_tokens", o->shift.steps.n, k, all));
     MEGA_TRY(check_list("sublayer_dropout", o->branch.dropout.n, k, all));
-    return check_list("layer_dropout", o->plan.layer_dropout.n, plan->steps, "executions");
+    return check_list("layer_dropout", o->plan.layer_dropout.n, plan->pass, "executions");
 }
 
 /* is the i-th attention one to a context? */
@@ -77,18 +77,22 @@ static mega_status check_chain(
     int64_t n = plan->count[MEGA_BRANCH_ATTENTION] + plan->count[MEGA_BRANCH_CROSS];
     bool heads = true, values = true, windows = true;
     struct mega_attention_options first = mega_transformer_attention(o, 0, false);
-    bool some = true;
+    bool some = true, hybrid = first.output.hybrid != 0;
     for (int64_t i = 0; i < n; i++) some &= mega_ints_at(&o->heads, i) > 0;
     for (int64_t i = 1; i < n; i++) {
         struct mega_attention_options a = mega_transformer_attention(o, i, false);
         heads &= a.heads == first.heads;
         values &= a.kv_heads == first.kv_heads && a.values == first.values;
         windows &= a.chunk == first.chunk;
+        hybrid |= a.output.hybrid != 0;
     }
     const struct mega_attention_options *a = &o->attention;
     const struct pair pairs[] = {
         { a->memory > 0 && !some, "max_mem_len", "heads",
             "every attention leaves a memory: expected heads in each" },
+        { a->memory > 0 && o->embedding.memory && hybrid, "max_mem_len with num_memory_tokens",
+            "attn_hybrid",
+            "its state would go through the memory tokens again in every segment" },
         { (a->score.residual || o->cross.residual) && !heads, "residual_attn", "heads",
             "scores are added head by head: expected equal numbers of heads" },
         { a->score.residual && !windows, "residual_attn", "chunk",
@@ -152,6 +156,10 @@ static mega_status check_plan(const struct mega_transformer_options *o)
     if (!status && o->gates.cross && !plan.count[MEGA_BRANCH_CROSS])
         status = mega_fail(MEGA_BAD_ARGUMENT,
             "cross_gates is given, but nothing attends to a context: expected cross_attend");
+    if (!status && o->plan.loops > 1 && plan.count[MEGA_BRANCH_CROSS])
+        status = mega_fail(MEGA_BAD_ARGUMENT,
+            "loops does not go with attention to a context: its exit gate learns from the "
+            "losses of a language model");
     mega_arena_done(&room);
     return status;
 }
@@ -282,9 +290,11 @@ static mega_status check_ends(const struct mega_transformer_options *o)
     const struct pair pairs[] = {
         { remembers && o->positions, "max_mem_len", "positions",
             "positions of every segment would be the same: expected positions none" },
-        { remembers && e->memory, "max_mem_len", "num_memory_tokens",
-            "they stand before a text once, not before each of its segments: attn_num_mem_kv "
-            "serves all of them" },
+        { remembers && e->memory_every, "max_mem_len", "memory_every",
+            "memory tokens begin every segment as it is" },
+        { o->attention.segment && e->memory, "mem_segment", "num_memory_tokens",
+            "in one pass they stand before the first segment alone: attn_num_mem_kv serves all "
+            "of them" },
         { o->shift_memory && !remembers, "shift_mem_down", "max_mem_len 0",
             "there is no memory to move" },
         { o->shift_memory && o->attention.segment, "shift_mem_down", "mem_segment",
@@ -311,6 +321,28 @@ static mega_status check_ends(const struct mega_transformer_options *o)
             "logit_scale", "fixnorm_output", "cosines do not know it" },
         { o->head.mixture && o->head.fixed, "output_mos", "fixnorm_output",
             "each mixes logits its own way" },
+    };
+    REFUSE(pairs);
+    return MEGA_OK;
+}
+
+static mega_status check_loops(const struct mega_transformer_options *o)
+{
+    bool loops = o->plan.loops > 1;
+    const struct pair pairs[] = {
+        { loops && o->placement != MEGA_PLACEMENT_PRE_POST, "loops", "placement",
+            "what a loop gives is read by the next: expected pre_post, whose norms keep its "
+            "size" },
+        { loops && o->recycle > 1, "loops", "recycle_steps",
+            "each says what the next pass over the stack begins with" },
+        { loops && !o->causal, "loops", "an encoder",
+            "its exit gate learns from the losses of a language model" },
+        { loops && o->shift_memory, "loops", "shift_mem_down",
+            "the memories of one loop are not those of another" },
+        { !loops && o->plan.eval_loops > 1, "eval_loops", "loops 1",
+            "no gate learnt where to stop" },
+        { !loops && o->exit.at > 0 && o->exit.at < 1, "exit_at", "loops 1",
+            "there is no exit gate" },
     };
     REFUSE(pairs);
     return MEGA_OK;
@@ -344,6 +376,7 @@ static mega_status check_options(const struct mega_transformer_options *o)
     MEGA_TRY(check_norms(o));
     MEGA_TRY(check_residual(o));
     MEGA_TRY(check_ends(o));
+    MEGA_TRY(check_loops(o));
     return check_rest(o);
 }
 

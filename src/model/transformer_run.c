@@ -10,7 +10,9 @@
 
 /* What a block gets: its step, and rows of the context. */
 struct execution {
-    const struct mega_rows *keys; /* of self-attention, where training hides some */
+    const struct mega_rows *keys;   /* of self-attention, where training hides some */
+    const struct mega_rows *tokens; /* the rows without what was put in: */
+    const struct mega_inserted *memory;
     const struct mega_transformer *m;
     const struct mega_transformer_sublayer *s;
     const struct mega_transformer_inputs *in;
@@ -24,6 +26,15 @@ static mega_tensor *remembered(
     const struct mega_transformer_sublayer *from = &e->m->step[e->s->memory_from];
     *memory = mega_attention_memory(r, &from->attention);
     return *memory ? mega_sublayer_read_with(r, &e->s->around, *memory, condition) : NULL;
+}
+
+/* u, of whose rows those of tokens are left to the next segment */
+static void remember(
+    mega_run *r, const struct execution *e, mega_tensor *memory, mega_tensor *u)
+{
+    if (!memory) return;
+    if (e->m->embedding.memory) u = mega_inserted_drop(r, e->memory, u);
+    mega_attention_remember(r, &e->s->attention, memory, u, e->tokens);
 }
 
 /* the branch of z, which is made of u */
@@ -56,7 +67,7 @@ static mega_tensor *attend(mega_run *r, const struct execution *e, struct mega_c
     mega_tensor *memory = NULL;
     if (a->memory) args.memory = remembered(r, e, condition, &memory);
     mega_tensor *y = mega_attention_run_with(r, a, z, rows, &args);
-    if (a->memory) mega_attention_remember(r, a, memory, u, rows);
+    remember(r, e, memory, u);
     if (e->m->options.attention.prepare.value_residual && !*values) *values = args.values;
     if (a->options.score.residual) *scores = args.scores;
     c->more[MEGA_PASSED_PENALTY] = args.penalty;
@@ -207,8 +218,8 @@ static mega_tensor *settle(
         x = add(r, x, c->more[MEGA_PASSED_LIST + s]);
     if (m->depth.heads) {
         mega_tensor **list = c->more + MEGA_PASSED_LIST;
-        list[m->plan.steps] = x;
-        x = mega_depth_run(r, &m->depth, list, m->plan.steps + 1);
+        list[m->plan.pass] = x;
+        x = mega_depth_run(r, &m->depth, list, m->plan.pass + 1);
     }
     if (second && m->has_final_norm)
         x = add(r, x, mega_norm_run_with(r, &m->final_norm, second, condition));
@@ -217,12 +228,10 @@ static mega_tensor *settle(
     return x;
 }
 
-/* the same without the places that were put in */
-static mega_tensor *finish(mega_run *r, const struct mega_transformer *m,
-    const struct mega_carry *c, const struct mega_embedded *e, mega_tensor **classes)
+/* x without the places that were put in */
+static mega_tensor *finish(mega_run *r, const struct mega_transformer *m, mega_tensor *x,
+    const struct mega_embedded *e, mega_tensor **classes)
 {
-    mega_tensor *x = settle(r, m, c);
-    mega_run_more(r, c->more[MEGA_PASSED_PENALTY], m->options.attention.z_loss);
     if (m->embedding.memory) x = mega_inserted_drop(r, &e->memory, x);
     if (classes) *classes = m->embedding.classes ? mega_inserted_take(r, &e->classes, x) : NULL;
     return m->embedding.classes ? mega_inserted_drop(r, &e->classes, x) : x;
@@ -272,18 +281,66 @@ static void recycle(mega_run *r, const struct mega_transformer *m,
     if (!mega_run_status(r)) begin(r, m, in, &next, c);
 }
 
-/* all executions of the plan; n: which pass over it this is */
+/* the executions of loop t; n: which pass over the plan this is */
 static void run_plan(mega_run *r, const struct mega_transformer *m,
-    const struct execution *execution, const struct mega_rows *rows, int64_t n,
+    const struct execution *execution, const struct mega_rows *rows, int64_t t, int64_t n,
     struct mega_carry *c)
 {
-    for (int64_t i = 0; i < m->plan.steps; i++) {
+    for (int64_t i = t * m->plan.pass; i < (t + 1) * m->plan.pass; i++) {
         if (is_left_out(r, m, i)) continue;
         struct mega_block block = { m->step[i].path,
             m->step[i].repeat + (int)(n * m->plan.steps), m->stack.again[i], step,
             &execution[i] };
         mega_run_block(r, &block, c, rows);
     }
+}
+
+/* what a loop begins with: x, which the one before gave */
+static void begin_loop(mega_run *r, const struct mega_transformer *m,
+    const struct mega_transformer_inputs *in, const struct mega_embedded *e, mega_tensor *x,
+    struct mega_carry *c)
+{
+    struct mega_embedded next = *e;
+    mega_tensor *penalty = c->more[MEGA_PASSED_PENALTY];
+    next.x = x;
+    if (!mega_run_status(r) && begin(r, m, in, &next, c))
+        c->more[MEGA_PASSED_PENALTY] = penalty;
+}
+
+/* Loops: in training what each gave, side by side, otherwise of each place what the loop gave
+ * that it was left after. A stream runs through all of them: later tokens look at their keys.
+ */
+static mega_tensor *loop(mega_run *r, const struct mega_transformer *m,
+    const struct mega_transformer_inputs *in, const struct execution *execution,
+    const struct mega_embedded *e, const struct mega_rows *rows, struct mega_carry *c)
+{
+    bool training = mega_run_mode(r) & MEGA_RUN_TRAIN, left = false;
+    struct mega_exit_choice choice = { 0 };
+    mega_tensor *all = NULL;
+    for (int64_t t = 0, n = mega_plan_loops(&m->options.plan, training);
+         t < n && (!left || rows->place) && !mega_run_status(r); t++) {
+        run_plan(r, m, execution, e->rows, t, 0, c);
+        mega_tensor *x = settle(r, m, c), *y = finish(r, m, x, e, NULL);
+        if (training)
+            all = all ? concat(r, all, y) : y;
+        else
+            left = mega_exit_take(r, &m->exit, &choice, y, rows);
+        if (t + 1 < n) begin_loop(r, m, in, e, x, c);
+    }
+    return training ? all : choice.y;
+}
+
+/* one pass over the plan, or several that each know what the last gave */
+static mega_tensor *recycled(mega_run *r, const struct mega_transformer *m,
+    const struct mega_transformer_inputs *in, const struct execution *execution,
+    const struct mega_embedded *e, struct mega_carry *c, mega_tensor **classes)
+{
+    run_plan(r, m, execution, e->rows, 0, 0, c);
+    for (int64_t n = 1; m->recycle && n < m->options.recycle && !mega_run_status(r); n++) {
+        recycle(r, m, in, e, c);
+        run_plan(r, m, execution, e->rows, 0, n, c);
+    }
+    return mega_run_status(r) ? NULL : finish(r, m, settle(r, m, c), e, classes);
 }
 
 mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transformer *m,
@@ -296,20 +353,21 @@ mega_tensor *mega_transformer_features_of(mega_run *r, const struct mega_transfo
     mega_transformer_embedding_run(r, &m->embedding, in, rows, &e);
     mega_run_tap(r, "embedded", e.x);
     struct mega_transformer_inputs *kept = mega_run_memory(r, sizeof *kept);
+    struct mega_inserted *memory = mega_run_memory(r, sizeof *memory);
     struct execution *execution = mega_run_memory(r, (size_t)m->plan.steps * sizeof *execution);
     if (mega_run_status(r) || !begin(r, m, in, &e, &carry)) return NULL;
     *kept = *in;
+    *memory = e.memory;
+    const struct mega_rows *tokens = m->embedding.classes ? e.classes.rows : rows;
     const struct mega_attention_score_options *score = &m->options.attention.score;
     const struct mega_rows *keys = mega_hidden_keys(r, e.rows, score->hide, score->hide_fixed);
     for (int64_t i = 0; i < m->plan.steps; i++)
-        execution[i] = (struct execution){ keys, m, &m->step[i], kept };
-    run_plan(r, m, execution, e.rows, 0, &carry);
-    for (int64_t n = 1; m->recycle && n < m->options.recycle && !mega_run_status(r); n++) {
-        recycle(r, m, in, &e, &carry);
-        run_plan(r, m, execution, e.rows, n, &carry);
-    }
+        execution[i] = (struct execution){ keys, tokens, memory, m, &m->step[i], kept };
+    mega_tensor *x = m->exit.weight ? loop(r, m, in, execution, &e, rows, &carry)
+                                    : recycled(r, m, in, execution, &e, &carry, classes);
     if (mega_run_status(r)) return NULL;
-    return finish(r, m, &carry, &e, classes);
+    mega_run_more(r, carry.more[MEGA_PASSED_PENALTY], m->options.attention.z_loss);
+    return x;
 }
 
 mega_tensor *mega_transformer_features(mega_run *r, const struct mega_transformer *m,
@@ -323,5 +381,7 @@ mega_tensor *mega_transformer_run(mega_run *r, const struct mega_transformer *m,
     mega_tensor *ids, const struct mega_rows *rows)
 {
     mega_tensor *x = mega_transformer_features(r, m, ids, rows);
+    int64_t D = m->options.width;
+    if (x && mega_width(x) > D) x = columns(r, x, mega_width(x) - D, D);
     return x ? mega_transformer_head_run(r, &m->head, x) : NULL;
 }

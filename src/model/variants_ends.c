@@ -129,9 +129,12 @@ const struct mega_variant mega_variants_ends[] = {
         .executor = "tiles",
         .mathematics =
             "X = [T ; X] before the layers; the first N rows are dropped behind them",
-        .pitfalls = "They have no absolute positions. In a causal model they do not see the "
-                    "text.",
-        .conflicts = "" },
+        .pitfalls =
+            "They have no absolute positions. In a causal model they do not see the text. With "
+            "max_mem_len every segment (a stream's pass) begins with them anew, behind the "
+            "memory of those before, which they see and are no part of: what a text comes to "
+            "then depends on how it is cut.",
+        .conflicts = "mem_segment; with max_mem_len: memory_every, attn_hybrid" },
     { .name = "tied",
         .title = "one table for tokens and logits",
         .paper = "1608.05859",

@@ -165,8 +165,8 @@ const struct mega_variant mega_variants_heads[] = {
             "without a memory, unless mem_segment cuts it into several; a stream's "
             "passes are its segments.",
         .conflicts =
-            "absolute positions; attn_kv_latent; num_memory_tokens; rel_pos=forget, "
-            "forget_row; mem_segment: attn_selective, value_residual, shift_mem_down" },
+            "absolute positions; attn_kv_latent; memory_every; rel_pos=forget, forget_row; "
+            "mem_segment: num_memory_tokens, attn_selective, value_residual, shift_mem_down" },
     { .name = "enhanced-recurrence",
         .title = "enhanced recurrence (ERNIE-Doc)",
         .paper = "2012.15688",

@@ -137,5 +137,28 @@ const struct mega_variant mega_variants_plan[] = {
         .pitfalls = "Gradients go through the last pass alone. A text cannot be read piece by "
                     "piece, so generation is refused.",
         .conflicts = "max_mem_len" },
+    { .name = "looped",
+        .title = "a looped stack with an exit gate",
+        .paper = "2510.25741",
+        .slot = "M2, M4",
+        .options = "loops=N",
+        .more = "eval_loops|exit_at|exit_entropy",
+        .adds = "exit.weight [1, D], N(0, 0.02^2); exit.bias [1], 0",
+        .cost = "N times the FLOPs of the stack, in training N times those of the head",
+        .executor = "",
+        .mathematics = "X_t = stack(X_(t-1)), t = 1 ... N; z_t = w . X_t + b, p_t = "
+                       "sigmoid(z_t) prod_(s < "
+                       "t) sigmoid(-z_s), and p_N takes the rest; training: sum_t p_t loss_t - "
+                       "exit_entropy "
+                       "H(p), for each token; otherwise the logits of X_N, or of the first X_t "
+                       "at which p_1 "
+                       "+ ... + p_t >= exit_at",
+        .pitfalls =
+            "The loss that training prints is the expected one, without the entropy. Each loop "
+            "has keys and values of its own, so a stream computes all loops of every token, "
+            "whatever exit_at says; whole rows stop when all their tokens are left. eval_loops "
+            "may be more than training had.",
+        .conflicts = "placements other than pre_post, recycle_steps, shift_mem_down, encoders, "
+                     "attention to a context" },
     { .name = NULL },
 };

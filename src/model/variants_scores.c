@@ -66,11 +66,10 @@ const struct mega_variant mega_variants_scores[] = {
         .cost = "+2 H d for each visible key, +2 H d D for each distance a pass",
         .executor = "tiles",
         .mathematics = "s_ij = scale ((q_i + u) k_j + (q_i + v) (W_r r_{i-j})),  r_x = sines, "
-                       "then cosines of x 10000^(-2t/D)",
+                       "then cosines of x 10000^(-2t/D); encoders have both signs of x",
         .pitfalls = "W_r r of all distances is made anew in every pass: reading token by token "
                     "costs more than other biases do. Goes with max_mem_len.",
-        .conflicts = "attention without causality; attn_score=l2; rotary=pope; attn_kv_latent; "
-                     "other values of rel_pos" },
+        .conflicts = "attn_score=l2; rotary=pope; attn_kv_latent; other values of rel_pos" },
     { .name = "dynamic-bias",
         .title = "position bias from a small network",
         .paper = "2108.00154, 2111.09883",
@@ -374,7 +373,7 @@ const struct mega_variant mega_variants_scores[] = {
         .slot = "training",
         .options = "qk_clip=N",
         .adds = "",
-        .cost = "small; other functions than softmax go by strips",
+        .cost = "small",
         .executor = "",
         .mathematics =
             "after an update, of each head with a largest score m > N: W_q, W_k times "

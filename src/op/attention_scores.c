@@ -170,7 +170,8 @@ static double patterns(const struct mega_attention_row *u, int64_t h, int64_t fa
 {
     const mega_tensor *bank = u->c->in[MEGA_ATTENTION_BANK],
                       *shares = u->c->in[MEGA_ATTENTION_SHARE];
-    if (!bank || far >= mega_width(bank)) return 0;
+    far += u->a->ahead;
+    if (!bank || far < 0 || far >= mega_width(bank)) return 0;
     double *of_bank = to ? to->in[MEGA_ATTENTION_BANK] : NULL,
            *of_shares = to ? to->in[MEGA_ATTENTION_SHARE] : NULL, sum = 0;
     int64_t R = mega_heads_bank_rank(u->c), first = (query_row(u) * u->n.H + h) * R,
@@ -190,9 +191,8 @@ static double added(const struct mega_attention_row *u, int64_t h, int64_t x, do
 {
     if (x < u->N) return 0;
     int64_t far = u->p - mega_attention_key(u, x);
-    double sum = bias(u, h, far, d, to);
-    if (far < 0) return sum + decay_back(u, h, x, d, to);
-    return sum + decay(u, h, x, d, to) + patterns(u, h, far, d, to);
+    double sum = bias(u, h, far, d, to) + patterns(u, h, far, d, to);
+    return sum + (far < 0 ? decay_back : decay)(u, h, x, d, to);
 }
 
 /* ---- gates of rows ---- */

@@ -56,7 +56,7 @@ struct mega_attr_activation {
  *     the logarithms of forget gates; C_p - C_j is added for j <= p (2503.02130)
  *   decay_back [B,S,H], F32: the same for keys after the query: its j-th less its p-th
  *   share [B,T,H*R], bank [R,N], or [H*R,N] with rows for each head: sum_r share[i,h,r]
- *     bank[r,p-j] is added for 0 <= p-j < N
+ *     bank[r,ahead+p-j] is added for 0 <= ahead+p-j < N
  *   talk_pre, talk_post, talk_scaled [H,H], [to, from]: heads mixed (2003.02436): scores before
  *     bias and mask; weights after dropout; then a factor of these made of raw scores
  *   cope [N,d]: contextual positions (2405.18719), for keys j <= p
@@ -130,6 +130,7 @@ struct mega_attr_attention {
     bool selective; /* what head 0 has read fades for later queries (2410.02703): its positive
                        scores, the first place of the window excepted; causal only. A query that
                        is not real reads nothing. */
+    int64_t ahead;  /* distances of the bank for keys after the query */
     bool log_sum, peak;
     /* Transformer-XL in one pass: a window is read in segments of so many places, and a query
      * sees its own one and `memory` places before that; 0: no segments. Causal only. */
@@ -233,13 +234,15 @@ enum { MEGA_CHOOSE_WHICH, MEGA_CHOOSE_X };
 
 /* cross_entropy: logits [..,V], target I32, one a row (negative: ignored) -> sum of the rows'
  * losses (row_loss.h), [] F32; -log softmax(logits)[target] of each row as output_loss has it,
- * only if attr.rows. A target beyond V-1 is an error that the caller has excluded. */
+ * only if attr.rows. A target beyond V-1 is an error that the caller has excluded. With a
+ * weight, one a row F32 (optional), the sum is of weight times loss, and a weight's gradient is
+ * its row's loss. */
 struct mega_attr_cross_entropy {
     double smoothing; /* share of the target that all V classes have alike; 0: none */
     double z;         /* weight of the squared log of the softmax's divisor; 0: none */
     bool rows;        /* (output_loss has one of its own) */
 };
-enum { MEGA_CROSS_ENTROPY_LOGITS, MEGA_CROSS_ENTROPY_TARGET };
+enum { MEGA_CROSS_ENTROPY_LOGITS, MEGA_CROSS_ENTROPY_TARGET, MEGA_CROSS_ENTROPY_WEIGHT };
 
 /* distance_bias: table [buckets,H] (t5 alone) -> [H,2n-1] F32, entry n-1+j-i of a head for
  * query i and key j, with the distance i - j: */
@@ -466,7 +469,8 @@ enum { MEGA_NUMBER_X, MEGA_NUMBER_WEIGHT, MEGA_NUMBER_BIAS };
 
 /* output_loss: cross_entropy over logits x w^T + b that never exist at once. in: x [..,D], w
  * [V,D], bias [V+M] (optional), target I32, one a row (negative: ignored), more [M,D]
- * (optional: classes behind those of w) out: sum of the rows' losses, [] F32; -log
+ * (optional: classes behind those of w), weight as cross_entropy has it (optional)
+ * out: sum of the rows' losses, [] F32; -log
  * softmax(logits)[target] of each row, the target's shape, F32, 0 where ignored and without a
  * gradient, only if attr.rows. */
 struct mega_attr_output_loss {
@@ -478,7 +482,8 @@ enum {
     MEGA_OUTPUT_LOSS_W,
     MEGA_OUTPUT_LOSS_BIAS,
     MEGA_OUTPUT_LOSS_TARGET,
-    MEGA_OUTPUT_LOSS_MORE
+    MEGA_OUTPUT_LOSS_MORE,
+    MEGA_OUTPUT_LOSS_WEIGHT
 };
 
 /* pool: x [B,T,D] -> [B,D] F32: mean over the places in use (padding inside counts as zero:

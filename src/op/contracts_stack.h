@@ -17,6 +17,14 @@ struct mega_attr_center {
     bool mean;
 };
 
+/* exit_gate: one step of a distribution over steps of which each is left with probability
+ * sigmoid(z). in: z [..,1], rest, one a row F32: the probability of not having left before
+ * (optional: 1), target I32, one a row (optional) out: rest sigmoid(z), of leaving here; rest
+ * sigmoid(-z), what remains, both z's shape F32; the step's part of the distribution's entropy,
+ * rest times that of sigmoid(z), summed over the rows whose target is not negative, [] F32 */
+enum { MEGA_EXIT_GATE_Z, MEGA_EXIT_GATE_REST, MEGA_EXIT_GATE_TARGET };
+enum { MEGA_EXIT_GATE_SHARE, MEGA_EXIT_GATE_REMAINS, MEGA_EXIT_GATE_ENTROPY };
+
 /* log_sum: x_0 ... x_14 [..,n] (from x_1 on optional) -> log sum_i exp(x_i), number by number,
  * F32; with attr.one the sum has one more term, 1 */
 struct mega_attr_log_sum {

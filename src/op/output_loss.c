@@ -1,6 +1,7 @@
 /* output_loss: the sum of the rows' losses (row_loss.h) of logits s_j = x w_j + b_j, x [.., D],
  * w [V, D] and the rows of `more` [M, D] behind them; rows with a negative target count
- * nothing, in no term. The output layer of a language model without logits for all places. */
+ * nothing, in no term; each counts by its weight, if there are any. The output layer of a
+ * language model without logits for all places. */
 #include "op/row_loss.h"
 
 enum {
@@ -8,7 +9,8 @@ enum {
     W = MEGA_OUTPUT_LOSS_W,
     BIAS = MEGA_OUTPUT_LOSS_BIAS,
     TARGET = MEGA_OUTPUT_LOSS_TARGET,
-    MORE = MEGA_OUTPUT_LOSS_MORE
+    MORE = MEGA_OUTPUT_LOSS_MORE,
+    WEIGHT = MEGA_OUTPUT_LOSS_WEIGHT
 };
 
 static int64_t classes(const struct mega_call *c)
@@ -30,6 +32,7 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
     if (target->dtype != MEGA_I32 || mega_count(target) != mega_height(x))
         return mega_op_refuse(c, "target", target, "one class I32 for each of %lld rows",
             (long long)mega_height(x));
+    MEGA_TRY(mega_row_weight_check(c, WEIGHT, mega_height(x)));
     out[0] = mega_shaped(mega_wide_type(c), 0, 0, 0, 0, 0);
     if (a->rows) out[1] = mega_like(target, mega_wide_type(c));
     return MEGA_OK;
@@ -80,7 +83,7 @@ static void forward(const struct mega_call *c)
          r++) {
         struct mega_row_loss l = { 0 };
         if (target_of(c, r) >= 0) l = row_loss(c, r, s);
-        sum += l.loss;
+        sum += mega_row_weight(c, WEIGHT, r) * l.loss;
         if (c->out[1]) mega_put(c->out[1], r / T, r % T, l.nll);
     }
     mega_put(c->out[0], 0, 0, sum);
@@ -109,16 +112,18 @@ static void backward(const struct mega_call *c, struct mega_grads *g)
         int64_t y = target_of(c, r);
         if (y < 0) continue;
         struct mega_row_loss l = row_loss(c, r, s);
+        double d = each * mega_row_weight(c, WEIGHT, r);
         for (int64_t j = 0; j < V; j++)
-            add_class(c, g, r, j, each * mega_row_loss_slope(&a->loss, &l, s, V, y, j));
+            add_class(c, g, r, j, d * mega_row_loss_slope(&a->loss, &l, s, V, y, j));
+        mega_row_weight_add(c, g, WEIGHT, r, each * l.loss);
     }
 }
 
 const struct mega_op mega_op_output_loss = {
     .name = "output_loss",
-    .n_in = 5,
+    .n_in = 6,
     .n_out = 2,
-    .optional = 1u << BIAS | 1u << MORE,
+    .optional = 1u << BIAS | 1u << MORE | 1u << WEIGHT,
     .attr_size = sizeof(struct mega_attr_output_loss),
     .shape = shape,
     .cost = cost,

@@ -4,7 +4,8 @@
  *
  * the rule of fairseq's label_smoothed_cross_entropy (Szegedy et al., 2016): the sum runs over
  * all V classes, that of padding and the target itself among them. The last term keeps the
- * divisor of the softmax near 1 (PaLM: Chowdhery et al., 2022). */
+ * divisor of the softmax near 1 (PaLM: Chowdhery et al., 2022). A row's weight, where a call
+ * has them (input i), is a factor of its loss. */
 #ifndef MEGA_OP_ROW_LOSS_H
 #define MEGA_OP_ROW_LOSS_H
 
@@ -39,6 +40,27 @@ static inline double mega_row_loss_slope(const struct mega_attr_cross_entropy *a
     double p = exp(s[j] - l->log_sum);
     return (1 + 2 * a->z * l->log_sum) * p - a->smoothing / (double)V -
            (j == y ? 1 - a->smoothing : 0);
+}
+
+static inline mega_status mega_row_weight_check(const struct mega_call *c, int i, int64_t rows)
+{
+    const mega_tensor *w = c->in[i];
+    if (!w || (w->dtype == mega_wide_type(c) && mega_count(w) == rows)) return MEGA_OK;
+    return mega_op_refuse(c, "weight", w,
+        "one number for each of %lld rows, in the loss's type", (long long)rows);
+}
+
+static inline double mega_row_weight(const struct mega_call *c, int i, int64_t r)
+{
+    const mega_tensor *w = c->in[i];
+    return w ? mega_get(w, r / mega_width(w), r % mega_width(w)) : 1;
+}
+
+static inline void mega_row_weight_add(
+    const struct mega_call *c, struct mega_grads *g, int i, int64_t r, double value)
+{
+    const mega_tensor *w = c->in[i];
+    if (w) mega_grad_add(g, i, r / mega_width(w), r % mega_width(w), value);
 }
 
 #endif

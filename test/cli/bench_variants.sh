@@ -37,6 +37,14 @@ sed 's/positions: learned/kv_heads: 3/' own/base.yaml >own/crooked.yaml
 refused 1 "trainings did not come to their end" "$mega" bench variants crooked --recipes own --out runs --seeds 1 --csv t.csv
 grep -q '^crooked,0,.*kv_heads' t.csv || fail "$(cat t.csv)"
 grep -q '^base,1,' t.csv
+# nor does the line below the table count tokens of trainings that were none
+mkdir broken
+cp own/crooked.yaml broken/base.yaml
+refused 1 "trainings did not come to their end" "$mega" bench variants --recipes broken --out none --seeds 1 --markdown t.md
+grep -q 'no training was finished' t.md && ! grep -q -w nan t.md || fail "$(cat t.md)"
+cp own/rmsnorm.yaml broken
+refused 1 "trainings did not come to their end" "$mega" bench variants --recipes broken --out none --seeds 1 --markdown t.md
+grep -q 'each for [1-9][0-9]* tokens' t.md || fail "$(cat t.md)"
 refused 1 "there is no recipe own/nothing.yaml" "$mega" bench variants nothing --recipes own --out runs
 refused 1 "there is no folder nowhere" "$mega" bench variants --recipes nowhere
 

@@ -186,6 +186,7 @@ static void make_added(struct fixture *f)
         int64_t R = 1 + mega_make_below(&f->m, 3), N = 1 + mega_make_below(&f->m, f->S + 3);
         in[MEGA_ATTENTION_SHARE] = values(f, f->B, f->T, H * R);
         in[MEGA_ATTENTION_BANK] = param(f, 2, (int64_t[]){ R, N });
+        f->a->ahead = N % 2 ? N / 2 : 0;
     }
 }
 
@@ -235,6 +236,7 @@ static void make_call(
     make_places(f);
     make_slots(f);
     make_added(f);
+    f->a->peak = number % 2;
     for (int i = 0; compares(f) && i < MEGA_ATTENTION_INPUTS; i++)
         if (f->e.call.in[i]) mega_make_coarse(f->e.call.in[i], 0.25);
     describe(f, fn, number, tile);

@@ -20,6 +20,8 @@ static const char *const decoders[] = {
     "chunk: 8, groups: 3, rescale: true",
     "decoder: llama, layers: 2, width: 16, heads: 4, kv_heads: 2, longest: 48",
     "decoder: gpt2, layers: 2, width: 16, heads: 4, longest: 48",
+    "decoder: transformer, layers: 1, width: 16, heads: 4, ffn: 20, longest: 48, placement: "
+    "pre_post, loops: 3, eval_loops: 4, exit_at: 0.7",
 };
 enum { DECODERS = sizeof decoders / sizeof *decoders };
 

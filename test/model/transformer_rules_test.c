@@ -76,8 +76,26 @@ static void options_that_do_not_go_together_are_refused(void **state)
         /* R13 */
         { true, "max_mem_len=4", "max_mem_len does not go with positions" },
         { true, "shift_mem_down=1", "shift_mem_down does not go with max_mem_len 0" },
+        { true, "positions=none max_mem_len=4 num_memory_tokens=2 memory_every=2",
+            "max_mem_len does not go with memory_every" },
+        { true,
+            "positions=none max_mem_len=4 mem_segment=4 detach_mems=false num_memory_tokens=2",
+            "mem_segment does not go with num_memory_tokens" },
+        { true, "positions=none max_mem_len=4 num_memory_tokens=2 attn_hybrid=ema",
+            "max_mem_len with num_memory_tokens does not go with attn_hybrid" },
         /* R15 */
         { true, "rotary=rope rotary_heads=1 kv_heads=1", "rotary_heads with kv_heads" },
+        /* R16 */
+        { true, "loops=2", "loops does not go with placement" },
+        { true, "placement=pre_post loops=2 recycle_steps=2",
+            "loops does not go with recycle_steps" },
+        { false, "placement=pre_post loops=2", "loops does not go with an encoder" },
+        { true, "placement=pre_post loops=2 cross_attend=true",
+            "loops does not go with attention to a context" },
+        { true, "placement=pre_post loops=2 positions=none max_mem_len=4 shift_mem_down=1",
+            "loops does not go with shift_mem_down" },
+        { true, "eval_loops=2", "eval_loops does not go with loops 1" },
+        { true, "exit_at=0.5", "exit_at does not go with loops 1" },
         /* R24 */
         { true, "tied=true emb_dim=6", "tied is true, but emb_dim is 6 and width is 8" },
         /* and those that the options here add */
@@ -94,7 +112,6 @@ static void options_that_do_not_go_together_are_refused(void **state)
         { true, "stream_constraint=doubly_stochastic", "stream_constraint does not go with" },
         { true, "output_mos=2 fixnorm_output=true", "output_mos does not go with" },
         { true, "positions=sinusoidal emb_dim=5", "expected an even number" },
-        { false, "rel_pos=xl", "rel_pos: xl" },
         { true, "positions=none recycle_steps=2 max_mem_len=4",
             "recycle_steps does not go with max_mem_len" },
         { true, "residual_attn_carry=full", "residual_attn_carry does not go with" },

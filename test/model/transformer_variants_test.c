@@ -13,6 +13,8 @@ static const char *const variants[] = {
     "macaron=true",
     "weight_tie_layers=true layers=3",
     "repeat_blocks=0,1,2",
+    "loops=3 placement=pre_post",
+    "loops=2 eval_loops=3 placement=pre_post residual=depth_attn layer_dropout=0",
     /* B1 */
     "norm=scalenorm rms_guard=max norm_eps=1e-12 placement=post",
     "norm=rmsnorm norm_unit_offset=true placement=sandwich",
@@ -142,7 +144,7 @@ static void so_do_those_of_an_encoder(void **state)
         pack(false, variant);
         packed++;
     }
-    assert_int_equal(packed, VARIANTS - 3 + MORE);
+    assert_int_equal(packed, VARIANTS - 4 + MORE);
 }
 
 /* the sum of logits with fixed factors; with gradients if asked */

@@ -163,6 +163,32 @@ static void the_divisor_of_the_softmax_can_be_held(void **state)
     end(&t);
 }
 
+/* what leaves at each of three gates, and what remains, is a distribution */
+static void gates_chained_are_a_distribution(void **state)
+{
+    (void)state;
+    static const double z[3] = { -0.7, 1.9, 40 };
+    struct trial t;
+    double sum = 0, entropy = 0, parts = 0;
+    begin(&t, NULL);
+    mega_tensor *remains = NULL;
+    for (int k = 0; k <= 3; k++) {
+        struct mega_call c = { .op = &mega_op_exit_gate };
+        c.in[MEGA_EXIT_GATE_REST] = remains;
+        c.in[MEGA_EXIT_GATE_Z] = mega_run_tensor(t.run, MEGA_F32, 2, (int64_t[]){ 1, 1 });
+        if (k < 3) mega_put(c.in[MEGA_EXIT_GATE_Z], 0, 0, z[k]);
+        double p = mega_get(k < 3 ? mega_run_call(t.run, &c, NULL) : remains, 0, 0);
+        sum += p;
+        if (p > 0) entropy -= p * log(p);
+        if (k == 3) break;
+        remains = c.out[MEGA_EXIT_GATE_REMAINS];
+        parts += mega_get(c.out[MEGA_EXIT_GATE_ENTROPY], 0, 0);
+    }
+    close_to(sum, 1, "the sum of what leaves");
+    close_to(parts, entropy, "the entropy");
+    end(&t);
+}
+
 static void a_batch_of_padding_has_no_loss(void **state)
 {
     (void)state;
@@ -186,6 +212,7 @@ int main(void)
         cmocka_unit_test(a_prediction_like_the_target_leaves_its_entropy),
         cmocka_unit_test(the_divisor_of_the_softmax_can_be_held),
         cmocka_unit_test(a_batch_of_padding_has_no_loss),
+        cmocka_unit_test(gates_chained_are_a_distribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

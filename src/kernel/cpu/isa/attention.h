@@ -87,9 +87,10 @@ static inline struct attention_start start_of(
 /* ---- a pass before the others ---- */
 
 /* One number a query of a block, to `number` [m]: for topk the least score that counts, for a
- * weight alone its key's `at`, -1: there is none. `score` is room for a tile. */
+ * weight alone its key's `at`, -1: there is none. `score` is room for a tile. `peak` [m], if it
+ * is not NULL, grows to the largest scores. */
 void MEGA_ISA_NAME(mega_attention_rows)(const struct attention_plan *p,
-    const struct attention_queries *q, struct mega_matrix score, float *number,
+    const struct attention_queries *q, struct mega_matrix score, float *number, float *peak,
     struct mega_arena *scratch);
 
 /* Of the softmax over all keys: the logarithm of its sum and the sum of w dw, [B, T, H] each,

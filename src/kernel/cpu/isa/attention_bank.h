@@ -1,7 +1,6 @@
 /* Biases that each query makes of a bank, its head's if each has one: sum_r share[i, r]
- * bank[r, p - j]. In a tile they are
- * a product of the queries' shares and the bank the other way round, of which each query reads
- * another stretch. */
+ * bank[r, ahead + p - j]. In a tile they are a product of the queries' shares and the bank the
+ * other way round, of which each query reads another stretch. */
 #ifndef MEGA_KERNEL_CPU_ISA_ATTENTION_BANK_H
 #define MEGA_KERNEL_CPU_ISA_ATTENTION_BANK_H
 
@@ -9,9 +8,10 @@
 
 /* Of a tile; rows 0: no query is a distance of the bank away from a key. */
 struct attention_bank {
-    int64_t from;          /* the bank's first row for this head */
-    int64_t rows, columns; /* R, and distances that the tile has: top, top - 1, ... */
-    int64_t top, first;    /* the column of distance `top`: key 0 and the last query have 0 */
+    int64_t from;              /* the bank's first row for this head */
+    int64_t rows, columns;     /* R, and distances that the tile has: top, top - 1, ... */
+    int64_t top, first;        /* the column of distance `top`: key 0 and the last query have 0.
+                                  Distances count from the bank's first one. */
     struct mega_matrix turned; /* [R, columns]: the bank */
     struct mega_matrix made;   /* [m, columns]: what it adds; backward its gradients */
 };
@@ -30,7 +30,7 @@ static inline struct attention_bank bank_of(const struct attention_plan *p,
     struct attention_bank t = { 0 };
     if (!bank || k->prefix) return t;
     /* distances of the tile, greatest first, and those of them that the bank has */
-    int64_t most = q->stand + q->m - 1 - k->first, width = q->m + k->n - 1;
+    int64_t most = p->a->ahead + q->stand + q->m - 1 - k->first, width = q->m + k->n - 1;
     t.top = least(most, mega_width(bank) - 1);
     t.first = most - t.top;
     t.columns = least(width - t.first, t.top + 1);

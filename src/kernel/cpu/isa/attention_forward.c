@@ -21,7 +21,6 @@ static const char *refusal_of(const struct mega_call *c)
     const struct mega_rows *keys = mega_window_keys(c);
     if (a->fn == MEGA_ATTENTION_INVERTED && c->in[PREFIX_K] && (a->chunk > 0 || keys->doc))
         return "a softmax over the queries of several windows";
-    if (a->peak && a->fn != MEGA_ATTENTION_SOFTMAX) return "peaks of other functions' scores";
     return NULL;
 }
 
@@ -132,7 +131,7 @@ static bool weigh_part(const struct attention_plan *p, struct block *b,
     const float *least_one =
         p->a->fn == MEGA_ATTENTION_TOPK && b->number ? b->number + r : NULL;
     float most = raise(p, &b->q, k, t, r, part, s, least_one);
-    if (b->peak && most > b->peak[r]) b->peak[r] = most;
+    if (b->peak) b->peak[r] = fmaxf(b->peak[r], peak_of(p, &b->q, k, t, part, s, most));
     switch (p->a->fn) {
     case MEGA_ATTENTION_LAPLACE: row_functions->laplace(s, s, part.n); return true;
     case MEGA_ATTENTION_RELU2: row_functions->relu2(s, s, part.n); return true;
@@ -194,7 +193,8 @@ static void pass_before(
 {
     if (p->a->fn != MEGA_ATTENTION_TOPK && !is_single(p->a)) return;
     b->number = mega_arena_get(scratch, (size_t)b->q.m * sizeof *b->number);
-    MEGA_ISA_NAME(mega_attention_rows)(p, &b->q, b->score, b->number, scratch);
+    MEGA_ISA_NAME(mega_attention_rows)
+    (p, &b->q, b->score, b->number, is_single(p->a) ? b->peak : NULL, scratch);
     float *row = kept(p->c, KEPT_ROW);
     for (int64_t r = 0; row && r < b->q.m; r++) row[kept_at(p, &b->q, r)] = b->number[r];
 }

@@ -63,7 +63,7 @@ static void take_first(struct first *f, float most, const float *s, int64_t n, i
 }
 
 void MEGA_ISA_NAME(mega_attention_rows)(const struct attention_plan *p,
-    const struct attention_queries *q, struct mega_matrix score, float *number,
+    const struct attention_queries *q, struct mega_matrix score, float *number, float *peak,
     struct mega_arena *scratch)
 {
     size_t begin = mega_arena_mark(scratch);
@@ -85,6 +85,7 @@ void MEGA_ISA_NAME(mega_attention_rows)(const struct attention_plan *p,
             float *s = mega_matrix_row(score, r) + part.from;
             if (!part.n) continue;
             float most = raise(p, q, &k, &t, r, part, s, NULL);
+            if (peak) peak[r] = fmaxf(peak[r], peak_of(p, q, &k, &t, part, s, most));
             if (is_single(p->a))
                 take_first(&first[r], most, s, part.n, k.at + part.from);
             else

@@ -327,4 +327,22 @@ static inline float raise(const struct attention_plan *p, const struct attention
     return more > most ? more : most;
 }
 
+/* The largest of n raised scores as it was before noise, or before what keys' sums took from
+ * it; `most`: of the raised ones. */
+static inline float peak_of(const struct attention_plan *p, const struct attention_queries *q,
+    const struct attention_keys *k, const struct attention_terms *t, struct attention_part part,
+    const float *s, float most)
+{
+    const float *sum =
+        p->column ? p->column + column_of(p, q->span, q->head, k) + part.from : NULL;
+    float warm = p->a->temperature > 0 ? (float)p->a->temperature : 1, peak = ATTENTION_UNSEEN;
+    if (!sum && !(t->on & TERM_NOISE)) return most;
+    for (int64_t j = 0; j < part.n; j++) {
+        if (s[j] < ATTENTION_UNSEEN / 2) continue;
+        float before = sum ? s[j] + sum[j] : s[j] * warm - t->noise[j];
+        if (before > peak) peak = before;
+    }
+    return peak;
+}
+
 #endif

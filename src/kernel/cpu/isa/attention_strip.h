@@ -173,6 +173,20 @@ static inline int64_t strip_stand(const struct strip *s, int64_t r)
     return s->p->N + mega_window_stand(s->p->c, s->first + r) - s->lo;
 }
 
+/* The keys of query r whose distances the bank has: n from column `key` on, and from `column`
+ * on of the bank turned round. */
+struct strip_stretch {
+    int64_t key, column, n;
+};
+
+static inline struct strip_stretch strip_near(const struct strip *s, int64_t r)
+{
+    int64_t end = strip_stand(s, r) + s->p->a->ahead + 1, low = s->low[r],
+            start = end - mega_width(s->p->in[MEGA_ATTENTION_BANK]),
+            from = start > low ? start : low;
+    return (struct strip_stretch){ from, from - start, least(s->seen[r], end) - from };
+}
+
 /* From a key's column here to that of M. */
 static inline int64_t strip_shift(const struct strip *s)
 {

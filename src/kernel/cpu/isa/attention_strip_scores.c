@@ -146,11 +146,11 @@ static void add_places(const struct strip *s, float *x, int64_t h, int64_t r)
     if (!p->bank) return;
     int64_t width = mega_width(in[BANK]), R = mega_heads_bank_rank(p->c),
             row = mega_heads_bank_row(p->c, h);
-    int64_t from = stand + 1 - width > low ? stand + 1 - width : low;
+    struct strip_stretch near = strip_near(s, r);
     const float *share = (const float *)mega_row(in[SHARE], strip_query(s, r)) + h * R;
-    for (int64_t k = 0; k < R && from < upto; k++)
-        row_functions->add_scaled(x + from,
-            p->bank + (row + k) * width + from - (stand + 1 - width), share[k], upto - from);
+    for (int64_t k = 0; k < R && near.n > 0; k++)
+        row_functions->add_scaled(
+            x + near.key, p->bank + (row + k) * width + near.column, share[k], near.n);
 }
 
 static void clamp_row(float *x, float most, int64_t n)

@@ -122,8 +122,7 @@ static void places_back(const struct strip *s, const float *d, int64_t h, int64_
 {
     const struct strip_plan *p = s->p;
     const struct mega_cpu_rows *f = row_functions;
-    int64_t low = s->low[r], seen = s->seen[r], stand = strip_stand(s, r),
-            upto = least(seen, stand + 1);
+    int64_t low = s->low[r], seen = s->seen[r], stand = strip_stand(s, r);
     if (to->in[BIAS].at) {
         int64_t width = mega_width(p->in[BIAS]), row = mega_height(p->in[BIAS]) > 1 ? h : 0;
         f->add_scaled(to->in[BIAS].at + row * width + (width - 1) / 2 + low - stand, d + low, 1,
@@ -132,16 +131,15 @@ static void places_back(const struct strip *s, const float *d, int64_t h, int64_
     if (!p->bank) return;
     int64_t width = mega_width(p->in[BANK]), R = mega_heads_bank_rank(p->c),
             row = mega_heads_bank_row(p->c, h);
-    int64_t start = stand + 1 - width, from = start > low ? start : low;
+    struct strip_stretch near = strip_near(s, r);
     const float *share = (const float *)mega_row(p->in[SHARE], strip_query(s, r)) + h * R;
     float *to_share = g->in[SHARE] ? query_slope(s, g, SHARE, r) + h * R : NULL;
     for (int64_t k = 0; k < R; k++) {
-        const float *bank = p->bank + (row + k) * width;
-        float sum = from < upto ? f->dot(d + from, bank + from - start, upto - from) : 0;
+        int64_t at = (row + k) * width + near.column;
+        float sum = near.n > 0 ? f->dot(d + near.key, p->bank + at, near.n) : 0;
         if (to_share) to_share[k] = (g->add >> SHARE & 1 ? to_share[k] : 0) + sum;
-        if (to->in[BANK].at && from < upto)
-            f->add_scaled(to->in[BANK].at + (row + k) * width + from - start, d + from,
-                share[k], upto - from);
+        if (to->in[BANK].at && near.n > 0)
+            f->add_scaled(to->in[BANK].at + at, d + near.key, share[k], near.n);
     }
 }
 

@@ -4,7 +4,11 @@
 #include "kernel/cpu/row_lanes.h"
 #include "kernel/cpu/vector_math.h"
 
-enum { LOGITS = MEGA_CROSS_ENTROPY_LOGITS, TARGET = MEGA_CROSS_ENTROPY_TARGET };
+enum {
+    LOGITS = MEGA_CROSS_ENTROPY_LOGITS,
+    TARGET = MEGA_CROSS_ENTROPY_TARGET,
+    WEIGHT = MEGA_CROSS_ENTROPY_WEIGHT
+};
 
 struct rows_job {
     struct row_job job;
@@ -14,7 +18,8 @@ struct rows_job {
 static bool accepts(const struct mega_call *c, const char **why)
 {
     mega_dtype type = c->in[LOGITS]->dtype;
-    *why = "logits of float32 or bfloat16";
+    *why = "logits of float32 or bfloat16, weights of float32";
+    if (c->in[WEIGHT] && c->in[WEIGHT]->dtype != MEGA_F32) return false;
     return (type == MEGA_F32 || type == MEGA_BF16) && c->in[TARGET]->dtype == MEGA_I32;
 }
 
@@ -26,6 +31,12 @@ static bool logits_half(const struct mega_call *c)
 static int32_t target_of(const struct row_job *job, int64_t r)
 {
     return ((const int32_t *)job->c->in[TARGET]->data)[r];
+}
+
+static float weight_of(const struct row_job *job, int64_t r)
+{
+    const mega_tensor *w = job->c->in[WEIGHT];
+    return w ? ((const float *)w->data)[r] : 1;
 }
 
 /* a row in float32; `room` holds one that is not */
@@ -77,6 +88,7 @@ static void some(const struct row_job *job, int64_t from, int64_t to, float *sum
         const float *s = target >= 0 ? logits_of(job, r, room) : NULL;
         float total = s ? log_sum(s, job->width) : 0;
         loss[r] = s ? row_loss(job->c->attr, s, job->width, total, target) : 0;
+        loss[r] *= (double)weight_of(job, r);
         if (kept) kept[r] = total;
         if (nll) nll[r] = s ? total - s[target] : 0;
     }
@@ -93,6 +105,16 @@ static void row_slope(const struct mega_attr_cross_entropy *a, const float *s, i
     if (target >= 0) d[target] -= each * (float)(1 - a->smoothing);
 }
 
+/* the gradient of a row's weight: its loss */
+static void weight_slope(
+    const struct row_job *job, const float *s, int64_t r, float total, float each)
+{
+    float *to = (float *)job->g->in[WEIGHT]->data + r;
+    int32_t target = target_of(job, r);
+    double loss = target >= 0 ? row_loss(job->c->attr, s, job->width, total, target) : 0;
+    *to = (row_adds(job, WEIGHT) ? *to : 0) + each * (float)loss;
+}
+
 static void some_back(const struct row_job *job, int64_t from, int64_t to, float *sums,
     struct mega_arena *scratch)
 {
@@ -102,9 +124,12 @@ static void some_back(const struct row_job *job, int64_t from, int64_t to, float
     bool add = row_adds(job, LOGITS);
     float *room = room_of(job, scratch), *narrow = room_of(job, scratch);
     for (int64_t r = from; r < to; r++) {
-        float *d = narrow ? narrow : row_gradient(job, LOGITS, r);
-        row_slope(job->c->attr, logits_of(job, r, room), job->width, kept[r], target_of(job, r),
-            each, d, add && !narrow);
+        float *d = narrow ? narrow : job->g->in[LOGITS] ? row_gradient(job, LOGITS, r) : NULL;
+        const float *s = logits_of(job, r, room);
+        if (job->g->in[WEIGHT]) weight_slope(job, s, r, kept[r], each);
+        if (!job->g->in[LOGITS]) continue;
+        row_slope(job->c->attr, s, job->width, kept[r], target_of(job, r),
+            each * weight_of(job, r), d, add && !narrow);
         if (narrow)
             (add ? row_functions->narrow_add : row_functions->narrow)(
                 mega_row(job->g->in[LOGITS], r), narrow, job->width);
@@ -136,7 +161,7 @@ static void forward(const struct mega_call *c)
 
 static void backward(const struct mega_call *c, struct mega_grads *g)
 {
-    if (!g->in[LOGITS] || nothing_arrived(c, g)) return;
+    if ((!g->in[LOGITS] && !g->in[WEIGHT]) || nothing_arrived(c, g)) return;
     struct row_job job = job_of(c, g);
     job.some = some_back;
     row_lanes(&job, 6);

@@ -9,7 +9,8 @@
  * is the gradient of x for a loss that counts once: it is kept, with log sum exp, for the
  * backward pass, which needs the logits for the weights alone and makes them a second time:
  * four products of this size where the plain ops make three (docs/adr/0012-output-loss.md).
- * Where classes are few the logits are kept, too.
+ * Where classes are few the logits are kept, too; where rows have weights, their losses, which
+ * are the weights' gradients.
  *
  * Blocks are lanes; where they are few, groups of tiles are, too, and their parts are joined.
  */
@@ -23,14 +24,15 @@ enum {
     W = MEGA_OUTPUT_LOSS_W,
     BIAS = MEGA_OUTPUT_LOSS_BIAS,
     TARGET = MEGA_OUTPUT_LOSS_TARGET,
-    MORE = MEGA_OUTPUT_LOSS_MORE
+    MORE = MEGA_OUTPUT_LOSS_MORE,
+    WEIGHT = MEGA_OUTPUT_LOSS_WEIGHT
 };
 
 static bool accepts(const struct mega_call *c, const char **why)
 {
     mega_dtype type = c->in[X]->dtype;
     *why = "float32 parameters, activations of float32 or bfloat16";
-    for (int i = W; i <= MORE; i++)
+    for (int i = W; i <= WEIGHT; i++)
         if (c->in[i] && i != TARGET && c->in[i]->dtype != MEGA_F32) return false;
     return type == MEGA_F32 || type == MEGA_BF16;
 }
@@ -43,6 +45,7 @@ static void keep(const struct mega_call *c, mega_tensor saved[MEGA_SAVED])
     int64_t classes = c->in[W]->dim[0] + mega_dim(c->in[MORE], 0);
     if (output_logits_kept(c))
         saved[2] = mega_shaped(MEGA_F32, 2, classes, mega_matrix_easy_stride(rows), 0, 0);
+    if (c->in[WEIGHT]) saved[3] = mega_shaped(MEGA_F32, 1, rows, 0, 0, 0);
 }
 
 /* ---- rows that count, for both passes ---- */
@@ -233,6 +236,8 @@ static void finish_row(const struct forward *f, int64_t i, float *gradient)
                  a->smoothing * (log_sum - all / (double)s->classes) + a->z * log_sum * log_sum;
     int64_t r = s->row[i];
     if (s->c->out[1]) ((float *)s->c->out[1]->data)[r] = (float)nll;
+    if (s->c->saved[3]) ((float *)s->c->saved[3]->data)[r] = (float)f->loss[i];
+    f->loss[i] *= (double)output_weight(s->c, r);
     if (!f->parts.at) return;
     ((float *)s->c->saved[0]->data)[r] = (float)log_sum;
     void *to = mega_row(s->c->saved[1], r);
@@ -295,8 +300,8 @@ static void clear(const struct output_loss *s)
     const struct mega_call *c = s->c;
     if (s->rows == mega_height(c->in[X])) return;
     if (c->out[1]) mega_tensor_zero(c->out[1]);
-    for (int i = 0; i < 2; i++)
-        if (c->saved[i]) mega_tensor_zero(c->saved[i]);
+    for (int i = 0; i < 4; i++)
+        if (c->saved[i] && i != 2) mega_tensor_zero(c->saved[i]);
 }
 
 static void forward(const struct mega_call *c)

@@ -31,6 +31,13 @@ static inline bool output_loss_half(const struct mega_call *c)
     return c->in[MEGA_OUTPUT_LOSS_X]->dtype == MEGA_BF16;
 }
 
+/* what row r's loss counts by */
+static inline float output_weight(const struct mega_call *c, int64_t r)
+{
+    const mega_tensor *w = c->in[MEGA_OUTPUT_LOSS_WEIGHT];
+    return w ? ((const float *)w->data)[r] : 1;
+}
+
 /* Some classes: rows of one of the weights. */
 struct output_tile {
     int input;             /* MEGA_OUTPUT_LOSS_W or _MORE */

@@ -1,5 +1,5 @@
-/* output_loss, backward. With d the loss's gradient, p_j = exp(s_j - log sum exp) and the
- * logits made again, tile by tile, where they were not kept,
+/* output_loss, backward. With d the loss's gradient (times the row's weight), p_j = exp(s_j -
+ * log sum exp) and the logits made again, tile by tile, where they were not kept,
  *
  *   ds_j = d ((1 + 2 [z-loss] log sum exp) p_j - e/V - (1 - e) [j = y]),
  *   dw_j = sum over rows of ds_j x,  db_j = sum over rows of ds_j;
@@ -13,7 +13,8 @@ enum {
     X = MEGA_OUTPUT_LOSS_X,
     W = MEGA_OUTPUT_LOSS_W,
     BIAS = MEGA_OUTPUT_LOSS_BIAS,
-    MORE = MEGA_OUTPUT_LOSS_MORE
+    MORE = MEGA_OUTPUT_LOSS_MORE,
+    WEIGHT = MEGA_OUTPUT_LOSS_WEIGHT
 };
 
 struct backward {
@@ -22,7 +23,8 @@ struct backward {
     float each;                 /* d */
     struct output_block *block; /* [blocks] */
     char *rooms, *turned;       /* of the blocks */
-    float *log_sum, *weight;    /* [rows]; d (1 + 2 z log_sum) */
+    float *log_sum, *own;       /* [rows]; d times the row's weight */
+    float *weight;              /* [rows]; own (1 + 2 z log_sum) */
     int64_t blocks, groups;     /* of blocks */
     char *parts;                /* [groups]: dw of all classes, then db; NULL: one group */
 };
@@ -37,13 +39,14 @@ static void input_row(const struct backward *b, int64_t r, float *room)
     const mega_tensor *kept = b->s.c->saved[1];
     bool add = b->g->add >> X & 1;
     int64_t D = b->s.D;
+    float each = b->each * output_weight(b->s.c, r);
     if (!output_loss_half(b->s.c)) {
         (add ? row_functions->add_scaled : row_functions->scale)(
-            mega_row(to, r), mega_row(kept, r), b->each, D);
+            mega_row(to, r), mega_row(kept, r), each, D);
         return;
     }
     row_functions->widen(room, mega_row(kept, r), D);
-    row_functions->scale(room, room, b->each, D);
+    row_functions->scale(room, room, each, D);
     (add ? row_functions->narrow_add : row_functions->narrow)(mega_row(to, r), room, D);
 }
 
@@ -68,7 +71,8 @@ static void prepare_lane(void *arg, int64_t i, struct mega_arena *scratch)
         output_block_turn(s, &b->block[i], b->turned + (size_t)i * output_turned_bytes(s));
     for (int64_t k = b->block[i].first, end = k + b->block[i].m; k < end; k++) {
         b->log_sum[k] = ((const float *)s->c->saved[0]->data)[s->row[k]];
-        b->weight[k] = b->each * (1 + 2 * (float)s->a->loss.z * b->log_sum[k]);
+        b->own[k] = b->each * output_weight(s->c, s->row[k]);
+        b->weight[k] = b->own[k] * (1 + 2 * (float)s->a->loss.z * b->log_sum[k]);
     }
 }
 
@@ -77,19 +81,20 @@ static void slopes(const struct backward *b, const struct output_tile *t,
     const struct output_block *o, struct mega_matrix logits, struct mega_matrix ds)
 {
     const struct mega_attr_cross_entropy *a = &b->s.a->loss;
-    float flat = b->each * (float)(a->smoothing / (double)b->s.classes),
-          hit = b->each * (float)(1 - a->smoothing);
+    float flat = (float)(a->smoothing / (double)b->s.classes), hit = (float)(1 - a->smoothing);
+    const float *own = b->own + o->first;
     for (int64_t r = 0; r < o->m; r += VEC) {
         vec log_sum = vec_get(b->log_sum + o->first + r, o->m - r),
-            weight = vec_get(b->weight + o->first + r, o->m - r);
+            weight = vec_get(b->weight + o->first + r, o->m - r),
+            all = vec_get(own + r, o->m - r) * flat;
         for (int64_t j = 0; j < t->n; j++) {
             vec v = vec_get(mega_matrix_row(logits, j) + r, o->m - r) + bias_of(t, j);
-            vec_store(mega_matrix_row(ds, j) + r, weight * vec_exp(v - log_sum) - flat);
+            vec_store(mega_matrix_row(ds, j) + r, weight * vec_exp(v - log_sum) - all);
         }
     }
     for (int64_t i = 0; i < o->m; i++) {
         int64_t j = b->s.at[o->first + i] - t->first;
-        if (j >= 0 && j < t->n) mega_matrix_row(ds, j)[i] -= hit;
+        if (j >= 0 && j < t->n) mega_matrix_row(ds, j)[i] -= own[i] * hit;
     }
 }
 
@@ -180,6 +185,7 @@ static void weights_backward(struct backward *b)
         b->turned = mega_scratch(work, (size_t)b->blocks * output_turned_bytes(s));
     b->log_sum = mega_scratch(work, (size_t)s->rows * sizeof *b->log_sum);
     b->weight = mega_scratch(work, (size_t)s->rows * sizeof *b->weight);
+    b->own = mega_scratch(work, (size_t)s->rows * sizeof *b->own);
     if (b->groups > 1) b->parts = mega_scratch(work, (size_t)b->groups * part_bytes(b));
     double cost = (double)(s->rows * s->D) * (double)s->classes / 4;
     mega_lanes(work, b->blocks, (double)(s->rows * s->D), prepare_lane, b);
@@ -188,17 +194,27 @@ static void weights_backward(struct backward *b)
         mega_lanes(work, s->tiles, (double)(b->groups * s->classes * s->D) / 4, total_lane, b);
 }
 
+/* the gradients of the rows' weights: their losses */
+static void row_weights_backward(const struct backward *b, int64_t rows)
+{
+    const float *loss = b->s.c->saved[3]->data;
+    float *to = b->g->in[WEIGHT]->data;
+    (b->g->add >> WEIGHT & 1 ? row_functions->add_scaled : row_functions->scale)(
+        to, loss, b->each, rows);
+}
+
 void MEGA_ISA_NAME(mega_output_loss_backward)(const struct mega_call *c, struct mega_grads *g)
 {
     struct backward b = { .g = g };
     if (g->out[0]) MEGA_ISA_NAME(mega_output_loss_open)(&b.s, c);
     if (!b.s.rows) {
         mega_grads_begin(g);
-        g->touched &= ~(1u << X | 1u << W | 1u << BIAS | 1u << MORE);
+        g->touched &= ~(1u << X | 1u << W | 1u << BIAS | 1u << MORE | 1u << WEIGHT);
         return;
     }
     b.each = *(const float *)g->out[0]->data;
     int64_t rows = mega_height(c->in[X]);
+    if (g->in[WEIGHT]) row_weights_backward(&b, rows);
     if (g->in[X])
         mega_lanes(c->work, pieces(rows, ROWS), (double)(rows * b.s.D) / 2, input_lane, &b);
     if (g->in[W] || g->in[MORE] || g->in[BIAS]) weights_backward(&b);
