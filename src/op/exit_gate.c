@@ -21,8 +21,9 @@ static mega_status shape(const struct mega_call *c, mega_tensor out[MEGA_OUT])
 {
     const mega_tensor *z = c->in[Z], *rest = c->in[REST], *target = c->in[TARGET];
     if (mega_width(z) != 1) return mega_op_refuse(c, "z", z, "[.., 1]");
-    if (rest && (rest->dtype != mega_wide_type(c) || !mega_same_shape(rest, z)))
-        return mega_op_refuse(c, "rest", rest, "the shape of z, in the type of a loss");
+    bool real = rest && (rest->dtype == MEGA_F32 || rest->dtype == mega_wide_type(c));
+    if (rest && (!real || !mega_same_shape(rest, z)))
+        return mega_op_refuse(c, "rest", rest, "the shape of z, F32");
     if (target && (target->dtype != MEGA_I32 || mega_count(target) != mega_height(z)))
         return mega_op_refuse(c, "target", target, "one class I32 for each of %lld rows",
             (long long)mega_height(z));

@@ -45,9 +45,9 @@ static inline double mega_row_loss_slope(const struct mega_attr_cross_entropy *a
 static inline mega_status mega_row_weight_check(const struct mega_call *c, int i, int64_t rows)
 {
     const mega_tensor *w = c->in[i];
-    if (!w || (w->dtype == mega_wide_type(c) && mega_count(w) == rows)) return MEGA_OK;
-    return mega_op_refuse(c, "weight", w,
-        "one number for each of %lld rows, in the loss's type", (long long)rows);
+    bool real = w && (w->dtype == MEGA_F32 || w->dtype == mega_wide_type(c));
+    if (!w || (real && mega_count(w) == rows)) return MEGA_OK;
+    return mega_op_refuse(c, "weight", w, "one F32 for each of %lld rows", (long long)rows);
 }
 
 static inline double mega_row_weight(const struct mega_call *c, int i, int64_t r)
