@@ -98,7 +98,6 @@ static void training_finds_gradients_for_every_parameter(void **state)
         o->prepare.memories = 1)                                                               \
     X("rel_pos: cope", o->position.kind = MEGA_REL_POS_COPE; o->causal = false)                \
     X("attn_selective", o->score.selective = true; o->causal = false)                          \
-    X("rel_pos: xl", o->position.kind = MEGA_REL_POS_XL; o->causal = false)                    \
     X("rel_pos: xl with attn_score: l2", o->position.kind = MEGA_REL_POS_XL; o->score.l2 = 1)  \
     X("rel_pos: xl with attn_fn", o->position.kind = MEGA_REL_POS_XL;                          \
         o->score.fn = MEGA_ATTENTION_LAPLACE)                                                  \

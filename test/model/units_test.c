@@ -219,13 +219,14 @@ static const char *const variants[] = {
     HEADS("6", "\"attn_kv_latent\": 4, \"attn_q_latent\": 5, \"rotary\": \"rope\", "
                "\"rotary_dims\": 2, \"attn_latent_norm\": true"),
     ENCODER("\"head_gates\": \"concrete\", \"rel_pos\": \"t5\""),
+    ENCODER("\"head_gates\": \"concrete\", \"rel_pos\": \"xl\""),
     ENCODER("\"head_gates\": \"concrete\", \"rel_pos\": \"alibi\", \"alibi_asymmetric\": true"),
     ENCODER("\"head_gates\": \"concrete\", \"rel_pos\": \"forget\", \"attn_sink\": true"),
     ENCODER("\"head_gates\": \"concrete\", \"rotary\": \"pope\", \"attn_gate_heads\": true"),
 };
 
 /* d(loss) of what both have, in evaluation */
-static void differentiate(struct trial *t, const mega_model *m)
+static void differentiate(struct trial *t, const mega_model *m, mega_dtype dtype)
 {
     int32_t next[B * T];
     struct mega_batch b = { .n = B };
@@ -233,7 +234,7 @@ static void differentiate(struct trial *t, const mega_model *m)
     b.rows[0] = (struct mega_rows){ .B = B, .T = T };
     b.text[0] = mega_tensor_over(t->id, MEGA_I32, 2, (int64_t[]){ B, T });
     b.target = mega_tensor_over(next, MEGA_I32, 1, (int64_t[]){ B * T });
-    mega_run_begin(t->run, &(struct mega_run_args){ .mode = MEGA_RUN_GRAD });
+    mega_run_begin(t->run, &(struct mega_run_args){ .mode = MEGA_RUN_GRAD, .dtype = dtype });
     mega_run_seed(t->run, mega_batch_loss(t->run, m, &b), 1);
     mega_run_backward(t->run);
     if (mega_run_end(t->run)) fail_msg("%s", mega_message());
@@ -256,8 +257,8 @@ static void check_gradients(struct trial *t, const char *json, int pattern)
         .kept = heads.data, .fold = true, .for_training = true
     };
     if (mega_model_heads_change(&small, m, &change)) fail_msg("%s: %s", json, mega_message());
-    differentiate(t, m);
-    differentiate(t, small);
+    differentiate(t, m, MEGA_F32);
+    differentiate(t, small, MEGA_F32);
     for (const struct mega_param *p = small->store.first; p; p = p->next) {
         const struct mega_param *old = mega_store_find(&m->store, p->name);
         if (!mega_same_shape(&old->value, &p->value) || is_folded(p->name)) continue;
@@ -269,6 +270,28 @@ static void check_gradients(struct trial *t, const char *json, int pattern)
     mega_text_done(&channels);
     mega_model_free(small);
     mega_model_free(m);
+}
+
+/* parts of the heads, whose outputs nobody but their own backward pass reads, in bfloat16 */
+static void parts_of_the_heads_learn_in_bfloat16(void **state)
+{
+    (void)state;
+    struct trial t;
+    open(&t);
+    mega_model *m[2];
+    for (int i = 0; i < 2; i++) {
+        m[i] = make(HEADS("3", "\"attn_num_mem_kv\": 2, \"kept_heads\": \"0-2; 1-5; 0 4 5\""));
+        differentiate(&t, m[i], i ? MEGA_BF16 : MEGA_F32);
+    }
+    double most = 0, largest = 0;
+    for (int64_t i = 0; i < m[0]->store.count; i++) {
+        most =
+            fmax(most, fabs((double)m[0]->store.gradient[i] - (double)m[1]->store.gradient[i]));
+        largest = fmax(largest, fabs((double)m[0]->store.gradient[i]));
+    }
+    if (!(most < 0.05 * largest)) fail_msg("%g of %g apart", most, largest);
+    for (int i = 0; i < 2; i++) mega_model_free(m[i]);
+    done(&t);
 }
 
 static void whatever_belongs_to_heads_goes_with_them(void **state)
@@ -451,6 +474,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_without_closed_units_computes_what_the_gated_one_does),
         cmocka_unit_test(whatever_belongs_to_heads_goes_with_them),
+        cmocka_unit_test(parts_of_the_heads_learn_in_bfloat16),
         cmocka_unit_test(variants_lose_heads_twice_as_at_once),
         cmocka_unit_test(without_attention_a_block_keeps_its_moving_average),
         cmocka_unit_test(blocks_of_channels_keep_their_numbers),
