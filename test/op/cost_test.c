@@ -158,6 +158,7 @@ static const struct line {
         2 * (B * N * D + R * D) },
     /* a number a head in, one out */
     { &mega_op_hard_concrete, &hard, { { Z } }, 0, 2 * Z, 0, 3 * Z },
+    { &mega_op_exit_gate, NULL, { { R, 1 }, { R, 1 }, { R } }, 0, 5 * R + 1, 0, 7 * R + 1 },
     { &mega_op_gate_penalty, &penalty, { { Z } }, 0, 2 * Z + 1, 0, 3 * Z + 1 },
     { &mega_op_head_scale, NULL, { { B, T, D }, { Z } }, 0, 2 * R *D + Z, 0, 3 * R *D + 2 * Z },
     { &mega_op_timestep_norm, &timestep_norm, { { B, T, D }, { D }, { D } }, 0,
@@ -185,6 +186,7 @@ static bool is_ids(const struct mega_op *op, int i)
 {
     if (op == &mega_op_band || op == &mega_op_choose) return i == 0;
     if (op == &mega_op_output_loss) return i == MEGA_OUTPUT_LOSS_TARGET;
+    if (op == &mega_op_exit_gate) return i == MEGA_EXIT_GATE_TARGET;
     return i == 1 &&
            (op == &mega_op_embedding || op == &mega_op_arrange || op == &mega_op_cross_entropy);
 }
