@@ -77,19 +77,10 @@ static void one_layer_has_what_is_its_own(void **state)
 
 static void a_text_token_by_token_is_the_whole(void **state)
 {
-    static float whole[N], stream[N];
-    struct small s;
-    mega_stream *by;
     (void)state;
-    small_open_with(&s, true, "layers=3 rotary=rope rel_pos=alibi",
+    small_assert_streams("layers=3 rotary=rope rel_pos=alibi",
         "1: rotary=none max_attend_past=3 attn_fn=sigmoid; 2: rel_pos=none attn_num_mem_kv=2 "
         "attn_hybrid=ema");
-    small_pass(&s, NULL, NULL, 0, T, whole);
-    assert_int_equal(mega_stream_new(&by, &s.store, B, 4, T), MEGA_OK);
-    for (int64_t t = 0; t < T; t += t ? 1 : 4) small_pass(&s, by, NULL, t, t ? 1 : 4, stream);
-    mega_stream_free(by);
-    small_assert_near("stream", whole, stream);
-    small_close(&s);
 }
 
 static void a_list_in_place_of_a_value(void **state)

@@ -228,21 +228,8 @@ static void a_stream_leaves_where_the_whole_does(void **state)
         LOOPED "num_memory_tokens=2 exit_at=0.8", LOOPED "shift_tokens=1 exit_at=0.6",
         LOOPED "residual=lime exit_at=0.7", LOOPED "weight_tie_layers=true chunk=5 exit_at=0.7",
         LOOPED "positions=none rel_pos=forget" };
-    static float whole[B * T * V], pieces[B * T * V];
-    for (size_t k = 0; k < sizeof settings / sizeof *settings; k++) {
-        struct small s;
-        small_open(&s, true, settings[k]);
-        small_pass(&s, NULL, NULL, 0, T, whole);
-        for (int64_t each = 1; each <= 5; each += 4) {
-            mega_stream *stream;
-            assert_int_equal(mega_stream_new(&stream, &s.store, B, each, T), MEGA_OK);
-            for (int64_t at = 0; at < T; at += each)
-                small_pass(&s, stream, NULL, at, at + each < T ? each : T - at, pieces);
-            mega_stream_free(stream);
-            small_assert_near(settings[k], whole, pieces);
-        }
-        small_close(&s);
-    }
+    for (size_t k = 0; k < sizeof settings / sizeof *settings; k++)
+        small_assert_streams(settings[k], NULL);
 }
 
 int main(void)

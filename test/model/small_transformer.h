@@ -115,4 +115,22 @@ static inline void small_assert_near(const char *what, const float *a, const flo
             fail_msg("%s: number %d is %g, expected %g", what, i, (double)b[i], (double)a[i]);
 }
 
+/* a text in pieces of one place and of five is what it is at once */
+static inline void small_assert_streams(const char *settings, const char *by_layer)
+{
+    static float whole[B * T * V], pieces[B * T * V];
+    struct small s;
+    small_open_with(&s, true, settings, by_layer);
+    small_pass(&s, NULL, NULL, 0, T, whole);
+    for (int64_t each = 1; each <= 5; each += 4) {
+        mega_stream *stream;
+        assert_int_equal(mega_stream_new(&stream, &s.store, B, each, T), MEGA_OK);
+        for (int64_t at = 0; at < T; at += each)
+            small_pass(&s, stream, NULL, at, at + each < T ? each : T - at, pieces);
+        mega_stream_free(stream);
+        small_assert_near(settings, whole, pieces);
+    }
+    small_close(&s);
+}
+
 #endif
