@@ -178,25 +178,43 @@ mega_tensor *mega_run_input(mega_run *r, const mega_tensor *t)
     return input;
 }
 
-mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
+/* x from its number `at` on, of which the caller takes n parts of `all`, from `from` on */
+static mega_tensor *view(mega_run *r, mega_tensor *x, const char *what, int64_t from, int64_t n,
+    int64_t all, int64_t at)
 {
     char shape[96];
     if (r->status) return NULL;
-    if (!x || from < 0 || n < 0 || from + n > mega_width(x)) {
-        mega_run_fail(r, mega_fail(MEGA_INTERNAL, "columns %lld ... %lld of %s",
+    if (!x || from < 0 || n < 0 || from + n > all) {
+        mega_run_fail(r, mega_fail(MEGA_INTERNAL, "%s %lld ... %lld of %s", what,
                              (long long)from, (long long)(from + n - 1),
                              x ? mega_tensor_print(x, shape) : "a missing tensor"));
         return NULL;
     }
-    mega_tensor *t = mega_run_memory(r, sizeof *t);
+    mega_tensor *t = mega_run_input(r, x);
     if (!t) return NULL;
-    *t = *x;
-    t->dim[t->rank - 1] = n;
     t->base = x->base ? x->base : x;
-    t->offset = x->offset + from;
+    t->offset = x->offset + at;
     t->grad = NULL;
     t->param = NULL;
-    if (x->data) t->data = (char *)x->data + (size_t)from * mega_dtype_size(x->dtype);
+    if (x->data) t->data = (char *)x->data + (size_t)at * mega_dtype_size(x->dtype);
+    return t;
+}
+
+mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
+{
+    mega_tensor *t = view(r, x, "columns", from, n, x ? mega_width(x) : 0, from);
+    if (t) t->dim[t->rank - 1] = n;
+    return t;
+}
+
+mega_tensor *mega_run_part(mega_run *r, mega_tensor *x, int64_t from, int64_t n)
+{
+    int64_t all = x ? x->dim[0] : 0,
+            step = x && x->rank > 1 && all ? mega_height(x) / all * x->stride : 1;
+    mega_tensor *t = view(r, x, "parts", from, n, all, from * step);
+    if (!t) return NULL;
+    t->dim[0] = n;
+    if (t->rank == 1) t->stride = n;
     return t;
 }
 

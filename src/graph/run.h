@@ -64,6 +64,9 @@ mega_tensor *mega_run_input(mega_run *r, const mega_tensor *t);
 /* Columns from ... from+n-1 of x: a view, also of its gradient. */
 mega_tensor *mega_run_columns(mega_run *r, mega_tensor *x, int64_t from, int64_t n);
 
+/* The same of the first dimension. */
+mega_tensor *mega_run_part(mega_run *r, mega_tensor *x, int64_t from, int64_t n);
+
 /* Computes an op: fills the outputs of `c` and returns out[0]; NULL after an error. `site`
  * names the place of use below the present block (for random numbers); NULL: none is needed. */
 mega_tensor *mega_run_call(mega_run *r, struct mega_call *c, const char *site);

@@ -20,15 +20,6 @@ mega_tensor *mega_rows_of_units(
     mega_run *r, mega_tensor *x, int64_t from, int64_t n, int64_t units)
 {
     if (!x || n == units) return x;
-    mega_tensor *t = mega_run_input(r, x);
-    if (!t) return NULL;
-    int64_t first = from * (x->rank > 1 ? mega_height(x) / units * x->stride : 1);
-    t->dim[0] = x->dim[0] / units * n;
-    if (t->rank == 1) t->stride = t->dim[0];
-    t->base = x->base ? x->base : x;
-    t->offset = x->offset + first;
-    t->grad = NULL;
-    t->param = NULL;
-    if (x->data) t->data = (char *)x->data + (size_t)first * mega_dtype_size(t->dtype);
-    return t;
+    int64_t each = x->dim[0] / units;
+    return mega_run_part(r, x, from * each, n * each);
 }
