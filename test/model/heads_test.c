@@ -5,18 +5,13 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "model/from_json.h"
 #include "model/heads.h"
 #include "model/trial.h"
 
 static mega_model *make(const char *json)
 {
-    struct mega_model_config c;
-    struct mega_document d;
-    mega_model *m = NULL;
-    assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
-    if (mega_model_config_parse(&c, &d) || mega_model_new(&m, &c, true, true))
-        fail_msg("%s", mega_message());
-    m->document = d;
+    mega_model *m = model_from_json(json, true);
     struct mega_rng g;
     mega_rng_start(&g, 3, 4);
     for (int64_t i = 0; i < m->store.count; i++)

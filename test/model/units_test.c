@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "model/from_json.h"
 #include "model/heads.h"
 #include "model/trial.h"
 #include "model/units.h"
@@ -36,25 +37,11 @@
     "3, \"longest\": 16, \"positions\": \"learned\", \"channel_block\": 4, " more              \
     " }, \"inputs\": { \"vocabulary\": 11 }, \"labels\": [\"a\", \"b\"] }"
 
-static mega_status try_make(mega_model **m, const char *json)
-{
-    struct mega_model_config c;
-    struct mega_document d;
-    assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
-    mega_status status = mega_model_config_parse(&c, &d);
-    if (!status) status = mega_model_new(m, &c, true, true);
-    if (status)
-        mega_document_done(&d);
-    else
-        (*m)->document = d;
-    return status;
-}
-
 static mega_model *make(const char *json)
 {
     mega_model *m;
     struct mega_rng g;
-    if (try_make(&m, json)) fail_msg("%s", mega_message());
+    m = model_from_json(json, true);
     mega_store_fill(&m->store, 1);
     mega_rng_start(&g, 3, 4);
     for (int64_t i = 0; i < m->store.count; i++)
@@ -445,7 +432,7 @@ static void what_does_not_go_together_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mega_model *m;
-        if (!try_make(&m, bad[i].json)) fail_msg("%s: was not refused", bad[i].json);
+        if (!model_try(&m, bad[i].json, true)) fail_msg("%s: was not refused", bad[i].json);
         if (!strstr(mega_message(), bad[i].says))
             fail_msg("%s: said %s", bad[i].json, mega_message());
     }

@@ -149,14 +149,8 @@ static mega_model *classify(
     const char *encoder, const char *positions, const char *pooling, int towers)
 {
     char json[800];
-    struct mega_model_config c;
-    struct mega_document d;
-    mega_model *m = NULL;
     snprintf(json, sizeof json, classifier, encoder, positions, pooling, towers);
-    assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
-    if (mega_model_config_parse(&c, &d) || mega_model_new(&m, &c, true, false))
-        fail_msg("%s", mega_message());
-    m->document = d;
+    mega_model *m = model_from_json(json, false);
     for (struct mega_param *p = m->store.first; p; p = p->next)
         for (int64_t i = 0; i < p->count; i++)
             ((float *)p->value.data)[i] =

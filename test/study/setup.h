@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "model/from_json.h"
 #include "study/head_pruning.h"
 #include "study/head_relevance.h"
 #include "task/lm.h"
@@ -28,23 +29,19 @@ struct setup {
 /* `path`: where the text goes, a file of its own for each program */
 static void open_json(struct setup *s, const char *json, const char *path)
 {
-    struct mega_model_config c;
-    struct mega_document d;
     memset(s, 0, sizeof *s);
     assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
     assert_int_equal(mega_run_new(&s->run, s->context), MEGA_OK);
-    assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
-    if (mega_model_config_parse(&c, &d) || mega_model_new(&s->model, &c, true, false))
-        fail_msg("%s", mega_message());
-    s->model->document = d;
+    s->model = model_from_json(json, false);
     struct mega_rng g;
     mega_rng_start(&g, 3, 4);
     for (int64_t i = 0; i < s->model->store.count; i++)
         s->model->store.value[i] = 0.5f * (float)mega_rng_normal(&g);
     static const char text[] = "Max was a cat. Lily had a big red ball, and Max ran.";
     assert_int_equal(mega_file_write(path, text, strlen(text)), MEGA_OK);
-    assert_int_equal(
-        mega_task_options_read(&s->files, &d, mega_node_find(d.root, "task")), MEGA_OK);
+    assert_int_equal(mega_task_options_read(&s->files, &s->model->document,
+                         mega_node_find(s->model->document.root, "task")),
+        MEGA_OK);
     s->file = path;
     s->files.language.corpus.test = (struct mega_texts){ &s->file, 1 };
     s->files.language.corpus.evaluate = MEGA_EVALUATE_ROWS;

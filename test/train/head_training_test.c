@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "model/from_json.h"
 #include "op/hard_concrete.h"
 #include "train/head_training.h"
 
@@ -33,15 +34,10 @@ struct setup {
 
 static void open_model(struct setup *s, const char *json)
 {
-    struct mega_model_config c;
-    struct mega_document d;
     memset(s, 0, sizeof *s);
     assert_int_equal(mega_context_new(&s->context, NULL), MEGA_OK);
     assert_int_equal(mega_run_new(&s->run, s->context), MEGA_OK);
-    assert_int_equal(mega_json_parse(&d, "config.json", json, strlen(json)), MEGA_OK);
-    if (mega_model_config_parse(&c, &d) || mega_model_new(&s->model, &c, true, true))
-        fail_msg("%s", mega_message());
-    s->model->document = d;
+    s->model = model_from_json(json, true);
     mega_store_fill(&s->model->store, 1);
     mega_option_defaults(mega_adam_options, &s->adam);
     mega_option_defaults(mega_head_training_table, &s->options);
