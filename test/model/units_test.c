@@ -39,9 +39,8 @@
 
 static mega_model *make(const char *json)
 {
-    mega_model *m;
+    mega_model *m = model_from_json(json, true);
     struct mega_rng g;
-    m = model_from_json(json, true);
     mega_store_fill(&m->store, 1);
     mega_rng_start(&g, 3, 4);
     for (int64_t i = 0; i < m->store.count; i++)
